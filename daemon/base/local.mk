@@ -1,0 +1,8 @@
+noinst_LIBRARIES += libbase.a
+libbase_a_SOURCES = \
+	%D%/clock.c %D%/clock.h \
+	%D%/err.c %D%/err.h \
+	%D%/fd.c %D%/fd.h \
+	%D%/log.c %D%/log.h \
+	%D%/loop.c %D%/loop.h \
+	%D%/mem.c %D%/mem.h

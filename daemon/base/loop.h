@@ -1,0 +1,35 @@
+/*
+ * The event loop: libevent, plus deferred free. An object may not be freed
+ * under its own callback, so it is buried, and freed once the pass is over.
+ */
+#ifndef PODSHIM_BASE_LOOP_H
+#define PODSHIM_BASE_LOOP_H
+
+struct event_base;
+struct loop;
+
+/* NULL on failure (no memory, no epoll). */
+struct loop *loop_new(void);
+void loop_free(struct loop *loop);
+struct event_base *loop_base(struct loop *loop);
+
+/*
+ * Run until loop_stop(). pass_cb, if any, runs once per pass, before the
+ * callbacks of the next one and after the burials of the last.
+ */
+void loop_run(struct loop *loop, void (*pass_cb)(void *arg), void *arg);
+/* One pass; blocks for an event unless nonblock. Tests use it. */
+void loop_once(struct loop *loop, int nonblock);
+void loop_stop(struct loop *loop);
+
+/* Embed one in each object that is buried. */
+struct grave {
+	struct grave *next;
+	void (*free_cb)(void *obj);
+	void *obj;
+};
+
+/* free_cb(obj) runs after this pass. Burying twice is a bug (assert). */
+void loop_bury(struct loop *loop, struct grave *grave, void (*free_cb)(void *), void *obj);
+
+#endif

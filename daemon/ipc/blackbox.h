@@ -1,0 +1,44 @@
+/*
+ * The black box: memory that a worker shares with its keeper, so that the
+ * keeper can say after a crash which request was in hand, and while it runs
+ * whether its loop turns. Written by the worker alone; the keeper reads it
+ * as untrusted bytes.
+ */
+#ifndef PODSHIM_IPC_BLACKBOX_H
+#define PODSHIM_IPC_BLACKBOX_H
+
+#include <stdint.h>
+
+#define BLACKBOX_MAGIC  UINT32_C(0x70624231)
+#define BLACKBOX_SIZE   65536u
+#define BLACKBOX_TRACES 256u
+
+struct blackbox_trace {
+	uint64_t t_boot_us;
+	uint64_t n;      /* request in hand, 0 none */
+	char text[96];   /* NUL-terminated unless torn */
+};
+
+struct blackbox {
+	uint32_t magic;
+	uint32_t size;
+	/* request number at each dispatch and continuation; 0 between them */
+	volatile uint64_t in_hand;
+	/* grows once per pass of the worker's loop */
+	volatile uint64_t loops;
+	/* number of trace entries ever written; the last is (n-1) % TRACES */
+	volatile uint64_t n_traces;
+	/* set by the worker's fatal-signal handler: return addresses, then text */
+	volatile uint32_t n_frames;
+	volatile int32_t fatal_signal;
+	uint64_t fatal_addr;
+	uint64_t load_base; /* what to subtract for addr2line */
+	uint64_t frames[64];
+	/* the method in hand, for people */
+	char what[64];
+	struct blackbox_trace trace[BLACKBOX_TRACES];
+};
+
+_Static_assert(sizeof(struct blackbox) <= BLACKBOX_SIZE, "black box outgrew its page");
+
+#endif

@@ -1,0 +1,77 @@
+/*
+ * A process's stdio: pipes or a terminal on one side, containerd's FIFOs (or
+ * a log program) on the other, splice in between (design.md 4, contract.md 8).
+ *
+ * Every descriptor a splice needs lies in the keeper's fd store under
+ * io/<container>/<exec or "-">/<what>, so a worker that dies costs a pause. An
+ * io object lives from before the runtime command until Delete.
+ */
+#ifndef PODSHIM_WORKER_IO_H
+#define PODSHIM_WORKER_IO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+struct io;
+struct link;
+struct loop;
+
+struct io_spec {
+	const char *container;
+	const char *exec_id;      /* "" for init */
+	const char *stdin_path;   /* "" none; FIFO path, or URI on stdout/stderr */
+	const char *stdout_path;
+	const char *stderr_path;
+	bool terminal;
+	bool direct;              /* stdio.direct: init's stdout and stderr only */
+	uint32_t uid, gid;        /* owner of the container's ends; 0 leaves them */
+	const char *ns;           /* for log programs: CONTAINER_NAMESPACE */
+};
+
+/*
+ * Make the io of a new process: open the FIFOs (never blocking), make pipes,
+ * put what must survive into the fd store. child_fds[0..2] are the container's
+ * ends for the runtime's fds 0–2, owned by the caller until spawned; -1:
+ * /dev/null. With a terminal all three are -1.
+ */
+int io_open(struct loop *loop, struct link *lk, const struct io_spec *spec,
+    struct io **out, int child_fds[3], struct err *err);
+
+/*
+ * Begin to pump. For a terminal: tty_name is the stored pty master's name
+ * (tty/<key>), fetched from the keeper.
+ */
+void io_start(struct io *io, const char *tty_name);
+
+/*
+ * Take a process's io up again after a worker restart, from the fd store
+ * alone; pumping begins as the descriptors arrive. Never fails: what is not in the
+ * store is not pumped. tty_name NULL unless spec->terminal.
+ */
+struct io *io_resume(struct loop *loop, struct link *lk, const struct io_spec *spec,
+    const char *tty_name);
+
+/* CloseIO: the container sees end of file once the client's writer is gone too. */
+void io_close_stdin(struct io *io);
+/* TIOCSWINSZ; 0 also where there is no terminal (contract.md 7.13). */
+int io_resize(struct io *io, uint16_t width, uint16_t height, struct err *err);
+/* The process has exited: stdin ends, a terminal is drained to EIO. */
+void io_process_exited(struct io *io);
+/*
+ * Call cb once both outputs have reached end of file and all was delivered,
+ * or after timeout_us (0: now), from the loop. Once per io.
+ */
+void io_drain(struct io *io, uint64_t timeout_us, void (*cb)(void *arg), void *arg);
+/*
+ * Close everything and drop the names from the fd store; frees it. For a
+ * worker that leaves (upgrade): io_abandon() closes our duplicates only.
+ */
+void io_free(struct io *io);
+void io_abandon(struct io *io);
+
+/* Bytes moved so far: stdin, stdout, stderr. */
+void io_counts(const struct io *io, uint64_t bytes[3]);
+
+#endif

@@ -1,0 +1,96 @@
+/*
+ * The worker's side of the keeper: everything that must not happen twice is
+ * asked for here (recovery.md). Messages leave at once; what comes back goes
+ * to the owner of the key, name or request.
+ */
+#ifndef PODSHIM_WORKER_LINK_H
+#define PODSHIM_WORKER_LINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ipc/msg.h"
+
+struct err;
+struct link;
+struct loop;
+
+struct link_ops {
+	void (*on_request)(const struct msg_request *req, void *arg);
+	void (*on_cancel)(uint64_t n, void *arg);
+	void (*on_exit)(const struct msg_exit *exit, void *arg);
+	void (*on_pinned)(const char *id, void *arg);
+	/* snapshot complete; then link_ready() is due */
+	void (*on_sync)(void *arg);
+	/* the keeper commits to this build */
+	void (*on_go)(void *arg);
+	void (*on_quiesce)(enum quiesce_why why, void *arg);
+	/* the keeper is gone */
+	void (*on_end)(void *arg);
+};
+
+/*
+ * Takes channel_fd; says HELLO and blocks for WELCOME (the keeper is already
+ * waiting for it), then maps the black box. *welcome is filled; its strings
+ * live as long as the link.
+ */
+int link_open(struct loop *loop, int channel_fd, const char *build,
+    const struct link_ops *ops, void *arg, struct link **out, struct msg_welcome *welcome,
+    struct err *err);
+void link_free(struct link *lk);
+
+/* Dispatch what the snapshot and everything behind it brings. */
+void link_ready(struct link *lk);
+void link_idle(struct link *lk, uint64_t highest_n);
+void link_mark(struct link *lk, const char *text);
+void link_unpin(struct link *lk, const char *id);
+
+/* response NULL: nobody waits for it. len 0 is a good answer: an empty message. */
+void link_answer(struct link *lk, uint64_t n, const void *response, size_t len);
+void link_ack(struct link *lk, uint64_t key);
+
+/*
+ * Steps. cb runs from the loop with the step's end (DONE or FAILED), once. If
+ * the keeper knows the key already, nothing is done twice: the stored result
+ * comes. link_step_known(): what the snapshot or an answer said of that key;
+ * NULL if the keeper has never heard of it.
+ */
+typedef void (*link_step_cb)(const struct msg_step *step, void *arg);
+void link_spawn(struct link *lk, const struct msg_spawn *spawn, link_step_cb cb, void *arg);
+/*
+ * target: key of a running step, or of an adopted process. signo
+ * LINK_SIGNAL_CGROUP_KILL is not a signal: see cgroup.h for that.
+ */
+void link_signal(struct link *lk, uint64_t key, uint64_t target, int signo,
+    link_step_cb cb, void *arg);
+const struct msg_step *link_step_known(struct link *lk, uint64_t key);
+/* Attach a callback to a step that is RUNNING or ended already (after a restart). */
+void link_step_watch(struct link *lk, uint64_t key, link_step_cb cb, void *arg);
+/* Forget the callback; the step itself goes on. */
+void link_step_unwatch(struct link *lk, uint64_t key);
+/* Every key the snapshot named that nobody has claimed, for clean-up. */
+void link_each_step(struct link *lk, void (*cb)(const struct msg_step *step, void *arg),
+    void *arg);
+/* A key for work that belongs to no request. */
+uint64_t link_internal_key(struct link *lk);
+
+/*
+ * The fd store. Names: io/<container>/<exec>/<what>, tty/<key hex>, out/<key hex>.
+ * link_fd_put() duplicates; the caller keeps its own.
+ */
+void link_fd_put(struct link *lk, const char *name, int fd);
+typedef void (*link_fd_cb)(int fd, void *arg); /* owns fd; -errno if there is none */
+void link_fd_get(struct link *lk, const char *name, link_fd_cb cb, void *arg);
+/* prefix: all names that begin with it. */
+void link_fd_drop(struct link *lk, const char *name, bool prefix);
+/* Known from the snapshot or from our own puts. */
+bool link_fd_known(struct link *lk, const char *name);
+void link_each_fd(struct link *lk, void (*cb)(const char *name, void *arg), void *arg);
+
+/* The black box: what is in hand now (0: nothing). */
+void link_in_hand(struct link *lk, uint64_t n, const char *what);
+void link_loop_pass(struct link *lk);
+void link_trace(const char *text);
+
+#endif

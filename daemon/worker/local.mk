@@ -1,0 +1,9 @@
+pkglibexec_PROGRAMS += podshim-worker
+noinst_LIBRARIES += libworker.a
+# all of the worker but its main(), so that tests can link it
+libworker_a_SOURCES =
+podshim_worker_SOURCES = %D%/main.c
+podshim_worker_LDFLAGS = $(AM_LDFLAGS) $(PODSHIM_PROG_LDFLAGS)
+podshim_worker_LDADD = libworker.a libipc.a libstate.a libproto.a libframe.a \
+	libbase.a $(EVENT_LIBS) $(PROTOBUF_C_LIBS) $(SQLITE_LIBS) \
+	$(JANSSON_LIBS) $(INIH_LIBS)
