@@ -45,10 +45,15 @@ struct channel *channel_new(struct loop *loop, int fd, const struct channel_ops 
 /* May be called from its own callbacks. NULL is allowed. */
 void channel_free(struct channel *ch);
 
+/* More payload than this is refused by both ends: garbage, or a bug. */
+#define CHANNEL_PAYLOAD_MAX (32u << 20)
+
 /*
- * Send, or queue what the socket does not take now (fds are duplicated then).
- * fds stay the caller's. A payload too large for a packet goes as a sealed
- * memfd. Returns 0, -EPIPE when the other side is gone, -ENOMEM, -EMFILE.
+ * Send head->len bytes of payload, or queue what the socket does not take now
+ * (fds are duplicated then). fds stay the caller's. A payload too large for a
+ * packet goes as a sealed memfd; one that is in a memfd already is passed as
+ * the last of fds, with MSG_F_MEMFD set and payload NULL. Returns 0, -EPIPE
+ * when the other side is gone, -ENOMEM, -EMFILE, -EMSGSIZE.
  */
 int channel_send(struct channel *ch, const struct msg_head *head, const void *payload,
     const int *fds, size_t n_fds);
@@ -63,8 +68,17 @@ size_t channel_queued(struct channel *ch);
  */
 void channel_drain(struct channel *ch);
 
-/* Blocking send and receive of one packet on a plain fd, for admin.h. */
+/*
+ * One packet on a plain fd, waiting as long as it takes, or timeout_ms (-1: no
+ * limit) for packet_recv(). For admin.h, and for the wait for WELCOME.
+ *
+ * packet_recv: buf is 8-byte aligned and has cap bytes, MSG_PACKET_MAX at best;
+ * the payload gets a NUL behind it. fds: room for MSG_FDS_MAX, the caller's
+ * then. 0, or -errno: -ETIMEDOUT, -EPIPE at end of file, -EBADMSG.
+ */
 int packet_send(int fd, const struct msg_head *head, const void *payload, const int *fds,
     size_t n_fds);
+int packet_recv(int fd, int timeout_ms, struct msg_head *head, void *buf, size_t cap,
+    int *fds, size_t *n_fds);
 
 #endif

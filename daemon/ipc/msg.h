@@ -72,6 +72,56 @@ enum msg_type {
 #undef X
 };
 
+/*
+ * What each message carries. key, a, b are those of the header; what is not
+ * named is 0. "codec": use msg_encode_x() and msg_decode_x() below.
+ *
+ * HELLO    codec
+ * WELCOME  codec; 1 fd, the black box: BLACKBOX_SIZE bytes, may be mapped shared
+ * STEP     codec. The keeper keeps a step until its request is answered; an
+ *          internal one until ACK; one that is RUNNING when its request is
+ *          answered turns internal; one that adopted a process until the
+ *          process's EXIT is acknowledged. All kept steps are in the snapshot.
+ * EXIT     codec. Sent when seen, and in each snapshot until ACK.
+ * FDNAME   MF_NAME. Snapshot only.
+ * PINNED   MF_NAME the container's id; a = until (boot_us_t)
+ * REQUEST  codec; the payload is the frame's payload alone
+ * SYNC     MF_NUM u64[5]: how many STEP, EXIT, FDNAME, PINNED, REQUEST preceded
+ * READY    nothing      GO  nothing
+ * ANSWER   a = n, b = enum answer_kind; the payload is the Response message
+ *          alone. The keeper then forgets n and its ended steps. No n: ignored.
+ * CANCEL   a = n: its connection is gone. n still wants its ANSWER (any).
+ * SPAWN    codec; n_fds fds in the order of MF_FDS. STEP comes when the step has
+ *          ended (at once if the key is known), never for its beginning: a
+ *          RUNNING one is sent in a snapshot, or if SPAWN repeats its key.
+ *          With ADOPT and status 0 the STEP is DONE with child_pid and
+ *          child_start, or FAILED if no process could be bound. The keeper
+ *          removes pid_file beforehand and once it has read it.
+ *          With CONSOLE and status 0, DONE means that tty/<key> is stored
+ *          (key as %llx, lower case, no leading zeros).
+ * SIGNAL   key; a = target's key, b = signo; MF_TAG optional. STEP comes at once:
+ *          DONE, or FAILED with ESRCH: no such process, or it has exited.
+ * ACK      key; a = enum ack_what. ACK_STEP: an ended internal step. ACK_EXIT: an
+ *          EXIT that the worker was sent, and the step of that key.
+ * FD_PUT   MF_NAME; 1 fd. Replaces. Only a failure is answered (FD with key 1).
+ * FD_GET   MF_NAME; a = anything, comes back in FD
+ * FD       MF_NAME; a = that of FD_GET; b = 0 with 1 fd, or a positive errno
+ *          (ENOENT: no such name) without; key = 1: it is about an FD_PUT
+ * FD_DROP  MF_NAME; b = 1: every name that begins so
+ * UNPIN    MF_NAME the container's id
+ * IDLE     a = highest n seen. Ignored if anything is left or on its way; the
+ *          worker says it again when it is idle anew.
+ * QUIESCE  a = enum quiesce_why
+ * MARK     MF_TEXT
+ * REFUSED  a = the type that the keeper does not know, key = that message's
+ *
+ * On the admin socket:
+ * PIN      MF_NAME the container's id
+ * STATUS, RESTART, DUMP  nothing
+ * UPGRADE  0 or 1 fds: the new worker's executable
+ * REPLY    a = 0 or a positive errno; MF_TEXT
+ */
+
 /* "SPAWN" for MSG_SPAWN; "?" for a number we do not know. */
 const char *msg_name(unsigned type);
 
@@ -218,12 +268,19 @@ struct msg_request {
 	struct msg_bytes frame; /* payload of the ttrpc request frame */
 };
 
+enum answer_kind {
+	ANSWER_MESSAGE = 0, /* the payload, even if it is empty: an empty Response is OK */
+	ANSWER_NONE = 1,    /* nobody waits for n: just forget it */
+};
+
+enum ack_what { ACK_STEP = 1, ACK_EXIT = 2 };
+
 enum quiesce_why { QUIESCE_END = 1, QUIESCE_UPGRADE = 2, QUIESCE_RESTART = 3 };
 
 /*
- * Encoders. They append to buf (MSG_PACKET_MAX usable bytes are enough for
- * all but SPAWN, REQUEST and ANSWER) and return the payload's length, or
- * -EMSGSIZE if it is more than cap. Header fields go into *head.
+ * Encoders. They fill buf from its start (MSG_PACKET_MAX bytes are enough for
+ * all but SPAWN) and return the payload's length, or -EMSGSIZE if it is more
+ * than cap. All of *head is set, len too. An empty envp arrives as NULL.
  */
 int msg_encode_hello(struct msg_head *head, void *buf, size_t cap, const struct msg_hello *m);
 int msg_encode_welcome(struct msg_head *head, void *buf, size_t cap, const struct msg_welcome *m);
@@ -234,9 +291,11 @@ int msg_encode_exit(struct msg_head *head, void *buf, size_t cap, const struct m
 void msg_head_request(struct msg_head *head, const struct msg_request *m);
 
 /*
- * Decoders check everything and borrow from the packet. -EBADMSG with a
- * sentence on anything malformed. msg_decode_spawn() allocates the two
- * vectors (their strings borrow from the packet): free both with free().
+ * Decoders check everything and borrow from the packet, whose payload must be
+ * 8-byte aligned (channel.h sees to it). -EBADMSG with a sentence on anything
+ * malformed. msg_decode_spawn() allocates the two vectors (their strings
+ * borrow from the packet): free both with free(); fds stays NULL, n_fds is
+ * what the packet must have brought.
  */
 int msg_decode_hello(const struct msg_head *head, const void *buf, struct msg_hello *m,
     struct err *err);
@@ -251,13 +310,17 @@ int msg_decode_exit(const struct msg_head *head, const void *buf, struct msg_exi
 int msg_decode_request(const struct msg_head *head, const void *buf, struct msg_request *m,
     struct err *err);
 
-/* Field access for the small messages (names, texts). */
+/*
+ * Field access for the small messages (names, texts). msg_put() appends at
+ * *len and moves it; a string travels with its NUL, a NULL string not at all.
+ * Returns 0 or -EMSGSIZE.
+ */
 int msg_put(void *buf, size_t cap, size_t *len, enum msg_field field, const void *p, size_t n);
 int msg_put_str(void *buf, size_t cap, size_t *len, enum msg_field field, const char *s);
 /* First field of that number; NULL if there is none or the payload is broken. */
 const void *msg_get(const struct msg_head *head, const void *buf, enum msg_field field,
     size_t *n);
-/* The same as a string: NUL inside the packet is checked. */
+/* The same as a string: one NUL, at its end, is checked. */
 const char *msg_get_str(const struct msg_head *head, const void *buf, enum msg_field field);
 
 #endif
