@@ -4,3 +4,19 @@ unit_ldadd = libbase.a $(EVENT_LIBS) $(CMOCKA_LIBS)
 unit_tests += %D%/test_err
 tests_unit_test_err_SOURCES = %D%/test_err.c
 tests_unit_test_err_LDADD = $(unit_ldadd)
+
+unit_tests += %D%/test_fd
+tests_unit_test_fd_SOURCES = %D%/test_fd.c
+tests_unit_test_fd_LDADD = $(unit_ldadd)
+
+unit_tests += %D%/test_log
+tests_unit_test_log_SOURCES = %D%/test_log.c
+tests_unit_test_log_LDADD = $(unit_ldadd)
+
+unit_tests += %D%/test_loop
+tests_unit_test_loop_SOURCES = %D%/test_loop.c
+tests_unit_test_loop_LDADD = $(unit_ldadd)
+
+unit_tests += %D%/test_mem
+tests_unit_test_mem_SOURCES = %D%/test_mem.c
+tests_unit_test_mem_LDADD = $(unit_ldadd)

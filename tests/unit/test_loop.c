@@ -1,0 +1,121 @@
+/*
+ * base/loop: burials wait for the end of the pass, also when several objects
+ * end in one batch; run under ASan this shows a free under a callback.
+ */
+#include "base/loop.h"
+
+#include <event2/event.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+struct thing {
+	struct loop *loop;
+	struct event *ev;
+	struct grave grave;
+	struct thing *other; /* buried by our callback, too */
+	int buried;
+};
+
+static int freed;
+
+static void
+thing_free(void *obj)
+{
+	struct thing *t = obj;
+
+	event_free(t->ev);
+	memset(t, 0xee, sizeof *t);
+	free(t);
+	freed++;
+}
+
+static void
+thing_end(struct thing *t)
+{
+	if (t->buried++ == 0)
+		loop_bury(t->loop, &t->grave, thing_free, t);
+}
+
+static void
+thing_on_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct thing *t = arg;
+
+	(void)fd;
+	(void)what;
+	thing_end(t);
+	thing_end(t->other);
+	assert_int_equal(freed, 0);
+}
+
+static void
+test_loop_frees_after_the_pass(void **state)
+{
+	struct loop *loop = loop_new();
+	struct thing *t[8];
+	int i;
+
+	(void)state;
+	assert_non_null(loop);
+	freed = 0;
+	for (i = 0; i < 8; i++) {
+		t[i] = calloc(1, sizeof *t[i]);
+		t[i]->loop = loop;
+		t[i]->ev = event_new(loop_base(loop), -1, 0, thing_on_event, t[i]);
+	}
+	for (i = 0; i < 8; i++) {
+		t[i]->other = t[(i + 1) % 8];
+		event_active(t[i]->ev, EV_TIMEOUT, 0);
+	}
+	loop_once(loop, 1);
+	assert_int_equal(freed, 8);
+	loop_free(loop);
+}
+
+static void
+pass_stop(void *arg)
+{
+	loop_stop(arg);
+}
+
+static void
+test_loop_stop_before_a_pass_ends_it(void **state)
+{
+	struct loop *loop = loop_new();
+
+	(void)state;
+	loop_run(loop, pass_stop, loop);
+	loop_free(loop);
+}
+
+static void
+test_loop_free_buries_what_is_left(void **state)
+{
+	struct loop *loop = loop_new();
+	struct thing *t = calloc(1, sizeof *t);
+
+	(void)state;
+	freed = 0;
+	t->loop = loop;
+	t->ev = event_new(loop_base(loop), -1, 0, thing_on_event, t);
+	thing_end(t);
+	loop_free(loop);
+	assert_int_equal(freed, 1);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_loop_frees_after_the_pass),
+		cmocka_unit_test(test_loop_stop_before_a_pass_ends_it),
+		cmocka_unit_test(test_loop_free_buries_what_is_left),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
