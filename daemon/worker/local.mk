@@ -7,3 +7,6 @@ podshim_worker_LDFLAGS = $(AM_LDFLAGS) $(PODSHIM_PROG_LDFLAGS)
 podshim_worker_LDADD = libworker.a libipc.a libstate.a libproto.a libframe.a \
 	libbase.a $(EVENT_LIBS) $(PROTOBUF_C_LIBS) $(SQLITE_LIBS) \
 	$(JANSSON_LIBS) $(INIH_LIBS)
+
+# what the worker knows of runtimes, bundles and containerd
+libworker_a_SOURCES += %D%/oci.c %D%/oci.h

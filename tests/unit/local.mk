@@ -20,3 +20,11 @@ tests_unit_test_loop_LDADD = $(unit_ldadd)
 unit_tests += %D%/test_mem
 tests_unit_test_mem_SOURCES = %D%/test_mem.c
 tests_unit_test_mem_LDADD = $(unit_ldadd)
+
+worker_ldadd = libworker.a libipc.a libstate.a libproto.a libframe.a libbase.a \
+	$(EVENT_LIBS) $(PROTOBUF_C_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) \
+	$(INIH_LIBS) $(CMOCKA_LIBS)
+
+unit_tests += %D%/test_oci
+tests_unit_test_oci_SOURCES = %D%/test_oci.c
+tests_unit_test_oci_LDADD = libworker.a libbase.a $(JANSSON_LIBS) $(CMOCKA_LIBS)
