@@ -28,3 +28,15 @@ worker_ldadd = libworker.a libipc.a libstate.a libproto.a libframe.a libbase.a \
 unit_tests += %D%/test_oci
 tests_unit_test_oci_SOURCES = %D%/test_oci.c
 tests_unit_test_oci_LDADD = libworker.a libbase.a $(JANSSON_LIBS) $(CMOCKA_LIBS)
+
+unit_tests += %D%/test_frame
+tests_unit_test_frame_SOURCES = %D%/test_frame.c
+tests_unit_test_frame_LDADD = libframe.a $(unit_ldadd)
+
+unit_tests += %D%/test_status
+tests_unit_test_status_SOURCES = %D%/test_status.c
+tests_unit_test_status_LDADD = libframe.a libproto.a $(unit_ldadd) $(PROTOBUF_C_LIBS)
+
+unit_tests += %D%/test_wire
+tests_unit_test_wire_SOURCES = %D%/test_wire.c
+tests_unit_test_wire_LDADD = libproto.a $(unit_ldadd) $(PROTOBUF_C_LIBS)
