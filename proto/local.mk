@@ -14,6 +14,7 @@ proto_files = \
 	%D%/metrics_v1.proto \
 	%D%/metrics_v2.proto \
 	%D%/options.proto \
+	%D%/runctypes.proto \
 	%D%/runtimeoptions.proto \
 	%D%/sandbox.proto \
 	%D%/task.proto \

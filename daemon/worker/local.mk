@@ -9,4 +9,7 @@ podshim_worker_LDADD = libworker.a libipc.a libstate.a libproto.a libframe.a \
 	$(JANSSON_LIBS) $(INIH_LIBS)
 
 # what the worker knows of runtimes, bundles and containerd
-libworker_a_SOURCES += %D%/oci.c %D%/oci.h
+libworker_a_SOURCES += \
+	%D%/oci.c %D%/oci.h \
+	%D%/options.c %D%/options.h \
+	%D%/options_toml.c %D%/options_toml.h

@@ -21,6 +21,7 @@ unit_tests += %D%/test_mem
 tests_unit_test_mem_SOURCES = %D%/test_mem.c
 tests_unit_test_mem_LDADD = $(unit_ldadd)
 
+# for the tests of daemon/worker
 worker_ldadd = libworker.a libipc.a libstate.a libproto.a libframe.a libbase.a \
 	$(EVENT_LIBS) $(PROTOBUF_C_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) \
 	$(INIH_LIBS) $(CMOCKA_LIBS)
@@ -28,6 +29,11 @@ worker_ldadd = libworker.a libipc.a libstate.a libproto.a libframe.a libbase.a \
 unit_tests += %D%/test_oci
 tests_unit_test_oci_SOURCES = %D%/test_oci.c
 tests_unit_test_oci_LDADD = libworker.a libbase.a $(JANSSON_LIBS) $(CMOCKA_LIBS)
+
+unit_tests += %D%/test_options
+tests_unit_test_options_SOURCES = %D%/test_options.c
+tests_unit_test_options_LDADD = libworker.a libproto.a libbase.a $(PROTOBUF_C_LIBS) \
+	$(JANSSON_LIBS) $(CMOCKA_LIBS)
 
 unit_tests += %D%/test_frame
 tests_unit_test_frame_SOURCES = %D%/test_frame.c
