@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void
+__attribute__((format(printf, 3, 0))) static void
 err_vset(struct err *err, int code, const char *fmt, va_list ap)
 {
 	int len;

@@ -87,7 +87,7 @@ log_write(const char *line, size_t len)
 	}
 }
 
-static void
+__attribute__((format(printf, 3, 0))) static void
 log_line(const char *level, int code, const char *fmt, va_list ap)
 {
 	char text[1024], line[1400], when[32];

@@ -46,3 +46,11 @@ tests_unit_test_status_LDADD = libframe.a libproto.a $(unit_ldadd) $(PROTOBUF_C_
 unit_tests += %D%/test_wire
 tests_unit_test_wire_SOURCES = %D%/test_wire.c
 tests_unit_test_wire_LDADD = libproto.a $(unit_ldadd) $(PROTOBUF_C_LIBS)
+
+# ipc and keeper
+unit_ipc_ldadd = libipc.a $(unit_ldadd)
+unit_tests += %D%/test_msg %D%/test_channel
+tests_unit_test_msg_SOURCES = %D%/test_msg.c
+tests_unit_test_msg_LDADD = $(unit_ipc_ldadd)
+tests_unit_test_channel_SOURCES = %D%/test_channel.c
+tests_unit_test_channel_LDADD = $(unit_ipc_ldadd)
