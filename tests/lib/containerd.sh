@@ -1,0 +1,294 @@
+# A private containerd for one test: sourced, never run.
+#
+# Everything it makes carries one random name: the directory $T, the
+# containerd namespace $NS (so cgroups /$NS/... and podshim's state are ours
+# alone) and PODSHIM_TEST_ID in the environment of all that containerd starts.
+# By these marks leftovers are found at the end, and removed by a trap that
+# runs however the test ends. Tests in parallel do not see each other.
+#
+# PODSHIM_PREFIX	installed tree: bin/, libexec/podshim/
+# PODSHIM_TEST_RUNTIME	default io.containerd.podshim.v1; the tests that are not
+#			about podshim's own tools also pass with io.containerd.runc.v2
+# PODSHIM_DRIVERS	build directory of the C drivers (make system-drivers)
+# PODSHIM_TEST_KEEP	not empty: keep $T after a failure, to look at the logs
+# shellcheck shell=sh
+
+set -u
+LIBDIR=${LIBDIR:-$(cd "$(dirname "$0")/../lib" && pwd)}
+# shellcheck source=tests/lib/tap.sh
+. "$LIBDIR/tap.sh"
+
+RUNTIME=${PODSHIM_TEST_RUNTIME:-io.containerd.podshim.v1}
+BIN=${PODSHIM_DRIVERS:-$LIBDIR/../..}/tests/system
+IMAGE=docker.io/library/busybox:test
+STATE_ROOT=/run/podshim
+SOCKET_DIR=/run/containerd/s
+
+[ "$(id -u)" = 0 ] || skip_all "needs root"
+for ctd_tool in containerd ctr runc; do
+	command -v $ctd_tool >/dev/null || skip_all "no $ctd_tool"
+done
+if [ "$RUNTIME" = io.containerd.podshim.v1 ]; then
+	[ -n "${PODSHIM_PREFIX:-}" ] || bail "PODSHIM_PREFIX is not set"
+	[ -x "$PODSHIM_PREFIX/bin/containerd-shim-podshim-v1" ] ||
+		bail "no shim in $PODSHIM_PREFIX/bin"
+	PODSHIM=yes
+else
+	PODSHIM=
+fi
+[ -n "${PODSHIM_PREFIX:-}" ] && PATH=$PODSHIM_PREFIX/bin:$PATH
+
+T=$(mktemp -d "${TMPDIR:-/tmp}/podshim.XXXXXX")
+NS=$(basename "$T" | tr . -)
+TEST_ID=$NS
+SOCK=$T/c.sock
+ctd_pid=
+not_ours= # helpers of the test itself
+ctd_prefix= # e.g. "unshare -m sh -c '...'" for tests that need another mount namespace
+tap_out=$T/tap.out
+mkdir "$T/fifo"
+: >"$T/ids"
+
+ctr() { command ctr -a "$SOCK" -n "$NS" "$@"; }
+
+# --- containerd's life -----------------------------------------------------
+
+ctd_config() {
+	cat >"$T/config.toml" <<END
+version = 2
+root = "$T/root"
+state = "$T/state"
+disabled_plugins = [
+  "io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.aufs",
+  "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper",
+  "io.containerd.snapshotter.v1.zfs", "io.containerd.internal.v1.opt",
+  "io.containerd.internal.v1.tracing", "io.containerd.tracing.processor.v1.otlp"]
+[grpc]
+  address = "$SOCK"
+END
+}
+
+ctd_start() {
+	# shellcheck disable=SC2086 # the prefix is a list of words
+	PODSHIM_TEST_ID=$TEST_ID setsid $ctd_prefix containerd -c "$T/config.toml" \
+		>>"$T/containerd.log" 2>&1 </dev/null &
+	ctd_pid=$!
+	wait_for 20 ctd_answers || { tail -20 "$T/containerd.log" | sed 's/^/# /'; bail "containerd did not start"; }
+}
+ctd_answers() { [ -S "$SOCK" ] && ctr version >/dev/null 2>&1; }
+
+# ctd_end SIGNAL: end containerd and wait until it is gone
+ctd_end() {
+	[ -n "$ctd_pid" ] || return 0
+	kill "-$1" "$ctd_pid" 2>/dev/null
+	wait "$ctd_pid" 2>/dev/null
+	ctd_pid=
+}
+ctd_stop() { ctd_end TERM; }
+ctd_kill() { ctd_end KILL; }
+
+# Start containerd and import the image; unpacked copy of it in $T/rootfs.
+ctd_up() {
+	ctd_config
+	ctd_start
+	"$LIBDIR/mkimage" "$T/image.tar" "$IMAGE" "$T/rootfs" || bail "mkimage"
+	ctr image import "$T/image.tar" >"$T/import.log" 2>&1 || {
+		diag "$(cat "$T/import.log")"
+		bail "image import"
+	}
+}
+
+# --- events ----------------------------------------------------------------
+
+events_start() {
+	command ctr -a "$SOCK" -n "$NS" events >"$T/events" 2>"$T/events.err" </dev/null &
+	events_pid=$!
+	not_ours="$not_ours $events_pid"
+	# It is listening once a change that we make shows up.
+	wait_for 10 events_probe || bail "ctr events shows nothing"
+}
+events_probe() {
+	ctr namespaces label "$NS" "probe=$(date +%N)" >/dev/null 2>&1
+	grep -q /namespaces/update "$T/events"
+}
+# events_of ID: topics (and exec ids) of one container, one line each
+events_of() {
+	sed -n 's/^.* \(\/tasks\/[a-z-]*\) \({.*\)$/\1 \2/p' "$T/events" | jq -rR --arg id "$1" '
+		(index(" ") as $i | {topic: .[0:$i], body: (.[$i+1:] | fromjson)})
+		| select(.body.container_id == $id)
+		| .topic + (if .topic == "/tasks/exit" and .body.id != $id then " " + .body.id
+			elif .body.exec_id then " " + .body.exec_id else "" end)'
+}
+# event_body ID TOPIC: the JSON of these events
+event_body() {
+	sed -n "s|^.* $2 \({.*\)\$|\1|p" "$T/events" | jq -c --arg id "$1" 'select(.container_id == $id)'
+}
+events_has() { events_of "$1" | grep -qx "$2"; }
+events_count() { [ "$(grep -c " $1 " "$T/events")" -ge "$2" ]; }
+
+# --- containers ------------------------------------------------------------
+
+note_id() { grep -qx "$1" "$T/ids" || echo "$1" >>"$T/ids"; }
+
+# run ID ARGS...: ctr run --rm of the image; options before, in $run_opts
+run_opts=
+run() {
+	run_id=$1
+	shift
+	note_id "$run_id"
+	# shellcheck disable=SC2086
+	ctr run --rm --runtime "$RUNTIME" --fifo-dir "$T/fifo" $run_opts "$IMAGE" "$run_id" "$@" </dev/null
+}
+# run_d ID ARGS...: detached, no stdio
+run_d() {
+	run_id=$1
+	shift
+	note_id "$run_id"
+	# shellcheck disable=SC2086
+	ctr run -d --null-io --runtime "$RUNTIME" $run_opts "$IMAGE" "$run_id" "$@" </dev/null
+}
+# x ID EXECID ARGS...: ctr task exec
+x() {
+	x_id=$1 x_exec=$2
+	shift 2
+	ctr task exec --fifo-dir "$T/fifo" --exec-id "$x_exec" "$x_id" "$@"
+}
+task_field() { ctr task ls | awk -v id="$1" -v f="$2" '$1 == id { print $f }'; }
+task_pid() { task_field "$1" 2; }
+task_status() { task_field "$1" 3; }
+task_is() { [ "$(task_status "$1")" = "$2" ]; }
+# rm_c ID: task (killed if need be) and container
+rm_c() {
+	ctr task rm -f "$1" >/dev/null 2>&1
+	ctr c rm "$1" >/dev/null 2>&1
+}
+
+bundle() { echo "$T/state/io.containerd.runtime.v2.task/$NS/$1"; }
+# sock_path GROUP: the address of the shim, as containerd's own tools compute it
+sock_path() { echo "$SOCKET_DIR/$(printf %s "$SOCK/$NS/$1" | sha256sum | cut -d' ' -f1)"; }
+# group_opts GROUP: for $run_opts
+group_opts() {
+	note_id "$1"
+	echo "--label io.containerd.runc.v2.group=$1"
+}
+rpc() { "$BIN/rpc" "$@"; }
+
+# --- processes -------------------------------------------------------------
+
+# pids whose program file is NAME and which containerd of this test started
+pids_of() {
+	for po_p in $(our_pids); do
+		po_exe=$(readlink "/proc/$po_p/exe" 2>/dev/null) || continue
+		po_exe=${po_exe% (deleted)}
+		[ "${po_exe##*/}" = "$1" ] && echo "$po_p"
+	done
+	return 0
+}
+our_pids() {
+	{
+		grep -lsaz "^PODSHIM_TEST_ID=$TEST_ID\$" /proc/[0-9]*/environ
+		grep -lsa -e "$NS" /proc/[0-9]*/cmdline
+		grep -ls "/$NS/" /proc/[0-9]*/cgroup
+	} 2>/dev/null | cut -d/ -f3 | sort -un | while read -r op_p; do
+		case " $$ $not_ours " in *" $op_p "*) continue ;; esac
+		[ -e "/proc/$op_p/exe" ] && readlink "/proc/$op_p/exe" >/dev/null 2>&1 &&
+			echo "$op_p"
+	done
+	return 0
+}
+# the shim processes: keeper(s) of podshim, or the Go shim
+shim_pids() {
+	if [ -n "$PODSHIM" ]; then
+		pids_of podshim-keeper
+	else
+		pids_of containerd-shim-runc-v2
+	fi
+}
+worker_pids() { pids_of podshim-worker; }
+pid_gone() { ! [ -e "/proc/$1" ] || grep -qs '^State:.*[ZX]' "/proc/$1/status"; }
+describe_pid() {
+	echo "$1 $(tr '\0' ' ' <"/proc/$1/cmdline" 2>/dev/null) [$(sed -n 's/^State:[[:space:]]*//p' "/proc/$1/status" 2>/dev/null)]"
+}
+
+# --- the end ---------------------------------------------------------------
+
+# leftovers: one line for each thing of this test that still exists
+leftovers() {
+	for lo_p in $(our_pids); do
+		[ "$lo_p" = "${ctd_pid:-0}" ] && continue
+		pid_gone "$lo_p" || echo "process $(describe_pid "$lo_p")"
+	done
+	while read -r lo_id; do
+		lo_s=$(sock_path "$lo_id")
+		[ -e "$lo_s" ] && echo "socket $lo_s of $lo_id"
+	done <"$T/ids"
+	grep " $T/" /proc/self/mounts | sed 's/^/mount /'
+	find /sys/fs/cgroup -mindepth 2 -type d -path "*/$NS/*" 2>/dev/null | sed 's/^/cgroup /'
+	find "$STATE_ROOT/$NS" -mindepth 1 2>/dev/null | sed 's/^/state /'
+	find "/run/containerd/runc/$NS" -mindepth 1 2>/dev/null | sed 's/^/runtime state /'
+	find "$T/state/io.containerd.runtime.v2.task/$NS" -mindepth 1 -maxdepth 1 2>/dev/null |
+		sed 's/^/bundle /'
+	find "$T/fifo" -mindepth 1 2>/dev/null | sed 's/^/fifo /'
+	return 0
+}
+nothing_left() { [ -z "$(leftovers)" ]; }
+
+# finish: the last line of a test: nothing of it may remain, then the plan
+finish() {
+	if [ -n "$ctd_pid" ]; then
+		for fi_c in $(ctr c ls -q); do
+			rm_c "$fi_c"
+		done
+	fi
+	if wait_for "${1:-10}" nothing_left; then
+		ok "nothing is left behind"
+	else
+		not_ok "nothing is left behind"
+		diag "$(leftovers)"
+	fi
+	tap_end
+	exit $?
+}
+
+ctd_cleanup() {
+	cl_rc=$?
+	trap - EXIT
+	trap '' INT TERM HUP
+	if [ "$tap_failed" -ne 0 ] || [ "$cl_rc" -ne 0 ]; then
+		diag "the last lines of containerd's log:"
+		[ -f "$T/containerd.log" ] && grep -v -e 'loading plugin' -e 'skip loading' "$T/containerd.log" |
+			tail -n "${PODSHIM_TEST_LOG_LINES:-25}" | cut -c1-400 | sed 's/^/#   /'
+		[ -s "$T/shim.log" ] && diag "the shim's log:" && tail -n 25 "$T/shim.log" | cut -c1-400 | sed 's/^/#   /'
+	fi
+	for cl_p in $not_ours; do
+		kill -KILL "$cl_p" 2>/dev/null
+	done
+	[ -n "$ctd_pid" ] && kill -KILL "$ctd_pid" 2>/dev/null
+	# Twice: what a killed process leaves to its parent shows in the second round.
+	for cl_round in 1 2 3; do
+		cl_pids=$(our_pids)
+		[ -n "$cl_pids" ] || break
+		# shellcheck disable=SC2086
+		kill -KILL $cl_pids 2>/dev/null
+		sleep "0.$cl_round"
+	done
+	wait 2>/dev/null
+	grep " $T/" /proc/self/mounts | cut -d' ' -f2 | sort -r | while read -r cl_m; do
+		umount -l "$cl_m" 2>/dev/null
+	done
+	while read -r cl_id; do
+		rm -f "$(sock_path "$cl_id")"
+	done <"$T/ids"
+	find /sys/fs/cgroup -mindepth 2 -depth -type d \( -path "*/$NS" -o -path "*/$NS/*" \) \
+		-exec rmdir {} + 2>/dev/null
+	rm -rf "${STATE_ROOT:?}/$NS" "/run/containerd/runc/$NS"
+	if [ -n "${PODSHIM_TEST_KEEP:-}" ] && [ "$cl_rc" -ne 0 ]; then
+		diag "kept: $T"
+	else
+		rm -rf "$T"
+	fi
+	exit $cl_rc
+}
+trap ctd_cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP

@@ -1,0 +1,8 @@
+# What tests share: a ttrpc client, bundles, a shim's caller, conditions.
+# The shell half (tap.sh, containerd.sh, mkimage) is used where it stands.
+check_LIBRARIES += libtests.a
+libtests_a_SOURCES = \
+	%D%/pb.c %D%/pb.h \
+	%D%/ttrpc.c %D%/ttrpc.h
+libtests_ldadd = libtests.a libbase.a
+EXTRA_DIST += %D%/tap.sh %D%/containerd.sh %D%/mkimage
