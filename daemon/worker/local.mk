@@ -12,4 +12,5 @@ podshim_worker_LDADD = libworker.a libipc.a libstate.a libproto.a libframe.a \
 libworker_a_SOURCES += \
 	%D%/oci.c %D%/oci.h \
 	%D%/options.c %D%/options.h \
-	%D%/options_toml.c %D%/options_toml.h
+	%D%/options_toml.c %D%/options_toml.h \
+	%D%/runtime.c %D%/runtime.h

@@ -36,6 +36,30 @@ void runtime_exec(struct strv *argv, const struct runtime_target *t,
     const char *process_path, const char *pid_path, bool console);
 void runtime_kill(struct strv *argv, const struct runtime_target *t, int signo, bool all);
 void runtime_delete(struct strv *argv, const struct runtime_target *t, bool force);
+void runtime_pause(struct strv *argv, const struct runtime_target *t);
+void runtime_resume(struct strv *argv, const struct runtime_target *t);
+/* The resources, as JSON, come on its stdin. */
+void runtime_update(struct strv *argv, const struct runtime_target *t);
+
+/* As containerd.runc.v1.CheckpointOptions; NULL and "" are the same. Borrowed. */
+struct runtime_checkpoint_opts {
+	const char *image_path;
+	const char *work_path;
+	const char *parent_path;
+	const char *cgroups_mode;
+	const char *const *empty_namespaces;
+	size_t n_empty_namespaces;
+	bool exit;                  /* else the container runs on */
+	bool open_tcp;
+	bool external_unix_sockets;
+	bool terminal;
+	bool file_locks;
+};
+void runtime_checkpoint(struct strv *argv, const struct runtime_target *t,
+    const struct runtime_checkpoint_opts *opts);
+/* A Create from a checkpoint: takes the place of create and start in one. */
+void runtime_restore(struct strv *argv, const struct runtime_target *t, const char *pid_path,
+    bool console, const struct runtime_checkpoint_opts *opts);
 
 /*
  * Why a command failed: the last error line of its JSON log, else the last

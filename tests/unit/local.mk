@@ -35,6 +35,10 @@ tests_unit_test_options_SOURCES = %D%/test_options.c
 tests_unit_test_options_LDADD = libworker.a libproto.a libbase.a $(PROTOBUF_C_LIBS) \
 	$(JANSSON_LIBS) $(CMOCKA_LIBS)
 
+unit_tests += %D%/test_runtime
+tests_unit_test_runtime_SOURCES = %D%/test_runtime.c
+tests_unit_test_runtime_LDADD = libworker.a libframe.a libbase.a $(JANSSON_LIBS) $(CMOCKA_LIBS)
+
 unit_tests += %D%/test_frame
 tests_unit_test_frame_SOURCES = %D%/test_frame.c
 tests_unit_test_frame_LDADD = libframe.a $(unit_ldadd)
