@@ -10,7 +10,6 @@ proto_files = \
 	%D%/bootstrap.proto \
 	%D%/events.proto \
 	%D%/events_service.proto \
-	%D%/linux_options.proto \
 	%D%/metrics_v1.proto \
 	%D%/metrics_v2.proto \
 	%D%/options.proto \

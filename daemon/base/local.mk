@@ -5,4 +5,5 @@ libbase_a_SOURCES = \
 	%D%/fd.c %D%/fd.h \
 	%D%/log.c %D%/log.h \
 	%D%/loop.c %D%/loop.h \
-	%D%/mem.c %D%/mem.h
+	%D%/mem.c %D%/mem.h \
+	%D%/podpath.c %D%/podpath.h

@@ -58,3 +58,7 @@ tests_unit_test_msg_SOURCES = %D%/test_msg.c
 tests_unit_test_msg_LDADD = $(unit_ipc_ldadd)
 tests_unit_test_channel_SOURCES = %D%/test_channel.c
 tests_unit_test_channel_LDADD = $(unit_ipc_ldadd)
+
+unit_tests += %D%/test_podpath
+tests_unit_test_podpath_SOURCES = %D%/test_podpath.c
+tests_unit_test_podpath_LDADD = $(unit_ldadd) $(LIBMD_LIBS)
