@@ -26,6 +26,10 @@ worker_ldadd = libworker.a libipc.a libstate.a libproto.a libframe.a libbase.a \
 	$(EVENT_LIBS) $(PROTOBUF_C_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) \
 	$(INIH_LIBS) $(CMOCKA_LIBS)
 
+unit_tests += %D%/test_cgroup
+tests_unit_test_cgroup_SOURCES = %D%/test_cgroup.c
+tests_unit_test_cgroup_LDADD = libworker.a libbase.a $(CMOCKA_LIBS)
+
 unit_tests += %D%/test_oci
 tests_unit_test_oci_SOURCES = %D%/test_oci.c
 tests_unit_test_oci_LDADD = libworker.a libbase.a $(JANSSON_LIBS) $(CMOCKA_LIBS)

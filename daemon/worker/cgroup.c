@@ -1,0 +1,616 @@
+/*
+ * Finding, listing, killing and removing a container's cgroup, v1 or v2.
+ *
+ * On v1 a container has one directory per hierarchy, by the same path in each;
+ * the one of "pids" stands for all. What surprises: a spec may ask for no
+ * cgroup of its own, and then a container's processes sit where ours do;
+ * killing "the container's cgroup" would kill the keeper, or the host. So a
+ * cgroup that we are in is never taken for a container's, and a kill that
+ * would hit us is refused.
+ */
+#include "worker/cgroup.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/mem.h"
+
+#define CGROUP_TEXT_MAX   (16u * 1024u * 1024u)
+#define CGROUP_DEPTH_MAX  64u
+#define CGROUP_ROUNDS_MAX 1024u
+#define CGROUP_PIDFDS_MAX 128u /* open at a time */
+
+/* --- where hierarchies are mounted ------------------------------------------ */
+
+struct hierarchy {
+	char *mount; /* "/sys/fs/cgroup/pids" */
+	char *root;  /* what of the hierarchy is mounted there: "/" */
+	char *options; /* of the superblock: names the controllers on v1 */
+	bool v2;
+};
+
+struct hierarchies {
+	struct hierarchy *v;
+	size_t n;
+};
+
+static void
+hierarchies_fini(struct hierarchies *hs)
+{
+	size_t i;
+
+	for (i = 0; i < hs->n; i++) {
+		free(hs->v[i].mount);
+		free(hs->v[i].root);
+		free(hs->v[i].options);
+	}
+	free(hs->v);
+	*hs = (struct hierarchies){0};
+}
+#define AUTO_HIERARCHIES __attribute__((cleanup(hierarchies_fini)))
+
+/* mountinfo writes blanks and backslashes as \ooo. */
+static void
+cgroup_unescape(char *s)
+{
+	char *out = s;
+
+	for (; *s != '\0'; s++) {
+		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' &&
+		    s[3] >= '0' && s[3] <= '7') {
+			*out++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
+			s += 3;
+		} else {
+			*out++ = *s;
+		}
+	}
+	*out = '\0';
+}
+
+/* One line: id parent major:minor ROOT MOUNT options [tags] - TYPE source OPTIONS */
+static void
+hierarchies_add_line(struct hierarchies *hs, char *line)
+{
+	char *field[6], *save = NULL, *tail = strstr(line, " - "), *type, *options;
+	size_t i;
+	struct hierarchy *h;
+
+	if (tail == NULL)
+		return;
+	*tail = '\0';
+	type = strtok_r(tail + 3, " ", &save);
+	if (type == NULL || (strcmp(type, "cgroup") != 0 && strcmp(type, "cgroup2") != 0))
+		return;
+	(void)strtok_r(NULL, " ", &save);
+	options = strtok_r(NULL, " ", &save);
+	for (i = 0, save = NULL; i < ARRAY_LEN(field); i++) {
+		field[i] = strtok_r(i == 0 ? line : NULL, " ", &save);
+		if (field[i] == NULL)
+			return;
+	}
+	cgroup_unescape(field[3]);
+	cgroup_unescape(field[4]);
+	hs->v = mem_realloc(hs->v, (hs->n + 1) * sizeof *hs->v);
+	h = &hs->v[hs->n++];
+	h->root = mem_strdup(field[3]);
+	h->mount = mem_strdup(field[4]);
+	h->options = mem_strdup(options == NULL ? "" : options);
+	h->v2 = strcmp(type, "cgroup2") == 0;
+}
+
+static void
+hierarchies_parse(struct hierarchies *hs, const char *mountinfo)
+{
+	AUTO_FREE char *copy = mem_strdup(mountinfo);
+	char *save = NULL, *line;
+
+	for (line = strtok_r(copy, "\n", &save); line != NULL; line = strtok_r(NULL, "\n", &save))
+		hierarchies_add_line(hs, line);
+}
+
+static int
+hierarchies_load(struct hierarchies *hs, struct err *err)
+{
+	AUTO_FREE char *text = NULL;
+	size_t len;
+	int rc = file_read(AT_FDCWD, "/proc/self/mountinfo", CGROUP_TEXT_MAX, &text, &len, err);
+
+	if (rc == 0)
+		hierarchies_parse(hs, text);
+	return rc;
+}
+
+/* Is name one of the words in a comma list of len bytes? */
+static bool
+cgroup_in_list(const char *list, size_t len, const char *name)
+{
+	size_t n = strlen(name);
+
+	while (len > 0) {
+		const char *comma = memchr(list, ',', len);
+		size_t word = comma == NULL ? len : (size_t)(comma - list);
+
+		if (word == n && memcmp(list, name, n) == 0)
+			return true;
+		if (comma == NULL)
+			return false;
+		list += word + 1;
+		len -= word + 1;
+	}
+	return false;
+}
+
+/* path equals dir, or lies below it. */
+static bool
+cgroup_is_below(const char *path, size_t path_len, const char *dir, size_t dir_len)
+{
+	if (dir_len == 1 && dir[0] == '/')
+		return true;
+	return path_len >= dir_len && memcmp(path, dir, dir_len) == 0 &&
+	    (path_len == dir_len || path[dir_len] == '/');
+}
+
+/* --- from a process to its cgroup ------------------------------------------- */
+
+/* One line of /proc/PID/cgroup: "8:pids:/a/b", "1:name=systemd:/a", "0::/a". */
+struct membership {
+	const char *controllers, *path;
+	size_t controllers_len, path_len;
+};
+
+static bool
+membership_next(const char **text, struct membership *m)
+{
+	while (**text != '\0') {
+		const char *line = *text, *end = strchrnul(line, '\n');
+		const char *c1 = memchr(line, ':', (size_t)(end - line));
+		const char *c2 = c1 == NULL ? NULL : memchr(c1 + 1, ':', (size_t)(end - c1 - 1));
+
+		*text = *end == '\0' ? end : end + 1;
+		if (c2 == NULL || c2[1] != '/')
+			continue;
+		m->controllers = c1 + 1;
+		m->controllers_len = (size_t)(c2 - c1 - 1);
+		m->path = c2 + 1;
+		m->path_len = (size_t)(end - c2 - 1);
+		return true;
+	}
+	return false;
+}
+
+static bool
+membership_is_v2(const struct membership *m)
+{
+	return m->controllers_len == 0;
+}
+
+/* Do we sit in that cgroup or below it? Then it is not the container's own. */
+static bool
+membership_is_shared(const struct membership *m, const char *self_cgroup)
+{
+	struct membership mine;
+
+	while (membership_next(&self_cgroup, &mine)) {
+		if (mine.controllers_len == m->controllers_len &&
+		    memcmp(mine.controllers, m->controllers, m->controllers_len) == 0)
+			return cgroup_is_below(mine.path, mine.path_len, m->path, m->path_len);
+	}
+	return false;
+}
+
+/* The directory of a membership; NULL if its hierarchy is not mounted for us. */
+static char *
+membership_dir(const struct membership *m, const struct hierarchies *hs)
+{
+	size_t i;
+
+	for (i = 0; i < hs->n; i++) {
+		const struct hierarchy *h = &hs->v[i];
+		AUTO_FREE char *first = mem_dup(m->controllers, m->controllers_len + 1);
+		size_t root_len = strlen(h->root), skip;
+
+		first[strcspn(first, ",:")] = '\0';
+		if (h->v2 != membership_is_v2(m))
+			continue;
+		if (!h->v2 && !cgroup_in_list(h->options, strlen(h->options), first))
+			continue;
+		/* of a part that is mounted, only what is below it can be reached */
+		if (!cgroup_is_below(m->path, m->path_len, h->root, root_len))
+			continue;
+		skip = root_len == 1 ? 0 : root_len;
+		return mem_printf("%s%.*s", h->mount, (int)(m->path_len - skip), m->path + skip);
+	}
+	return NULL;
+}
+
+/*
+ * How well a hierarchy stands for the container: pids has the truth about its
+ * members, devices exists for every container, any controller is better than a
+ * name, and on a hybrid host v1 has the controllers.
+ */
+static int
+membership_rank(const struct membership *m)
+{
+	if (membership_is_v2(m))
+		return 1;
+	if (cgroup_in_list(m->controllers, m->controllers_len, "pids"))
+		return 5;
+	if (cgroup_in_list(m->controllers, m->controllers_len, "devices"))
+		return 4;
+	return memchr(m->controllers, '=', m->controllers_len) == NULL ? 3 : 2;
+}
+
+int
+cgroup_resolve(const char *proc_cgroup, const char *self_cgroup, const char *mountinfo,
+    const char *controller, char **path, struct err *err)
+{
+	AUTO_HIERARCHIES struct hierarchies hs = {0};
+	AUTO_FREE char *best = NULL;
+	struct membership m;
+	int best_rank = 0;
+
+	hierarchies_parse(&hs, mountinfo);
+	while (membership_next(&proc_cgroup, &m)) {
+		int rank = membership_rank(&m);
+		char *dir;
+
+		if (controller != NULL && !membership_is_v2(&m) &&
+		    !cgroup_in_list(m.controllers, m.controllers_len, controller))
+			continue;
+		if (rank <= best_rank || m.path_len == 1 ||
+		    (m.path_len >= 3 && memcmp(m.path, "/..", 3) == 0) ||
+		    membership_is_shared(&m, self_cgroup))
+			continue;
+		dir = membership_dir(&m, &hs);
+		if (dir == NULL)
+			continue;
+		free(best);
+		best = dir;
+		best_rank = rank;
+	}
+	if (best == NULL)
+		return err_setx(err, ENOENT, "the process has no cgroup of its own");
+	*path = steal_ptr(&best);
+	return 0;
+}
+
+int
+cgroup_of_pid_controller(pid_t pid, const char *controller, char **path, struct err *err)
+{
+	AUTO_FREE char *theirs = NULL, *ours = NULL, *mountinfo = NULL;
+	char name[40];
+	size_t len;
+	int rc;
+
+	(void)snprintf(name, sizeof name, "/proc/%ld/cgroup", (long)pid);
+	rc = file_read(AT_FDCWD, name, CGROUP_TEXT_MAX, &theirs, &len, err);
+	if (rc == -ENOENT || rc == -ESRCH)
+		return err_setx(err, ESRCH, "process %ld is gone", (long)pid);
+	if (rc < 0 ||
+	    (rc = file_read(AT_FDCWD, "/proc/self/cgroup", CGROUP_TEXT_MAX, &ours, &len, err)) < 0 ||
+	    (rc = file_read(AT_FDCWD, "/proc/self/mountinfo", CGROUP_TEXT_MAX, &mountinfo, &len,
+		 err)) < 0)
+		return rc;
+	rc = cgroup_resolve(theirs, ours, mountinfo, controller, path, err);
+	return rc < 0 ? err_wrap(err, rc, "process %ld", (long)pid) : 0;
+}
+
+int
+cgroup_of_pid(pid_t pid, char **path, struct err *err)
+{
+	return cgroup_of_pid_controller(pid, NULL, path, err);
+}
+
+/* --- members ----------------------------------------------------------------- */
+
+/* -ENOENT: gone; -EINVAL: not a cgroup at all. */
+static int
+cgroup_open(const char *path, struct err *err)
+{
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	struct statfs fs;
+
+	if (fd == -1)
+		return err_set(err, errno, "open '%s'", path);
+	if (fstatfs(fd, &fs) == -1)
+		return err_set(err, errno, "statfs '%s'", path);
+	if (fs.f_type != CGROUP_SUPER_MAGIC && fs.f_type != CGROUP2_SUPER_MAGIC)
+		return err_setx(err, EINVAL, "'%s' is not a cgroup", path);
+	return steal_fd(&fd);
+}
+
+struct pid_list {
+	pid_t *v;
+	size_t n, cap;
+};
+
+static void
+pid_list_fini(struct pid_list *l)
+{
+	free(l->v);
+	*l = (struct pid_list){0};
+}
+#define AUTO_PIDS __attribute__((cleanup(pid_list_fini)))
+
+static void
+pid_list_add_text(struct pid_list *l, const char *text)
+{
+	char *end;
+
+	for (;;) {
+		long pid = strtol(text, &end, 10);
+
+		if (end == text)
+			return;
+		text = end;
+		if (pid <= 0) /* of a pid namespace that we cannot see into */
+			continue;
+		if (l->n == l->cap) {
+			l->cap = l->cap == 0 ? 16 : l->cap * 2;
+			l->v = mem_realloc(l->v, l->cap * sizeof *l->v);
+		}
+		l->v[l->n++] = (pid_t)pid;
+	}
+}
+
+/*
+ * Call cb for the cgroup and each one below, deepest first. Cgroups that
+ * vanish meanwhile are passed over.
+ */
+static void
+cgroup_walk(int dirfd, const char *name, unsigned depth,
+    void (*cb)(int dirfd, const char *name, int fd, void *arg), void *arg)
+{
+	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	struct dirent *de;
+	DIR *d;
+
+	if (fd == -1)
+		return;
+	d = fdopendir(fd);
+	if (d == NULL) {
+		(void)close(fd);
+		return;
+	}
+	while (depth < CGROUP_DEPTH_MAX && (de = readdir(d)) != NULL) {
+		if (de->d_type == DT_DIR && strcmp(de->d_name, ".") != 0 &&
+		    strcmp(de->d_name, "..") != 0)
+			cgroup_walk(fd, de->d_name, depth + 1, cb, arg);
+	}
+	cb(dirfd, name, fd, arg);
+	(void)closedir(d);
+}
+
+static void
+cgroup_collect(int dirfd, const char *name, int fd, void *arg)
+{
+	AUTO_FREE char *text = NULL;
+	size_t len;
+
+	(void)dirfd;
+	(void)name;
+	/* a threaded v2 cgroup has no cgroup.procs to read: its domain lists them */
+	if (file_read(fd, "cgroup.procs", CGROUP_TEXT_MAX, &text, &len, NULL) == 0)
+		pid_list_add_text(arg, text);
+}
+
+static int
+pid_compare(const void *a, const void *b)
+{
+	pid_t x = *(const pid_t *)a, y = *(const pid_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static bool
+pid_list_has(const struct pid_list *l, pid_t pid)
+{
+	return l->n > 0 && bsearch(&pid, l->v, l->n, sizeof *l->v, pid_compare) != NULL;
+}
+
+/* Sorted, each once. */
+static void
+cgroup_list(int fd, struct pid_list *l)
+{
+	size_t i, n = 0;
+
+	l->n = 0;
+	cgroup_walk(fd, ".", 0, cgroup_collect, l);
+	if (l->n == 0)
+		return;
+	qsort(l->v, l->n, sizeof *l->v, pid_compare);
+	for (i = 0; i < l->n; i++) {
+		if (i == 0 || l->v[i] != l->v[i - 1])
+			l->v[n++] = l->v[i];
+	}
+	l->n = n;
+}
+
+int
+cgroup_pids(const char *path, pid_t **pids, size_t *n, struct err *err)
+{
+	AUTO_CLOSE int fd = cgroup_open(path, err);
+	AUTO_PIDS struct pid_list l = {0};
+
+	if (fd < 0 && fd != -ENOENT && fd != -ENODEV)
+		return fd;
+	if (fd >= 0)
+		cgroup_list(fd, &l);
+	*n = l.n;
+	*pids = steal_ptr(&l.v);
+	return 0;
+}
+
+/* --- killing ------------------------------------------------------------------ */
+
+/*
+ * Signal one round's worth. A pid may have been given to a stranger since the
+ * list was read; so each is pinned first, and signalled only if a second
+ * reading still has it. Returns how many pids were dealt with for the first time.
+ */
+static size_t
+cgroup_kill_round(int fd, const struct pid_list *now, struct pid_list *done)
+{
+	AUTO_PIDS struct pid_list again = {0};
+	int pins[CGROUP_PIDFDS_MAX];
+	pid_t pinned[CGROUP_PIDFDS_MAX];
+	size_t i, n = 0;
+
+	for (i = 0; i < now->n && n < CGROUP_PIDFDS_MAX; i++) {
+		if (pid_list_has(done, now->v[i]))
+			continue;
+		pins[n] = (int)syscall(SYS_pidfd_open, now->v[i], 0);
+		if (pins[n] == -1 && errno != ENOSYS && errno != EMFILE && errno != ENFILE)
+			continue; /* it has ended */
+		pinned[n++] = now->v[i];
+	}
+	if (n > 0)
+		cgroup_list(fd, &again);
+	for (i = 0; i < n; i++) {
+		if (pid_list_has(&again, pinned[i])) {
+			if (pins[i] >= 0)
+				(void)syscall(SYS_pidfd_send_signal, pins[i], SIGKILL, NULL, 0);
+			else
+				(void)kill(pinned[i], SIGKILL);
+		}
+		fd_close(&pins[i]);
+	}
+	for (i = 0; i < n; i++) {
+		char text[24];
+
+		(void)snprintf(text, sizeof text, "%ld", (long)pinned[i]);
+		pid_list_add_text(done, text);
+	}
+	if (done->n > 0)
+		qsort(done->v, done->n, sizeof *done->v, pid_compare);
+	return n;
+}
+
+int
+cgroup_kill(const char *path, struct err *err)
+{
+	AUTO_CLOSE int fd = cgroup_open(path, err);
+	AUTO_CLOSE int kill_fd = -1;
+	AUTO_PIDS struct pid_list now = {0}, done = {0};
+	unsigned round;
+
+	if (fd == -ENOENT || fd == -ENODEV)
+		return 0;
+	if (fd < 0)
+		return fd;
+	cgroup_list(fd, &now);
+	if (pid_list_has(&now, getpid()) || pid_list_has(&now, getppid()))
+		return err_setx(err, EPERM, "'%s' holds podshim itself, not killing it", path);
+	kill_fd = openat(fd, "cgroup.kill", O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (kill_fd >= 0 && write(kill_fd, "1", 1) == 1)
+		return 0;
+	/*
+	 * A process with SIGKILL pending cannot fork any more, so the rounds come
+	 * to an end; the bound is for what we did not think of.
+	 */
+	for (round = 0; round < CGROUP_ROUNDS_MAX; round++) {
+		if (cgroup_kill_round(fd, &now, &done) == 0)
+			return 0;
+		cgroup_list(fd, &now);
+	}
+	return err_setx(err, EAGAIN, "'%s' grows faster than it is killed", path);
+}
+
+/* --- the same path elsewhere --------------------------------------------------- */
+
+/* Call cb with the directory of path's cgroup in each hierarchy. */
+static void
+cgroup_each_hierarchy(const char *path, void (*cb)(const char *dir, void *arg), void *arg)
+{
+	AUTO_HIERARCHIES struct hierarchies hs = {0};
+	const struct hierarchy *home = NULL;
+	size_t i;
+
+	if (hierarchies_load(&hs, NULL) < 0)
+		return;
+	for (i = 0; i < hs.n; i++) {
+		const char *mount = hs.v[i].mount;
+
+		if (cgroup_is_below(path, strlen(path), mount, strlen(mount)) &&
+		    (home == NULL || strlen(mount) > strlen(home->mount)))
+			home = &hs.v[i];
+	}
+	/* never a hierarchy's root */
+	if (home == NULL || path[strlen(home->mount)] != '/' ||
+	    path[strlen(home->mount) + 1] == '\0')
+		return;
+	for (i = 0; i < hs.n; i++) {
+		AUTO_FREE char *dir = mem_printf("%s%s", hs.v[i].mount, path + strlen(home->mount));
+
+		if (strcmp(hs.v[i].root, home->root) == 0)
+			cb(dir, arg);
+	}
+}
+
+static void
+cgroup_rmdir(int dirfd, const char *name, int fd, void *arg)
+{
+	(void)fd;
+	(void)arg;
+	if (strcmp(name, ".") != 0)
+		(void)unlinkat(dirfd, name, AT_REMOVEDIR);
+}
+
+static void
+cgroup_remove_dir(const char *dir, void *arg)
+{
+	AUTO_CLOSE int fd = cgroup_open(dir, NULL);
+
+	(void)arg;
+	if (fd < 0)
+		return;
+	cgroup_walk(fd, ".", 0, cgroup_rmdir, NULL);
+	(void)rmdir(dir);
+}
+
+void
+cgroup_remove(const char *path)
+{
+	cgroup_each_hierarchy(path, cgroup_remove_dir, NULL);
+}
+
+static void
+cgroup_thaw_one(int dirfd, const char *name, int fd, void *arg)
+{
+	AUTO_CLOSE int state =
+	    openat(fd, "freezer.state", O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	(void)dirfd;
+	(void)name;
+	(void)arg;
+	if (state >= 0)
+		(void)!write(state, "THAWED", 6);
+}
+
+static void
+cgroup_thaw_dir(const char *dir, void *arg)
+{
+	AUTO_CLOSE int fd = cgroup_open(dir, NULL);
+
+	(void)arg;
+	if (fd >= 0)
+		cgroup_walk(fd, ".", 0, cgroup_thaw_one, NULL);
+}
+
+void
+cgroup_thaw(const char *path)
+{
+	cgroup_each_hierarchy(path, cgroup_thaw_dir, NULL);
+}
