@@ -56,8 +56,8 @@ enum store_open_result {
  * Open `state.db` in dir for writing. safe: set whatever is there aside. A
  * migration, if one is needed, is begun but committed only by
  * store_commit_migration() (recovery.md 1.14). Result: enum store_open_result
- * (>= 0), *why (if not NULL; caller frees) says what was set aside. -EPROTO: written by a newer podshim; the
- * file is left alone.
+ * (>= 0), *why (if not NULL; caller frees; NULL if nothing was) says what was set
+ * aside. -EPROTO: written by a newer podshim, the file is left alone.
  */
 int store_open(const char *dir, const struct store_identity *id, bool safe,
     struct store **out, char **why, struct err *err);
@@ -68,14 +68,31 @@ void store_close(struct store *st);
 
 enum store_commit_mode { STORE_MUST, STORE_KEEP };
 
+/*
+ * Writes of a transaction reach the file in its commit, all or none. A write
+ * outside of one is a STORE_KEEP transaction of its own. The functions that
+ * read see what is in the file; only answers, meta and delivered events are
+ * looked up in unwritten transactions too.
+ */
 void store_begin(struct store *st);
-/* Returns 0; -errno after a STORE_MUST failure; 1 if kept in memory (STORE_KEEP). */
+/*
+ * Returns 0; -errno after a STORE_MUST failure; 1 if kept in memory (STORE_KEEP,
+ * with err filled). Until store_commit_migration() every write is kept (1), and
+ * STORE_MUST gives -EBUSY: an exit is not to be acknowledged before.
+ * Audit lines and counts of attempts are not kept.
+ */
 int store_commit(struct store *st, enum store_commit_mode mode, struct err *err);
 void store_rollback(struct store *st);
 /* Writes kept in memory by failed commits; 0 usually. */
 size_t store_backlog(const struct store *st);
-/* Try to write the backlog. 0 when it is empty afterwards. */
+/* Try to write the backlog. 0 when it is empty afterwards. Every commit tries it too. */
 int store_flush(struct store *st, struct err *err);
+/*
+ * True once after SQLite found the file damaged, and a commit has set it aside
+ * and begun a new one with what could be read of it: the caller should write
+ * all rows it knows again.
+ */
+bool store_take_replaced(struct store *st);
 
 /* --- rows ------------------------------------------------------------------
  * Strings are borrowed: by the store for the call, by a row callback until it
@@ -148,7 +165,12 @@ struct row_event {
 	unsigned attempts;
 };
 #define STORE_EVENTS_MAX_BYTES (1024u * 1024u)
-/* Returns the seq. row->seq is ignored. Drops per design P4 at the cap. */
+/*
+ * Returns the seq. row->seq is ignored. At the cap (bodies, names and 32 bytes
+ * per event) a commit drops whole execs; an event may be gone while it is being
+ * sent, and store_event_done() of it is harmless. Numbers never repeat within a
+ * keeper's life, but have gaps.
+ */
 uint64_t store_add_event(struct store *st, const struct row_event *row);
 /* Events in order of seq, from the first behind `after`; stops when cb returns false. */
 typedef bool (*store_event_cb)(const struct row_event *row, void *arg);
@@ -178,11 +200,43 @@ void store_set_meta(struct store *st, const char *key, const char *value);
 /* malloc'ed, NULL if there is none. */
 char *store_get_meta(struct store *st, const char *key);
 
-/* A line of history: bounded ring of rows, oldest overwritten. */
+/* A line of history: ring of 1024 rows, oldest overwritten. Long details are cut. */
+struct row_audit {
+	uint64_t n; /* rises by one */
+	int64_t t;
+	const char *container;
+	const char *exec_id;
+	const char *what;
+	const char *detail;
+};
 void store_audit(struct store *st, const char *container, const char *exec_id,
     const char *what, const char *detail);
-/* The last known truth about a deleted container's exit, for `delete`:
- * kept in a small ring too. -ENOENT. Works on a read-only store. */
+typedef void (*store_audit_cb)(const struct row_audit *row, void *arg);
+/* In order of n, from the first behind `after`. */
+int store_each_audit(struct store *st, uint64_t after, store_audit_cb cb, void *arg,
+    struct err *err);
+
+/* Delivered events, without their bodies: ring of 64 rows. */
+struct row_sent {
+	uint64_t n; /* rises by one, in order of delivery */
+	uint64_t seq;
+	const char *container;
+	const char *exec_id;
+	const char *topic;
+	int64_t t;
+	unsigned attempts; /* before the one that did it */
+	const char *transport;
+	int64_t sent_at;
+};
+typedef void (*store_sent_cb)(const struct row_sent *row, void *arg);
+int store_each_sent(struct store *st, uint64_t after, store_sent_cb cb, void *arg,
+    struct err *err);
+
+/*
+ * The last known truth about a container's exit, for `delete`: from its row,
+ * or if it is deleted from a ring of 64. -ENOENT: nothing known, or it is
+ * there and has not ended. Works on a read-only store.
+ */
 int store_last_exit(struct store *st, const char *container, int *pid,
     uint32_t *exit_status, int64_t *exited_at);
 

@@ -66,3 +66,20 @@ tests_unit_test_channel_LDADD = $(unit_ipc_ldadd)
 unit_tests += %D%/test_podpath
 tests_unit_test_podpath_SOURCES = %D%/test_podpath.c
 tests_unit_test_podpath_LDADD = $(unit_ldadd) $(LIBMD_LIBS)
+
+store_ldadd = libstate.a $(unit_ldadd) $(SQLITE_LIBS)
+unit_tests += %D%/test_store
+tests_unit_test_store_SOURCES = %D%/test_store.c %D%/store_helper.h
+tests_unit_test_store_LDADD = $(store_ldadd)
+
+unit_tests += %D%/test_launcher_args
+tests_unit_test_launcher_args_SOURCES = %D%/test_launcher_args.c
+tests_unit_test_launcher_args_LDADD = liblauncher.a $(unit_ldadd) $(LIBMD_LIBS)
+
+unit_tests += %D%/test_launcher_bootstrap
+tests_unit_test_launcher_bootstrap_SOURCES = %D%/test_launcher_bootstrap.c
+tests_unit_test_launcher_bootstrap_LDADD = liblauncher.a libproto.a $(unit_ldadd) $(PROTOBUF_C_LIBS)
+
+unit_tests += %D%/test_launcher_group
+tests_unit_test_launcher_group_SOURCES = %D%/test_launcher_group.c
+tests_unit_test_launcher_group_LDADD = liblauncher.a $(unit_ldadd) $(JANSSON_LIBS)

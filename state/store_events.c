@@ -1,0 +1,234 @@
+/*
+ * The outbox's rows. Numbers are given in memory, in the order of
+ * store_add_event(), and go on behind the highest that was ever stored; one
+ * whose transaction failed is a gap. A delivered event leaves its table and
+ * is remembered, without its body, in the ring `sent`.
+ *
+ * At the cap whole execs are dropped, oldest first: every pending event of an
+ * exec, and by the mark events_lost in its process row those that are still
+ * to come, so that nobody is told of the end of what never began.
+ */
+#include "state/store_private.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+int
+events_load(struct store *st, struct err *err)
+{
+	int64_t seq, bytes;
+	sqlite3_stmt *q;
+	int rc;
+
+	rc = db_int(st, "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'event'",
+	    &seq, err);
+	if (rc == 0)
+		rc = stmt_take(st, S_EVENT_BYTES, &q, err);
+	if (rc < 0)
+		return rc;
+	rc = sqlite3_step(q);
+	bytes = rc == SQLITE_ROW ? sqlite3_column_int64(q, 0) : 0;
+	rc = rc == SQLITE_ROW ? 0 : db_error(st, rc, err, "read events");
+	stmt_give(st, S_EVENT_BYTES, q);
+	if (rc == 0) {
+		if (st->next_seq < (uint64_t)seq + 1)
+			st->next_seq = (uint64_t)seq + 1;
+		st->events_bytes = (size_t)bytes;
+		st->events_check_at = STORE_EVENTS_MAX_BYTES;
+	}
+	return rc;
+}
+
+/* Add to the count of dropped events. */
+static int
+count_dropped(struct store *st, int n, struct err *err)
+{
+	sqlite3_stmt *q;
+	int rc = stmt_take(st, S_COUNT_DROPPED, &q, err);
+
+	if (rc < 0)
+		return rc;
+	(void)sqlite3_bind_int(q, 1, n);
+	return stmt_run(st, S_COUNT_DROPPED, q, err);
+}
+
+int
+events_added(struct store *st, size_t bytes, struct err *err)
+{
+	if (sqlite3_changes(st->db) == 0)
+		return count_dropped(st, 1, err); /* of an exec that lost others */
+	st->events_bytes += bytes + 32;
+	return 0;
+}
+
+/* The true sum; events_bytes never went down when events were delivered. */
+static int
+events_sum(struct store *st, struct err *err)
+{
+	sqlite3_stmt *q;
+	int rc = stmt_take(st, S_EVENT_BYTES, &q, err);
+
+	if (rc < 0)
+		return rc;
+	rc = sqlite3_step(q);
+	if (rc == SQLITE_ROW)
+		st->events_bytes = (size_t)sqlite3_column_int64(q, 0);
+	rc = rc == SQLITE_ROW ? 0 : db_error(st, rc, err, "read events");
+	stmt_give(st, S_EVENT_BYTES, q);
+	return rc;
+}
+
+static int
+run_for_exec(struct store *st, enum stmt s, const char *container, const char *exec_id,
+    struct err *err)
+{
+	sqlite3_stmt *q;
+	int rc = stmt_take(st, s, &q, err);
+
+	if (rc < 0)
+		return rc;
+	stmt_text(q, 1, container);
+	stmt_text(q, 2, exec_id);
+	return stmt_run(st, s, q, err);
+}
+
+/* Drop the events of the exec with the oldest one. 1: none is left. */
+static int
+drop_oldest(struct store *st, struct err *err)
+{
+	AUTO_FREE char *container = NULL;
+	AUTO_FREE char *exec_id = NULL;
+	sqlite3_stmt *q;
+	int rc = stmt_take(st, S_OLDEST_EXEC, &q, err);
+
+	if (rc < 0)
+		return rc;
+	rc = sqlite3_step(q);
+	if (rc == SQLITE_ROW) {
+		container = mem_strdup(col_text(q, 0));
+		exec_id = mem_strdup(col_text(q, 1));
+	} else if (rc != SQLITE_DONE) {
+		rc = db_error(st, rc, err, "read events");
+	}
+	stmt_give(st, S_OLDEST_EXEC, q);
+	if (container == NULL)
+		return rc == SQLITE_DONE ? 1 : rc;
+	rc = run_for_exec(st, S_MARK_LOST, container, exec_id, err);
+	if (rc == 0)
+		rc = run_for_exec(st, S_DROP_EXEC, container, exec_id, err);
+	if (rc == 0)
+		rc = count_dropped(st, sqlite3_changes(st->db), err);
+	return rc;
+}
+
+int
+events_trim(struct store *st, struct err *err)
+{
+	int rc;
+
+	if (st->events_bytes <= st->events_check_at)
+		return 0;
+	rc = events_sum(st, err);
+	st->events_check_at = STORE_EVENTS_MAX_BYTES;
+	if (rc < 0 || st->events_bytes <= STORE_EVENTS_MAX_BYTES)
+		return rc;
+	/* some more than needed, so that the next event does not come here again */
+	while (rc == 0 && st->events_bytes > STORE_EVENTS_MAX_BYTES / 8 * 7) {
+		rc = drop_oldest(st, err);
+		if (rc == 0)
+			rc = events_sum(st, err);
+	}
+	if (rc == 1 && st->events_bytes > STORE_EVENTS_MAX_BYTES / 8 * 7)
+		st->events_check_at = st->events_bytes + STORE_EVENTS_MAX_BYTES / 8;
+	return rc < 0 ? rc : 0;
+}
+
+uint64_t
+store_add_event(struct store *st, const struct row_event *row)
+{
+	uint64_t seq = st->next_seq++;
+
+	op_begin(st, S_ADD_EVENT);
+	op_int(st, (int64_t)seq);
+	op_text(st, row->container);
+	op_text(st, row->exec_id);
+	op_text(st, row->topic);
+	op_text(st, row->type);
+	op_blob(st, row->body == NULL ? "" : row->body, row->body_len);
+	op_int(st, (int64_t)row->class);
+	op_int(st, row->t);
+	op_end(st);
+	return seq;
+}
+
+int
+store_each_event(struct store *st, uint64_t after, store_event_cb cb, void *arg,
+    struct err *err)
+{
+	struct row_event row;
+	sqlite3_stmt *q;
+	bool go_on = true;
+	int rc;
+
+	rc = stmt_take(st, S_EACH_EVENT, &q, err);
+	if (rc < 0)
+		return rc;
+	(void)sqlite3_bind_int64(q, 1, (int64_t)after);
+	st->reading++;
+	while (go_on && (rc = sqlite3_step(q)) == SQLITE_ROW) {
+		row = (struct row_event){
+		    .seq = (uint64_t)sqlite3_column_int64(q, 0),
+		    .container = col_text(q, 1),
+		    .exec_id = col_text(q, 2),
+		    .topic = col_text(q, 3),
+		    .type = col_text(q, 4),
+		    .body = sqlite3_column_blob(q, 5),
+		    .body_len = (size_t)sqlite3_column_bytes(q, 5),
+		    .class = sqlite3_column_int(q, 6) == EVENT_EXEC ? EVENT_EXEC : EVENT_KEEP,
+		    .t = sqlite3_column_int64(q, 7),
+		    .attempts = (unsigned)sqlite3_column_int(q, 8),
+		};
+		/* delivered, but the file does not know yet */
+		if (oplog_find_int(st, S_DELETE_EVENT, S_DELETE_EVENT, (int64_t)row.seq, NULL,
+			NULL) > 0)
+			continue;
+		go_on = cb(&row, arg);
+	}
+	rc = !go_on || rc == SQLITE_DONE ? 0 : db_error(st, rc, err, "read events");
+	st->reading--;
+	stmt_give(st, S_EACH_EVENT, q);
+	return rc;
+}
+
+void
+store_event_attempted(struct store *st, uint64_t seq)
+{
+	op_begin(st, S_EVENT_ATTEMPTED);
+	op_int(st, (int64_t)seq);
+	op_end(st);
+}
+
+void
+store_event_done(struct store *st, uint64_t seq, const char *transport)
+{
+	bool own = !st->in_tx;
+
+	if (own)
+		store_begin(st);
+	op_begin(st, S_EVENT_SENT);
+	op_int(st, (int64_t)seq);
+	op_int(st, (int64_t)st->next_sent++);
+	op_text(st, transport);
+	op_int(st, clock_real_ns());
+	op_end(st);
+	op_begin(st, S_DELETE_EVENT);
+	op_int(st, (int64_t)seq);
+	op_end(st);
+	if (own)
+		(void)store_commit(st, STORE_KEEP, NULL);
+}
