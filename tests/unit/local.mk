@@ -71,6 +71,9 @@ store_ldadd = libstate.a $(unit_ldadd) $(SQLITE_LIBS)
 unit_tests += %D%/test_store
 tests_unit_test_store_SOURCES = %D%/test_store.c %D%/store_helper.h
 tests_unit_test_store_LDADD = $(store_ldadd)
+unit_tests += %D%/test_store_events
+tests_unit_test_store_events_SOURCES = %D%/test_store_events.c %D%/store_helper.h
+tests_unit_test_store_events_LDADD = $(store_ldadd)
 
 unit_tests += %D%/test_launcher_args
 tests_unit_test_launcher_args_SOURCES = %D%/test_launcher_args.c
