@@ -30,6 +30,10 @@ unit_tests += %D%/test_cgroup
 tests_unit_test_cgroup_SOURCES = %D%/test_cgroup.c
 tests_unit_test_cgroup_LDADD = libworker.a libbase.a $(CMOCKA_LIBS)
 
+unit_tests += %D%/test_mount
+tests_unit_test_mount_SOURCES = %D%/test_mount.c
+tests_unit_test_mount_LDADD = libworker.a libbase.a $(CMOCKA_LIBS)
+
 unit_tests += %D%/test_oci
 tests_unit_test_oci_SOURCES = %D%/test_oci.c
 tests_unit_test_oci_LDADD = libworker.a libbase.a $(JANSSON_LIBS) $(CMOCKA_LIBS)
@@ -74,6 +78,12 @@ tests_unit_test_store_LDADD = $(store_ldadd)
 unit_tests += %D%/test_store_events
 tests_unit_test_store_events_SOURCES = %D%/test_store_events.c %D%/store_helper.h
 tests_unit_test_store_events_LDADD = $(store_ldadd)
+unit_tests += %D%/test_store_disk
+tests_unit_test_store_disk_SOURCES = %D%/test_store_disk.c %D%/store_helper.h
+tests_unit_test_store_disk_LDADD = $(store_ldadd)
+unit_tests += %D%/test_store_open
+tests_unit_test_store_open_SOURCES = %D%/test_store_open.c %D%/store_helper.h
+tests_unit_test_store_open_LDADD = $(store_ldadd)
 
 unit_tests += %D%/test_launcher_args
 tests_unit_test_launcher_args_SOURCES = %D%/test_launcher_args.c
