@@ -26,6 +26,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "worker/mountinfo.h"
 
 #define CGROUP_TEXT_MAX   (16u * 1024u * 1024u)
 #define CGROUP_DEPTH_MAX  64u
@@ -61,75 +62,20 @@ hierarchies_fini(struct hierarchies *hs)
 }
 #define AUTO_HIERARCHIES __attribute__((cleanup(hierarchies_fini)))
 
-/* mountinfo writes blanks and backslashes as \ooo. */
 static void
-cgroup_unescape(char *s)
+hierarchies_add(const struct mountinfo *m, void *arg)
 {
-	char *out = s;
-
-	for (; *s != '\0'; s++) {
-		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' &&
-		    s[3] >= '0' && s[3] <= '7') {
-			*out++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
-			s += 3;
-		} else {
-			*out++ = *s;
-		}
-	}
-	*out = '\0';
-}
-
-/* One line: id parent major:minor ROOT MOUNT options [tags] - TYPE source OPTIONS */
-static void
-hierarchies_add_line(struct hierarchies *hs, char *line)
-{
-	char *field[6], *save = NULL, *tail = strstr(line, " - "), *type, *options;
-	size_t i;
+	struct hierarchies *hs = arg;
 	struct hierarchy *h;
 
-	if (tail == NULL)
+	if (strcmp(m->type, "cgroup") != 0 && strcmp(m->type, "cgroup2") != 0)
 		return;
-	*tail = '\0';
-	type = strtok_r(tail + 3, " ", &save);
-	if (type == NULL || (strcmp(type, "cgroup") != 0 && strcmp(type, "cgroup2") != 0))
-		return;
-	(void)strtok_r(NULL, " ", &save);
-	options = strtok_r(NULL, " ", &save);
-	for (i = 0, save = NULL; i < ARRAY_LEN(field); i++) {
-		field[i] = strtok_r(i == 0 ? line : NULL, " ", &save);
-		if (field[i] == NULL)
-			return;
-	}
-	cgroup_unescape(field[3]);
-	cgroup_unescape(field[4]);
 	hs->v = mem_realloc(hs->v, (hs->n + 1) * sizeof *hs->v);
 	h = &hs->v[hs->n++];
-	h->root = mem_strdup(field[3]);
-	h->mount = mem_strdup(field[4]);
-	h->options = mem_strdup(options == NULL ? "" : options);
-	h->v2 = strcmp(type, "cgroup2") == 0;
-}
-
-static void
-hierarchies_parse(struct hierarchies *hs, const char *mountinfo)
-{
-	AUTO_FREE char *copy = mem_strdup(mountinfo);
-	char *save = NULL, *line;
-
-	for (line = strtok_r(copy, "\n", &save); line != NULL; line = strtok_r(NULL, "\n", &save))
-		hierarchies_add_line(hs, line);
-}
-
-static int
-hierarchies_load(struct hierarchies *hs, struct err *err)
-{
-	AUTO_FREE char *text = NULL;
-	size_t len;
-	int rc = file_read(AT_FDCWD, "/proc/self/mountinfo", CGROUP_TEXT_MAX, &text, &len, err);
-
-	if (rc == 0)
-		hierarchies_parse(hs, text);
-	return rc;
+	h->root = mem_strdup(m->root);
+	h->mount = mem_strdup(m->target);
+	h->options = mem_strdup(m->options);
+	h->v2 = strcmp(m->type, "cgroup2") == 0;
 }
 
 /* Is name one of the words in a comma list of len bytes? */
@@ -261,7 +207,7 @@ cgroup_resolve(const char *proc_cgroup, const char *self_cgroup, const char *mou
 	struct membership m;
 	int best_rank = 0;
 
-	hierarchies_parse(&hs, mountinfo);
+	mountinfo_parse(mountinfo, hierarchies_add, &hs);
 	while (membership_next(&proc_cgroup, &m)) {
 		int rank = membership_rank(&m);
 		char *dir;
@@ -538,7 +484,7 @@ cgroup_each_hierarchy(const char *path, void (*cb)(const char *dir, void *arg), 
 	const struct hierarchy *home = NULL;
 	size_t i;
 
-	if (hierarchies_load(&hs, NULL) < 0)
+	if (mountinfo_each(hierarchies_add, &hs, NULL) < 0)
 		return;
 	for (i = 0; i < hs.n; i++) {
 		const char *mount = hs.v[i].mount;

@@ -11,6 +11,8 @@ podshim_worker_LDADD = libworker.a libipc.a libstate.a libproto.a libframe.a \
 # what the worker knows of runtimes, bundles and containerd
 libworker_a_SOURCES += \
 	%D%/cgroup.c %D%/cgroup.h \
+	%D%/mount.c %D%/mount.h %D%/mount_options.c \
+	%D%/mountinfo.c %D%/mountinfo.h \
 	%D%/oci.c %D%/oci.h \
 	%D%/options.c %D%/options.h \
 	%D%/options_toml.c %D%/options_toml.h \

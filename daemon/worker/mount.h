@@ -32,14 +32,26 @@ int mount_orders(const char *bundle, const struct mount_spec *mounts, size_t n);
  */
 int mount_main(void);
 
-/* Parse a mount's options into flags and data, for tests and the helper. */
+/* What a mount's options mean. */
 struct mount_flags {
-	unsigned long flags;
-	char data[4096];
+	unsigned long flags;       /* MS_… */
+	unsigned long propagation; /* MS_SHARED and so on, for a call of its own; 0 none */
+	char *data;                /* for the file system; "" if there is nothing */
+	char *cwd;                 /* where data's relative paths begin; NULL: anywhere */
 };
+
+/*
+ * Parse them, for tests and the helper. An overlay's lower directories are
+ * made relative to what they have in common if they are too long otherwise.
+ * -EINVAL for options we must not pass on, -E2BIG if they do not fit a page.
+ */
 int mount_parse_options(const struct mount_spec *m, struct mount_flags *out, struct err *err);
-/* Unmount everything at and below path, deepest first. Blocks; for the launcher's
- * own use and the helper's. */
+void mount_flags_fini(struct mount_flags *f);
+/*
+ * Unmount everything at and below path, deepest first; nothing there is fine.
+ * What stays busy for 2.5 s is detached, to go when its last user goes. Blocks;
+ * for the launcher's own use and the helper's.
+ */
 int mount_undo(const char *path, struct err *err);
 
 #endif
