@@ -4,9 +4,15 @@ noinst_LIBRARIES += liblauncher.a
 liblauncher_a_SOURCES = \
 	%D%/args.c %D%/args.h \
 	%D%/bootstrap.c %D%/bootstrap.h \
-	%D%/group.c %D%/group.h
+	%D%/cgjoin.c %D%/cgjoin.h \
+	%D%/group.c %D%/group.h \
+	%D%/poddir.c %D%/poddir.h \
+	%D%/podlock.c %D%/podlock.h \
+	%D%/spawn.c %D%/spawn.h \
+	%D%/start.c %D%/start.h
 containerd_shim_podshim_v1_SOURCES = %D%/main.c
 containerd_shim_podshim_v1_LDFLAGS = $(AM_LDFLAGS) $(PODSHIM_PROG_LDFLAGS)
-containerd_shim_podshim_v1_LDADD = liblauncher.a libipc.a libstate.a libproto.a \
+# of the worker: cgroups, mounts, options and the runtime's command lines
+containerd_shim_podshim_v1_LDADD = liblauncher.a libworker.a libipc.a libstate.a libproto.a \
 	libframe.a libbase.a $(EVENT_LIBS) $(PROTOBUF_C_LIBS) $(SQLITE_LIBS) \
 	$(JANSSON_LIBS) $(LIBMD_LIBS)

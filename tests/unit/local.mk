@@ -30,6 +30,11 @@ unit_tests += %D%/test_cgroup
 tests_unit_test_cgroup_SOURCES = %D%/test_cgroup.c
 tests_unit_test_cgroup_LDADD = libworker.a libbase.a $(CMOCKA_LIBS)
 
+unit_tests += %D%/test_conf
+tests_unit_test_conf_SOURCES = %D%/test_conf.c
+tests_unit_test_conf_CPPFLAGS = $(AM_CPPFLAGS) -DSRCDIR='"$(abs_top_srcdir)"'
+tests_unit_test_conf_LDADD = libworker.a libbase.a $(INIH_LIBS) $(CMOCKA_LIBS)
+
 unit_tests += %D%/test_mount
 tests_unit_test_mount_SOURCES = %D%/test_mount.c
 tests_unit_test_mount_LDADD = libworker.a libbase.a $(CMOCKA_LIBS)
@@ -96,3 +101,10 @@ tests_unit_test_launcher_bootstrap_LDADD = liblauncher.a libproto.a $(unit_ldadd
 unit_tests += %D%/test_launcher_group
 tests_unit_test_launcher_group_SOURCES = %D%/test_launcher_group.c
 tests_unit_test_launcher_group_LDADD = liblauncher.a $(unit_ldadd) $(JANSSON_LIBS)
+
+# runs the built launcher
+unit_tests += %D%/test_launcher_start
+tests_unit_test_launcher_start_SOURCES = %D%/test_launcher_start.c
+tests_unit_test_launcher_start_LDADD = libipc.a libproto.a $(unit_ldadd) \
+	$(PROTOBUF_C_LIBS) $(LIBMD_LIBS)
+EXTRA_tests_unit_test_launcher_start_DEPENDENCIES = containerd-shim-podshim-v1$(EXEEXT)

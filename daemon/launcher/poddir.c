@@ -1,0 +1,124 @@
+/*
+ * Removing what a dead keeper left; see poddir.h.
+ */
+#include "launcher/poddir.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "launcher/podlock.h"
+
+#define TREE_DEPTH_MAX 8
+
+static int
+tree_empty(int fd, dev_t dev, int depth)
+{
+	DIR *dir = fdopendir(fd);
+	struct dirent *d;
+	struct stat st;
+	int rc = 0, sub;
+
+	if (dir == NULL) {
+		(void)close(fd);
+		return -ENOMEM;
+	}
+	while ((d = readdir(dir)) != NULL) {
+		if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
+			continue;
+		if (fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) == -1)
+			continue;
+		if (!S_ISDIR(st.st_mode)) {
+			if (unlinkat(dirfd(dir), d->d_name, 0) == -1 && errno != ENOENT)
+				rc = -errno;
+			continue;
+		}
+		if (st.st_dev != dev || depth == 0) {
+			rc = -EXDEV;
+			continue;
+		}
+		sub = openat(dirfd(dir), d->d_name,
+		    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (sub >= 0)
+			(void)tree_empty(sub, dev, depth - 1);
+		if (unlinkat(dirfd(dir), d->d_name, AT_REMOVEDIR) == -1 && errno != ENOENT)
+			rc = -errno;
+	}
+	(void)closedir(dir);
+	return rc;
+}
+
+int
+tree_remove(int dirfd, const char *name)
+{
+	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+
+	if (fd == -1)
+		return errno == ENOENT ? 0 : -errno;
+	if (fstat(fd, &st) == -1) {
+		fd_close(&fd);
+		return -EIO;
+	}
+	(void)tree_empty(fd, st.st_dev, TREE_DEPTH_MAX); /* closes fd */
+	if (unlinkat(dirfd, name, AT_REMOVEDIR) == -1 && errno != ENOENT)
+		return -errno;
+	return 0;
+}
+
+int
+poddir_remove(const char *dir, boot_us_t end)
+{
+	AUTO_CLOSE int fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	AUTO_CLOSE int lock = -1;
+	int rc;
+
+	if (fd == -1)
+		return errno == ENOENT ? 0 : -errno;
+	lock = openat(fd, "worker.lock", O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
+	if (lock >= 0) {
+		rc = flock_until(lock, LOCK_EX, end);
+		if (rc < 0)
+			return rc;
+	}
+	/* ENOTEMPTY: a worker without the lock yet was still writing */
+	while ((rc = tree_remove(AT_FDCWD, dir)) == -ENOTEMPTY)
+		if (!pause_until(5, end))
+			break;
+	return rc;
+}
+
+int
+stale_socket_remove(const char *path)
+{
+	AUTO_CLOSE int fd = -1;
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	struct stat st;
+
+	if (lstat(path, &st) == -1)
+		return errno == ENOENT ? 0 : -errno;
+	if (!S_ISSOCK(st.st_mode))
+		return -ENOTSOCK;
+	if (strlen(path) >= sizeof sa.sun_path)
+		return -ENAMETOOLONG;
+	memcpy(sa.sun_path, path, strlen(path) + 1);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd == -1)
+		return -errno;
+	if (connect(fd, (struct sockaddr *)&sa, sizeof sa) == 0 || errno == EAGAIN)
+		return -EADDRINUSE;
+	/* of another type: not ours, but somebody's */
+	if (errno != ECONNREFUSED && errno != ENOENT)
+		return -EADDRINUSE;
+	if (unlink(path) == -1 && errno != ENOENT)
+		return -errno;
+	return 0;
+}

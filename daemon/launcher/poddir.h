@@ -1,0 +1,28 @@
+/*
+ * Cleaning up after a pod that has no keeper any more: its directory, its
+ * socket, its lock. Everything here is called with the pod's lock held.
+ */
+#ifndef PODSHIM_LAUNCHER_PODDIR_H
+#define PODSHIM_LAUNCHER_PODDIR_H
+
+#include "base/clock.h"
+
+struct err;
+
+/* Marks of what `delete` did without the keeper: files in this directory. */
+#define POD_PURGED_DIR "purged"
+
+/* rm -r, not following links and not leaving the file system. 0 or -errno. */
+int tree_remove(int dirfd, const char *name);
+/*
+ * Remove a dead pod's directory. A worker that still flushes holds
+ * worker.lock and is waited for, but not beyond end.
+ */
+int poddir_remove(const char *dir, boot_us_t end);
+/*
+ * Unlink a socket that nobody listens at. 0 if it is gone (or never was),
+ * -EADDRINUSE if somebody does, -ENOTSOCK if it is no socket.
+ */
+int stale_socket_remove(const char *path);
+
+#endif
