@@ -20,53 +20,63 @@ struct loop;
 
 struct io_spec {
 	const char *container;
-	const char *exec_id;      /* "" for init */
-	const char *stdin_path;   /* "" none; FIFO path, or URI on stdout/stderr */
+	const char *exec_id;	/* "" for init */
+	const char *stdin_path; /* "" none; FIFO path, or URI on stdout/stderr */
 	const char *stdout_path;
 	const char *stderr_path;
 	bool terminal;
-	bool direct;              /* stdio.direct: init's stdout and stderr only */
-	uint32_t uid, gid;        /* owner of the container's ends; 0 leaves them */
-	const char *ns;           /* for log programs: CONTAINER_NAMESPACE */
+	bool direct;	   /* stdio.direct: init's stdout and stderr only */
+	uint32_t uid, gid; /* owner of the container's ends; 0 leaves them */
+	const char *ns;	   /* for log programs: CONTAINER_NAMESPACE */
 };
 
 /*
  * Make the io of a new process: open the FIFOs (never blocking), make pipes,
  * put what must survive into the fd store. child_fds[0..2] are the container's
- * ends for the runtime's fds 0–2, owned by the caller until spawned; -1:
- * /dev/null. With a terminal all three are -1.
+ * ends for the runtime's fds 0–2, owned by the caller, who closes them once the
+ * SPAWN is sent; -1: /dev/null. With a terminal all three are -1. On failure
+ * nothing is left behind: -ENOENT or whatever open(2) says, -EINVAL for a path
+ * or URI of a kind we do not know.
  */
 int io_open(struct loop *loop, struct link *lk, const struct io_spec *spec,
     struct io **out, int child_fds[3], struct err *err);
 
 /*
- * Begin to pump. For a terminal: tty_name is the stored pty master's name
- * (tty/<key>), fetched from the keeper.
+ * Begin to pump, once the runtime command that made the process has ended. For
+ * a terminal: tty_name is the stored pty master's name (tty/<key>), fetched from
+ * the keeper; from now on io_free() drops it.
  */
 void io_start(struct io *io, const char *tty_name);
 
 /*
  * Take a process's io up again after a worker restart, from the fd store
  * alone; pumping begins as the descriptors arrive. Never fails: what is not in the
- * store is not pumped. tty_name NULL unless spec->terminal.
+ * store is not pumped. tty_name NULL unless spec->terminal; with one, also NULL
+ * while the runtime command still runs: io_start() then follows. If the process
+ * has exited already, call io_process_exited() as well.
  */
-struct io *io_resume(struct loop *loop, struct link *lk, const struct io_spec *spec,
-    const char *tty_name);
+struct io *io_resume(
+    struct loop *loop, struct link *lk, const struct io_spec *spec, const char *tty_name);
 
 /* CloseIO: the container sees end of file once the client's writer is gone too. */
 void io_close_stdin(struct io *io);
 /* TIOCSWINSZ; 0 also where there is no terminal (contract.md 7.13). */
 int io_resize(struct io *io, uint16_t width, uint16_t height, struct err *err);
-/* The process has exited: stdin ends, a terminal is drained to EIO. */
+/*
+ * The process has exited: stdin ends, a terminal's output ends with what is in it
+ * now. Before that a terminal without users does not end: it may be opened again.
+ */
 void io_process_exited(struct io *io);
 /*
- * Call cb once both outputs have reached end of file and all was delivered,
- * or after timeout_us (0: now), from the loop. Once per io.
+ * Call cb once both outputs have reached end of file and all was handed to their
+ * sinks, or after timeout_us (0: now), from the loop. Implies
+ * io_process_exited(). One at a time; cb may free the io.
  */
 void io_drain(struct io *io, uint64_t timeout_us, void (*cb)(void *arg), void *arg);
 /*
- * Close everything and drop the names from the fd store; frees it. For a
- * worker that leaves (upgrade): io_abandon() closes our duplicates only.
+ * Close everything and drop the names from the fd store; frees it. Until then
+ * the client can read what it has not read yet. For a worker that leaves
+ * (upgrade): io_abandon() closes our duplicates only. NULL is allowed.
  */
 void io_free(struct io *io);
 void io_abandon(struct io *io);

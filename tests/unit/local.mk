@@ -108,3 +108,7 @@ tests_unit_test_launcher_start_SOURCES = %D%/test_launcher_start.c
 tests_unit_test_launcher_start_LDADD = libipc.a libproto.a $(unit_ldadd) \
 	$(PROTOBUF_C_LIBS) $(LIBMD_LIBS)
 EXTRA_tests_unit_test_launcher_start_DEPENDENCIES = containerd-shim-podshim-v1$(EXEEXT)
+
+unit_tests += %D%/test_io
+tests_unit_test_io_SOURCES = %D%/test_io.c %D%/io_help.c %D%/io_help.h
+tests_unit_test_io_LDADD = libworker.a libbase.a $(EVENT_LIBS) $(CMOCKA_LIBS)

@@ -1,0 +1,416 @@
+/*
+ * The life of a process's stdio. Three streams, each with up to three
+ * descriptors that also lie in the keeper's fd store:
+ *
+ *	      src                dst                keep
+ *	in    FIFO, read end     pipe to process    FIFO, write end: no end of
+ *	                                            file before CloseIO drops it
+ *	out   pipe from process  FIFO, write end    FIFO, read end: never read, keeps
+ *	                                            unread bytes until Delete
+ *
+ * With a terminal the pty master takes the process's side; it lies in the
+ * store as tty/<key>, whoever put it there. What is in the store is the truth:
+ * a stream whose src and dst are known there goes on after a worker's death,
+ * one whose names are dropped is over, a stdin without "keep" is closed.
+ *
+ * What surprises: a FIFO's reader sees end of file only once the keeper's
+ * duplicate of the writer is gone as well, so every close has its drop.
+ */
+#include "worker/io.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "ipc/msg.h"
+#include "worker/io_int.h"
+#include "worker/link.h"
+#include "worker/pump.h"
+
+static const char *const stream_names[IO_STREAMS] = {"in", "out", "err"};
+static const char *const slot_names[IO_SLOTS] = {"src", "dst", "keep"};
+
+static void
+io_name(const struct io *io, const struct stream *s, enum io_slot slot,
+    char name[static MSG_NAME_MAX])
+{
+	/* ids are at most 76 bytes each (contract.md 7): it fits */
+	(void)snprintf(name, MSG_NAME_MAX, "%s%s.%s", io->prefix, stream_names[s->which],
+	    slot_names[slot]);
+}
+
+static bool
+stream_known(const struct stream *s, enum io_slot slot)
+{
+	char name[MSG_NAME_MAX];
+
+	io_name(s->io, s, slot, name);
+	return link_fd_known(s->io->lk, name);
+}
+
+static void
+stream_drop(const struct stream *s, enum io_slot slot)
+{
+	char name[MSG_NAME_MAX];
+
+	io_name(s->io, s, slot, name);
+	if (link_fd_known(s->io->lk, name))
+		link_fd_drop(s->io->lk, name, false);
+}
+
+/* --- references and the store -------------------------------------------------- */
+
+static void
+io_destroy(void *obj)
+{
+	struct io *io = obj;
+
+	event_debug_unassign(&io->drain_ev);
+	free(io->prefix);
+	free(io->tty_name);
+	free(io);
+}
+
+static void
+io_unref(struct io *io)
+{
+	if (--io->refs == 0)
+		loop_bury(io->loop, &io->grave, io_destroy, io);
+}
+
+struct io_fetch {
+	struct io *io;
+	void (*cb)(struct io *io, int slot, int fd);
+	int slot;
+};
+
+static void
+io_on_fetched(int fd, void *arg)
+{
+	struct io_fetch *f = arg;
+	struct io *io = f->io;
+
+	if (!io->gone)
+		f->cb(io, f->slot, fd);
+	else
+		fd_close(&fd);
+	free(f);
+	io_unref(io);
+}
+
+void
+io_fetch(struct io *io, const char *name, void (*cb)(struct io *io, int slot, int fd),
+    int slot)
+{
+	struct io_fetch *f = mem_zalloc(sizeof *f);
+
+	f->io = io;
+	f->cb = cb;
+	f->slot = slot;
+	io->refs++;
+	link_fd_get(io->lk, name, io_on_fetched, f);
+}
+
+void
+io_store(struct io *io)
+{
+	char name[MSG_NAME_MAX];
+	int i, slot;
+
+	for (i = 0; i < IO_STREAMS; i++) {
+		for (slot = 0; slot < IO_SLOTS; slot++) {
+			if (io->s[i].fd[slot] == -1)
+				continue;
+			io_name(io, &io->s[i], slot, name);
+			link_fd_put(io->lk, name, io->s[i].fd[slot]);
+		}
+	}
+}
+
+/* --- draining -------------------------------------------------------------------- */
+
+static bool
+io_is_drained(const struct io *io)
+{
+	int i;
+
+	for (i = IO_OUT; i <= IO_ERR; i++) {
+		/* what was never started has nothing to deliver */
+		if (io->s[i].state == STREAM_PUMPING ||
+		    (io->s[i].state == STREAM_WAITING && io->started))
+			return false;
+	}
+	return true;
+}
+
+static void
+io_on_drained(evutil_socket_t fd, short what, void *arg)
+{
+	struct io *io = arg;
+	void (*cb)(void *arg) = io->drain_cb;
+
+	(void)fd;
+	(void)what;
+	io->drain_cb = NULL;
+	cb(io->drain_arg); /* may free io */
+}
+
+void
+io_drain(struct io *io, uint64_t timeout_us, void (*cb)(void *arg), void *arg)
+{
+	struct timeval tv = {0};
+
+	assert(io->drain_cb == NULL);
+	io_process_exited(io);
+	io->drain_cb = cb;
+	io->drain_arg = arg;
+	if (!io_is_drained(io)) {
+		tv.tv_sec = (time_t)(timeout_us / US_PER_S);
+		tv.tv_usec = (suseconds_t)(timeout_us % US_PER_S);
+	}
+	(void)evtimer_add(&io->drain_ev, &tv);
+}
+
+/* --- streams --------------------------------------------------------------------- */
+
+static void
+stream_close(struct stream *s)
+{
+	int slot;
+
+	if (s->pump != NULL)
+		s->bytes = pump_bytes(s->pump);
+	pump_free(s->pump);
+	s->pump = NULL;
+	for (slot = 0; slot < IO_SLOTS; slot++) {
+		/* an output's kept read end has the unread bytes in its hand */
+		if (slot != IO_KEEP || s->which == IO_IN || s->io->gone)
+			fd_close(&s->fd[slot]);
+	}
+}
+
+void
+stream_over(struct stream *s)
+{
+	static const struct timeval now;
+	struct io *io = s->io;
+
+	stream_close(s);
+	s->state = STREAM_OVER;
+	stream_drop(s, IO_SRC);
+	stream_drop(s, IO_DST);
+	if (s->which == IO_IN)
+		stream_drop(s, IO_KEEP);
+	if (io->drain_cb != NULL && io_is_drained(io))
+		(void)evtimer_add(&io->drain_ev, &now);
+}
+
+static void
+stream_on_end(void *arg)
+{
+	struct stream *s = arg;
+
+	log_debug("stdio %s%s ends after %llu bytes", s->io->prefix,
+	    stream_names[s->which], (unsigned long long)pump_bytes(s->pump));
+	stream_over(s);
+}
+
+void
+stream_begin(struct stream *s)
+{
+	struct io *io = s->io;
+	unsigned flags = s->which == IO_IN ? 0 : PUMP_OUTPUT;
+
+	if (s->state != STREAM_WAITING || !io->started || s->missing > 0)
+		return;
+	if (s->fd[IO_SRC] == -1 || (s->fd[IO_DST] == -1 && !s->to_null))
+		return; /* the terminal is not here yet */
+	if (io->terminal)
+		flags |= s->which == IO_IN ? PUMP_TO_TTY : PUMP_FROM_TTY;
+	s->pump = pump_new(io->loop, steal_fd(&s->fd[IO_SRC]), steal_fd(&s->fd[IO_DST]),
+	    flags, stream_on_end, s);
+	s->state = STREAM_PUMPING;
+	if (io->exited && io->terminal)
+		pump_source_exited(s->pump);
+}
+
+/* --- life ------------------------------------------------------------------------ */
+
+struct io *
+io_new(struct loop *loop, struct link *lk, const struct io_spec *spec)
+{
+	struct io *io = mem_zalloc(sizeof *io);
+	int i, slot;
+
+	io->loop = loop;
+	io->lk = lk;
+	io->refs = 1;
+	io->terminal = spec->terminal;
+	io->prefix = mem_printf(
+	    "io/%s/%s/", spec->container, spec->exec_id[0] == '\0' ? "-" : spec->exec_id);
+	for (i = 0; i < IO_STREAMS; i++) {
+		io->s[i].io = io;
+		io->s[i].which = i;
+		for (slot = 0; slot < IO_SLOTS; slot++)
+			io->s[i].fd[slot] = -1;
+	}
+	(void)evtimer_assign(&io->drain_ev, loop_base(loop), io_on_drained, io);
+	return io;
+}
+
+void
+io_start(struct io *io, const char *tty_name)
+{
+	int i;
+
+	io->started = true;
+	if (io->terminal && tty_name != NULL && io->tty_name == NULL) {
+		io->tty_name = mem_strdup(tty_name);
+		console_fetch(io);
+	}
+	for (i = 0; i < IO_STREAMS; i++)
+		stream_begin(&io->s[i]);
+}
+
+static void
+io_on_resumed(struct io *io, int slot, int fd)
+{
+	struct stream *s = &io->s[slot / IO_SLOTS];
+
+	s->missing--;
+	if (s->state != STREAM_WAITING) {
+		fd_close(&fd); /* it ended while this was on its way */
+		return;
+	}
+	if (fd < 0) {
+		errno = -fd;
+		log_warn("stdio %s%s.%s", io->prefix, stream_names[s->which],
+		    slot_names[slot % IO_SLOTS]);
+		stream_over(s);
+		return;
+	}
+	/* our side's flag; the container's ends are other descriptions */
+	(void)fd_set_nonblock(fd, true);
+	s->fd[slot % IO_SLOTS] = fd;
+	stream_begin(s);
+}
+
+static void
+stream_fetch(struct stream *s, enum io_slot slot)
+{
+	char name[MSG_NAME_MAX];
+
+	io_name(s->io, s, slot, name);
+	s->missing++;
+	io_fetch(s->io, name, io_on_resumed, (int)s->which * IO_SLOTS + (int)slot);
+}
+
+static void
+stream_resume(struct stream *s)
+{
+	bool need_src = !s->io->terminal || s->which == IO_IN;
+	bool need_dst = (!s->io->terminal || s->which == IO_OUT) && !s->to_null;
+
+	if ((need_src && !stream_known(s, IO_SRC)) ||
+	    (need_dst && !stream_known(s, IO_DST))) {
+		/* over, or it never was; a death may have left half of the names */
+		stream_over(s);
+		return;
+	}
+	s->state = STREAM_WAITING;
+	if (need_src)
+		stream_fetch(s, IO_SRC);
+	if (need_dst && s->state == STREAM_WAITING)
+		stream_fetch(s, IO_DST);
+}
+
+struct io *
+io_resume(
+    struct loop *loop, struct link *lk, const struct io_spec *spec, const char *tty_name)
+{
+	struct io *io = io_new(loop, lk, spec);
+	int i;
+
+	io->started = true;
+	/* an answer may come before the call returns: first all that it looks at */
+	for (i = 0; i < IO_STREAMS; i++) {
+		struct stream *s = &io->s[i];
+
+		if (io->terminal && i == IO_OUT)
+			s->to_null = spec->stdout_path[0] == '\0';
+		if (!(io->terminal && i == IO_ERR))
+			stream_resume(s);
+	}
+	if (io->terminal && tty_name != NULL) {
+		io->tty_name = mem_strdup(tty_name);
+		console_fetch(io);
+	}
+	return io;
+}
+
+void
+io_close_stdin(struct io *io)
+{
+	fd_close(&io->s[IO_IN].fd[IO_KEEP]);
+	stream_drop(&io->s[IO_IN], IO_KEEP);
+}
+
+void
+io_process_exited(struct io *io)
+{
+	struct stream *out = &io->s[IO_OUT];
+
+	if (io->exited)
+		return;
+	io->exited = true;
+	if (io->s[IO_IN].state != STREAM_NONE)
+		stream_over(&io->s[IO_IN]);
+	if (io->terminal && out->state == STREAM_PUMPING)
+		pump_source_exited(out->pump);
+}
+
+static void
+io_leave(struct io *io)
+{
+	int i;
+
+	io->gone = true;
+	(void)event_del(&io->drain_ev);
+	for (i = 0; i < IO_STREAMS; i++)
+		stream_close(&io->s[i]);
+	io_unref(io);
+}
+
+void
+io_free(struct io *io)
+{
+	if (io == NULL)
+		return;
+	link_fd_drop(io->lk, io->prefix, true);
+	if (io->tty_name != NULL)
+		link_fd_drop(io->lk, io->tty_name, false);
+	io_leave(io);
+}
+
+void
+io_abandon(struct io *io)
+{
+	if (io != NULL)
+		io_leave(io);
+}
+
+void
+io_counts(const struct io *io, uint64_t bytes[3])
+{
+	int i;
+
+	for (i = 0; i < IO_STREAMS; i++)
+		bytes[i] =
+		    io->s[i].pump != NULL ? pump_bytes(io->s[i].pump) : io->s[i].bytes;
+}

@@ -1,0 +1,82 @@
+/*
+ * What io.c, io_open.c and console.c share. Nobody else includes this.
+ */
+#ifndef PODSHIM_WORKER_IO_INT_H
+#define PODSHIM_WORKER_IO_INT_H
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/ioctl.h>
+
+#include "base/loop.h"
+#include "worker/io.h"
+
+struct link;
+struct pump;
+
+enum io_which { IO_IN, IO_OUT, IO_ERR };
+#define IO_STREAMS 3
+
+/* The names in the fd store, and the slots of a stream. */
+enum io_slot {
+	IO_SRC,	 /* where bytes come from */
+	IO_DST,	 /* where they go */
+	IO_KEEP, /* in: the FIFO's holder; out, err: its kept read end */
+};
+#define IO_SLOTS 3
+
+enum stream_state {
+	STREAM_NONE,	/* there is none, or it needs no pump */
+	STREAM_WAITING, /* for io_start(), or for descriptors */
+	STREAM_PUMPING,
+	STREAM_OVER,
+};
+
+struct stream {
+	struct io *io;
+	enum io_which which;
+	enum stream_state state;
+	int fd[IO_SLOTS]; /* ours until the pump takes the first two */
+	unsigned missing; /* descriptors asked for from the store */
+	bool to_null;	  /* no sink wanted: what comes is dropped */
+	struct pump *pump;
+	uint64_t bytes; /* of a pump that has ended */
+};
+
+struct io {
+	struct loop *loop;
+	struct link *lk;
+	struct grave grave;
+	unsigned refs; /* the owner, and answers due from the fd store */
+	bool gone;     /* freed by its owner */
+	bool started, exited;
+	bool terminal;
+	char *prefix;	/* io/<container>/<exec or "-">/ */
+	char *tty_name; /* NULL until known */
+	struct stream s[IO_STREAMS];
+	bool want_size;
+	struct winsize size; /* asked for before the terminal was here */
+	struct event drain_ev;
+	void (*drain_cb)(void *arg);
+	void *drain_arg;
+};
+
+/* io.c */
+struct io *io_new(struct loop *loop, struct link *lk, const struct io_spec *spec);
+/* Put a stream's descriptors into the store. */
+void io_store(struct io *io);
+/* Pump what is complete. */
+void stream_begin(struct stream *s);
+/* The stream has ended: forget its names, tell whoever drains. */
+void stream_over(struct stream *s);
+/* Fetch a stored descriptor; cb runs unless the io has been freed meanwhile. */
+void io_fetch(struct io *io, const char *name,
+    void (*cb)(struct io *io, int slot, int fd), int slot);
+
+/* console.c */
+/* Ask for the pty master that io->tty_name names; both directions begin with it. */
+void console_fetch(struct io *io);
+
+#endif

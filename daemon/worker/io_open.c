@@ -1,0 +1,249 @@
+/*
+ * Making a new process's stdio: which kind each path asks for (contract.md
+ * 8.1), its FIFOs (8.2), the container's pipes. Nothing here waits: a FIFO's
+ * read end is opened first, so that its write end opens at once.
+ *
+ * What surprises: equal paths for stdout and stderr make one pipe, whose end
+ * the container gets twice; only so does the order of its output survive.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "worker/io.h"
+#include "worker/io_int.h"
+#include "worker/link.h"
+
+#define FIFO_BYTES (1024 * 1024)
+#define IO_OPEN	   (O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
+
+/* --- FIFOs and files ------------------------------------------------------------ */
+
+/* A bigger pipe lets a burst through while its reader is busy; 64 KiB do as well. */
+static void
+pipe_enlarge(int fd)
+{
+	if (fcntl(fd, F_SETPIPE_SZ, FIFO_BYTES) == -1)
+		log_debug("a pipe stays small");
+}
+
+static int
+path_open(const char *path, int flags, bool fifo, int *out_fd, struct err *err)
+{
+	AUTO_CLOSE int fd = open(path, flags | IO_OPEN);
+	struct stat st;
+
+	if (fd == -1)
+		return err_set(err, errno, "open '%s'", path);
+	if (fstat(fd, &st) == -1)
+		return err_set(err, errno, "stat '%s'", path);
+	if (S_ISFIFO(st.st_mode) != fifo)
+		return err_setx(
+		    err, EINVAL, "'%s' was replaced while we opened it", path);
+	*out_fd = steal_fd(&fd);
+	return 0;
+}
+
+static int
+path_is_fifo(const char *path, bool *is_fifo, struct err *err)
+{
+	struct stat st;
+
+	if (stat(path, &st) == -1)
+		return err_set(err, errno, "stdio path '%s'", path);
+	if (S_ISDIR(st.st_mode) || S_ISSOCK(st.st_mode))
+		return err_setx(
+		    err, EINVAL, "stdio path '%s' is no FIFO and no file", path);
+	*is_fifo = S_ISFIFO(st.st_mode);
+	return 0;
+}
+
+/* Where output goes: the FIFO's write end and the read end that is kept. */
+static int
+sink_open(const char *path, struct stream *s, struct err *err)
+{
+	bool fifo;
+	int rc;
+
+	rc = path_is_fifo(path, &fifo, err);
+	if (rc < 0)
+		return rc;
+	if (!fifo)
+		return path_open(path, O_WRONLY | O_APPEND, false, &s->fd[IO_DST], err);
+	rc = path_open(path, O_RDONLY, true, &s->fd[IO_KEEP], err);
+	if (rc == 0)
+		rc = path_open(path, O_WRONLY, true, &s->fd[IO_DST], err);
+	if (rc == 0)
+		pipe_enlarge(s->fd[IO_DST]);
+	return rc;
+}
+
+/* --- which kind ------------------------------------------------------------------- */
+
+/* The plain path in a stdio path or URI; *path is malloc'ed. */
+static int
+uri_path(const char *uri, char **path, struct err *err)
+{
+	size_t scheme = strcspn(uri, ":/?#");
+
+	if (uri[scheme] != ':') {
+		*path = mem_strdup(uri);
+		return 0;
+	}
+	if (strncmp(uri, "fifo://", 7) == 0) {
+		*path = mem_strdup(uri + 7);
+		return 0;
+	}
+	return err_setx(err, EINVAL, "stdio URI '%s': scheme not supported", uri);
+}
+
+/* --- streams ------------------------------------------------------------------------ */
+
+/*
+ * A pipe between us and the container: theirs is the end with this index (0
+ * reads), for which alone the flags of a blocking descriptor are right.
+ */
+static int
+pipe_make(const struct io_spec *spec, int theirs, int *child, int *ours, struct err *err)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC) == -1)
+		return err_set(err, errno, "make a pipe");
+	*child = fds[theirs];
+	*ours = fds[1 - theirs];
+	if (fd_set_nonblock(*ours, true) < 0)
+		return err_set(err, EIO, "prepare a pipe");
+	if ((spec->uid != 0 || spec->gid != 0) &&
+	    fchown(*child, spec->uid, spec->gid) == -1)
+		return err_set(err, errno, "give a pipe to %u:%u", spec->uid, spec->gid);
+	return 0;
+}
+
+static int
+open_in(struct io *io, const struct io_spec *spec, int *child, struct err *err)
+{
+	struct stream *s = &io->s[IO_IN];
+	AUTO_FREE char *path = NULL;
+	bool fifo;
+	int rc;
+
+	if (spec->stdin_path[0] == '\0')
+		return 0;
+	rc = uri_path(spec->stdin_path, &path, err);
+	if (rc == 0)
+		rc = path_is_fifo(path, &fifo, err);
+	if (rc < 0)
+		return rc;
+	if (!fifo) {
+		/* no client writes there: the container may read it by itself */
+		if (io->terminal)
+			return err_setx(err, EINVAL, "stdin '%s' is not a FIFO", path);
+		rc = path_open(path, O_RDONLY, false, child, err);
+		return rc < 0 ? rc : fd_set_nonblock(*child, false);
+	}
+	rc = path_open(path, O_RDONLY, true, &s->fd[IO_SRC], err);
+	if (rc == 0)
+		rc = path_open(path, O_WRONLY, true, &s->fd[IO_KEEP], err);
+	if (rc == 0 && !io->terminal)
+		rc = pipe_make(spec, 0, child, &s->fd[IO_DST], err);
+	s->state = STREAM_WAITING;
+	return rc;
+}
+
+/* The container writes into the FIFO by itself (design.md 4, stdio.direct). */
+static int
+open_direct(struct stream *s, const struct io_spec *spec, int *child, struct err *err)
+{
+	int fd;
+
+	if (fd_set_nonblock(s->fd[IO_DST], false) < 0)
+		return err_set(err, EIO, "prepare a FIFO");
+	fd = s->fd[IO_DST];
+	if ((spec->uid != 0 || spec->gid != 0) && fchown(fd, spec->uid, spec->gid) == -1)
+		return err_set(err, errno, "give a FIFO to %u:%u", spec->uid, spec->gid);
+	*child = steal_fd(&s->fd[IO_DST]);
+	return 0;
+}
+
+static int
+open_out(struct io *io, const struct io_spec *spec, enum io_which which, int *child,
+    struct err *err)
+{
+	const char *uri = which == IO_OUT ? spec->stdout_path : spec->stderr_path;
+	struct stream *s = &io->s[which];
+	AUTO_FREE char *path = NULL;
+	int rc;
+
+	if (uri[0] == '\0') {
+		/* a terminal must be read, or its processes would block */
+		s->to_null = io->terminal;
+		s->state = io->terminal ? STREAM_WAITING : STREAM_NONE;
+		return 0;
+	}
+	rc = uri_path(uri, &path, err);
+	if (rc == 0)
+		rc = sink_open(path, s, err);
+	if (rc < 0)
+		return rc;
+	if (spec->direct && !io->terminal && spec->exec_id[0] == '\0' &&
+	    s->fd[IO_KEEP] != -1)
+		return open_direct(s, spec, child, err);
+	s->state = STREAM_WAITING;
+	if (io->terminal)
+		return 0;
+	return pipe_make(spec, 1, child, &s->fd[IO_SRC], err);
+}
+
+static int
+open_all(struct io *io, const struct io_spec *spec, int child[3], struct err *err)
+{
+	bool same = spec->stdout_path[0] != '\0' &&
+		    strcmp(spec->stdout_path, spec->stderr_path) == 0;
+	int rc;
+
+	rc = open_in(io, spec, &child[0], err);
+	if (rc < 0)
+		return err_wrap(err, rc, "stdin");
+	rc = open_out(io, spec, IO_OUT, &child[1], err);
+	if (rc < 0)
+		return err_wrap(err, rc, "stdout");
+	if (io->terminal)
+		return 0;
+	if (same) {
+		child[2] = fd_dup(child[1]);
+		return child[2] < 0 ? err_set(err, -child[2], "stderr") : 0;
+	}
+	rc = open_out(io, spec, IO_ERR, &child[2], err);
+	return rc < 0 ? err_wrap(err, rc, "stderr") : 0;
+}
+
+int
+io_open(struct loop *loop, struct link *lk, const struct io_spec *spec, struct io **out,
+    int child_fds[3], struct err *err)
+{
+	struct io *io = io_new(loop, lk, spec);
+	int child[3] = {-1, -1, -1};
+	int rc, i;
+
+	rc = open_all(io, spec, child, err);
+	if (rc < 0) {
+		for (i = 0; i < 3; i++)
+			fd_close(&child[i]);
+		io_abandon(io); /* nothing of it is in the store */
+		return rc;
+	}
+	/* a worker that died here may have left names of pipes that nobody has */
+	link_fd_drop(lk, io->prefix, true);
+	io_store(io);
+	memcpy(child_fds, child, sizeof child);
+	*out = io;
+	return 0;
+}
