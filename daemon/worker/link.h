@@ -12,6 +12,7 @@
 
 #include "ipc/msg.h"
 
+struct blackbox;
 struct err;
 struct link;
 struct loop;
@@ -40,15 +41,25 @@ int link_open(struct loop *loop, int channel_fd, const char *build,
     struct err *err);
 void link_free(struct link *lk);
 
-/* Dispatch what the snapshot and everything behind it brings. */
+/*
+ * READY: recovered. Whatever else is sent before GO waits in here until
+ * link_release(), which on_go calls once the migration is committed.
+ */
 void link_ready(struct link *lk);
+void link_release(struct link *lk);
+/* Bytes that the keeper's socket has not taken from us yet. */
+size_t link_queued(struct link *lk);
+
 void link_idle(struct link *lk, uint64_t highest_n);
 void link_mark(struct link *lk, const char *text);
 void link_unpin(struct link *lk, const char *id);
 
 /* response NULL: nobody waits for it. len 0 is a good answer: an empty message. */
 void link_answer(struct link *lk, uint64_t n, const void *response, size_t len);
+/* An ended internal step is not needed any more; forgets it here too. */
 void link_ack(struct link *lk, uint64_t key);
+/* A process's exit is committed. */
+void link_ack_exit(struct link *lk, uint64_t key);
 
 /*
  * Steps. cb runs from the loop with the step's end (DONE or FAILED), once. If
@@ -59,8 +70,7 @@ void link_ack(struct link *lk, uint64_t key);
 typedef void (*link_step_cb)(const struct msg_step *step, void *arg);
 void link_spawn(struct link *lk, const struct msg_spawn *spawn, link_step_cb cb, void *arg);
 /*
- * target: key of a running step, or of an adopted process. signo
- * LINK_SIGNAL_CGROUP_KILL is not a signal: see cgroup.h for that.
+ * target: key of a running step, or of an adopted process. cb may be NULL.
  */
 void link_signal(struct link *lk, uint64_t key, uint64_t target, int signo,
     link_step_cb cb, void *arg);
@@ -82,15 +92,22 @@ uint64_t link_internal_key(struct link *lk);
 void link_fd_put(struct link *lk, const char *name, int fd);
 typedef void (*link_fd_cb)(int fd, void *arg); /* owns fd; -errno if there is none */
 void link_fd_get(struct link *lk, const char *name, link_fd_cb cb, void *arg);
+/* arg is going: what was asked for it is closed when it arrives. */
+void link_fd_forget(struct link *lk, const void *arg);
 /* prefix: all names that begin with it. */
 void link_fd_drop(struct link *lk, const char *name, bool prefix);
 /* Known from the snapshot or from our own puts. */
 bool link_fd_known(struct link *lk, const char *name);
 void link_each_fd(struct link *lk, void (*cb)(const char *name, void *arg), void *arg);
 
-/* The black box: what is in hand now (0: nothing). */
-void link_in_hand(struct link *lk, uint64_t n, const char *what);
+/*
+ * The black box: what is in hand now (0: nothing); returns what was, to be
+ * put back. Around each callback for a request's step, request or cancel
+ * the link does it by itself.
+ */
+uint64_t link_in_hand(struct link *lk, uint64_t n, const char *what);
 void link_loop_pass(struct link *lk);
+struct blackbox *link_blackbox(struct link *lk);
 void link_trace(const char *text);
 
 #endif

@@ -8,6 +8,36 @@ podshim_worker_LDADD = libworker.a libipc.a libstate.a libproto.a libframe.a \
 	libbase.a $(EVENT_LIBS) $(PROTOBUF_C_LIBS) $(SQLITE_LIBS) \
 	$(JANSSON_LIBS) $(INIH_LIBS)
 
+# the core: link to the keeper, operations, methods, recovery
+libworker_a_SOURCES += \
+	%D%/command.c %D%/command.h \
+	%D%/container.c %D%/container.h \
+	%D%/crashpoint.c %D%/crashpoint.h \
+	%D%/create_undo.c \
+	%D%/events.c %D%/events.h \
+	%D%/exits.c %D%/exits.h \
+	%D%/fatal.c %D%/fatal.h \
+	%D%/link.c %D%/link.h %D%/link_int.h \
+	%D%/link_fd.c \
+	%D%/link_step.c \
+	%D%/op.c %D%/op.h \
+	%D%/pod.c %D%/pod.h \
+	%D%/process.c %D%/process.h \
+	%D%/purge.c %D%/purge.h \
+	%D%/rebuild.c %D%/rebuild.h \
+	%D%/recover.c %D%/recover.h \
+	%D%/rpc.c %D%/rpc.h \
+	%D%/steps.h \
+	%D%/tag.c %D%/tag.h \
+	%D%/task_create.c \
+	%D%/task_delete.c \
+	%D%/task_exec.c \
+	%D%/task_io.c \
+	%D%/task_kill.c \
+	%D%/task_query.c \
+	%D%/task_shutdown.c \
+	%D%/task_start.c %D%/tasks.h
+
 # what the worker knows of runtimes, bundles and containerd
 libworker_a_SOURCES += \
 	%D%/cgroup.c %D%/cgroup.h \

@@ -1,0 +1,67 @@
+/*
+ * See crashpoint.h. Reads a file at each point: for tests, not for speed.
+ */
+#include "worker/crashpoint.h"
+
+#ifdef ENABLE_CRASH_POINTS
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+
+#define CRASHPOINT_FILE "crashpoint"
+
+static int crashpoint_dirfd = -1;
+
+void
+crashpoint_init(int dirfd)
+{
+	crashpoint_dirfd = dirfd;
+}
+
+void
+crashpoint_hit(const char *name)
+{
+	char text[128], *save = NULL, *word;
+	unsigned long count = 1;
+	ssize_t n;
+	AUTO_CLOSE int fd = openat(crashpoint_dirfd, CRASHPOINT_FILE, O_RDONLY | O_CLOEXEC);
+
+	if (fd == -1)
+		return;
+	n = read(fd, text, sizeof text - 1);
+	if (n <= 0)
+		return;
+	text[n] = '\0';
+	word = strtok_r(text, ":\n", &save);
+	if (word == NULL || strcmp(word, name) != 0)
+		return;
+	word = strtok_r(NULL, ":\n", &save);
+	if (word != NULL)
+		count = strtoul(word, NULL, 10);
+	word = strtok_r(NULL, ":\n", &save);
+	if (count > 1) {
+		char next[128];
+		int len = snprintf(next, sizeof next, "%s:%lu%s%s", name, count - 1,
+		    word != NULL ? ":" : "", word != NULL ? word : "");
+
+		(void)file_write(crashpoint_dirfd, CRASHPOINT_FILE, next, (size_t)len, 0600,
+		    NULL);
+		return;
+	}
+	(void)unlinkat(crashpoint_dirfd, CRASHPOINT_FILE, 0);
+	log_info("crash point %s", name);
+	if (word != NULL && strcmp(word, "abrt") == 0)
+		abort();
+	(void)kill(getpid(), SIGKILL);
+	for (;;)
+		(void)pause();
+}
+
+#endif

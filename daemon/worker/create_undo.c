@@ -1,0 +1,208 @@
+/*
+ * Undoing a Create that failed, came too late, was condemned, or whose request
+ * is gone: end its commands, `runtime delete --force`, cgroup, mounts, rows.
+ * Every part may have been done before, or never; none of its failures stops
+ * the rest.
+ *
+ * A runtime killed in the middle of create leaves its cgroup, which no runtime
+ * command finds any more (prototypes.md 1); its path comes from the spec then.
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "worker/cgroup.h"
+#include "worker/command.h"
+#include "worker/container.h"
+#include "worker/crashpoint.h"
+#include "worker/io.h"
+#include "worker/mount.h"
+#include "worker/oci.h"
+#include "worker/op.h"
+#include "worker/pod.h"
+#include "worker/process.h"
+#include "worker/steps.h"
+#include "worker/tasks.h"
+
+#define UNDO_TEXT_MAX (1024u * 1024u)
+
+/* /proc/PID/cgroup as a process of that cgroup would show it. */
+static char *
+undo_membership(const char *self, const char *cgroups_path)
+{
+	AUTO_FREE char *copy = mem_strdup(self);
+	char *line, *save = NULL, *out = mem_strdup("");
+
+	for (line = strtok_r(copy, "\n", &save); line != NULL; line = strtok_r(NULL, "\n", &save)) {
+		char *path = strchr(line, ':'), *more;
+
+		path = path == NULL ? NULL : strchr(path + 1, ':');
+		if (path == NULL)
+			continue;
+		path[1] = '\0';
+		more = mem_printf("%s%s%s%s\n", out, line, cgroups_path[0] == '/' ? "" : "/",
+		    cgroups_path);
+		free(out);
+		out = more;
+	}
+	return out;
+}
+
+/* The cgroup that the spec asks for; NULL if it cannot be told. */
+static char *
+undo_cgroup_of_spec(const struct container *c)
+{
+	AUTO_FREE char *self = NULL, *theirs = NULL, *mountinfo = NULL;
+	struct oci_spec spec = {0};
+	char *path = NULL;
+	size_t len;
+
+	if (oci_spec_load(c->bundle, &spec, NULL) < 0)
+		return NULL;
+	/* with systemd the unit goes when it is empty */
+	if (spec.cgroups_path != NULL && spec.cgroups_path[0] != '\0' && !c->opts.systemd_cgroup &&
+	    file_read(AT_FDCWD, "/proc/self/cgroup", UNDO_TEXT_MAX, &self, &len, NULL) == 0 &&
+	    file_read(AT_FDCWD, "/proc/self/mountinfo", UNDO_TEXT_MAX, &mountinfo, &len, NULL) ==
+		0) {
+		theirs = undo_membership(self, spec.cgroups_path);
+		if (cgroup_resolve(theirs, self, mountinfo, NULL, &path, NULL) < 0)
+			path = NULL;
+	}
+	oci_spec_fini(&spec);
+	return path;
+}
+
+static void
+undo_final(struct op *op)
+{
+	struct container *c = op->c;
+	struct pod *pod = op->pod;
+
+	pod_begin(pod);
+	store_delete_container(pod->store, c->id);
+	store_audit(pod->store, c->id, "", "create failed", "");
+	op_store_answer(op);
+	(void)pod_commit(pod, STORE_KEEP, NULL);
+	CRASH_POINT("undo.committed");
+	if (c->init != NULL) {
+		AUTO_FREE char *tty = process_tty_name(c->init, op_key(op, STEP_CREATE));
+
+		if (tty != NULL && link_fd_known(pod->link, tty))
+			link_fd_drop(pod->link, tty, false);
+		process_free(c->init);
+		op->p = NULL;
+	}
+	c->from_row = false;
+	link_unpin(pod->link, c->id);
+	/* the entry itself stays while others queue for it, as a place */
+	op_end(op);
+}
+
+static void
+undo_on_unmounted(struct op *op, const struct command_result *res)
+{
+	if (!res->ok)
+		log_warnx("container '%s': undo create: %s", op->id, res->error);
+	undo_final(op);
+}
+
+static void
+undo_on_deleted(struct op *op, const struct command_result *res)
+{
+	struct container *c = op->c;
+	AUTO_FREE char *path = undo_cgroup_of_spec(c);
+
+	CRASH_POINT("undo.deleted");
+	if (!res->ok)
+		log_warnx("container '%s': undo create: %s", op->id, res->error);
+	if (path != NULL) {
+		(void)cgroup_kill(path, NULL);
+		cgroup_remove(path);
+	}
+	if (c->rootfs_mounted)
+		command_run_mounts(op, STEP_UNDO_UMOUNT, TAG_UMOUNT,
+		    mount_orders(c->bundle, NULL, 0), undo_on_unmounted);
+	else
+		undo_final(op);
+}
+
+static void
+undo_delete(struct op *op)
+{
+	struct command *cmd = command_new(op, STEP_UNDO_DELETE, TAG_DELETE, "undo create");
+
+	if (!op->c->has_opts) {
+		command_free(cmd);
+		undo_final(op);
+		return;
+	}
+	runtime_delete(&cmd->argv, &cmd->target, true);
+	command_run(cmd, undo_on_deleted);
+}
+
+/* The create command has ended, killed by us or on its own. */
+static void
+undo_on_create_ended(const struct msg_step *step, void *arg)
+{
+	struct op *op = arg;
+
+	/* its container process, if it made one: delete --force may not find it */
+	if (step->state == STEP_DONE && step->child_pid > 0)
+		link_signal(op->pod->link, link_internal_key(op->pod->link), step->key, SIGKILL,
+		    NULL, NULL);
+	undo_delete(op);
+}
+
+static void
+undo_on_killed(const struct msg_step *step, void *arg)
+{
+	(void)step;
+	(void)arg;
+}
+
+void
+create_undo(struct op *op)
+{
+	const struct msg_step *create = op_step_known(op, STEP_CREATE);
+
+	if (op->c->init != NULL && op->c->init->key != 0)
+		link_signal(op->pod->link, link_internal_key(op->pod->link), op->c->init->key,
+		    SIGKILL, NULL, NULL);
+	if (create == NULL || create->state != STEP_RUNNING) {
+		undo_delete(op);
+		return;
+	}
+	op_signal(op, STEP_UNDO_KILL, create->key, SIGKILL, undo_on_killed);
+	link_step_watch(op->pod->link, create->key, undo_on_create_ended, op);
+}
+
+static const struct op_method undo_method = {
+    .name = "undo of a Create",
+    .begin = create_undo,
+    .class = OP_QUEUE,
+    .births = true,
+};
+
+void
+create_undo_leftover(struct container *c, uint64_t create_key)
+{
+	struct op *op = op_new_internal(c, &undo_method);
+
+	op->keys[STEP_CREATE] = create_key;
+	op_pump(c);
+}
+
+void
+create_undo_condemned(struct container *c, uint64_t n)
+{
+	struct op *op = op_new_internal(c, &undo_method);
+
+	op->n = n;
+	op_submit_own(op);
+	op_pump(c);
+}

@@ -1,0 +1,104 @@
+/*
+ * Event bodies. Field order and contents are containerd's (contract.md 6.2):
+ * TaskExit names the exec in id, TaskDelete leaves id empty.
+ */
+#include "worker/events.h"
+
+#include "base/mem.h"
+#include "proto/events.pb-c.h"
+#include "proto/task.pb-c.h"
+#include "proto/wire.h"
+#include "worker/container.h"
+#include "worker/outbox.h"
+#include "worker/pod.h"
+#include "worker/process.h"
+
+static void
+events_add(struct container *c, const char *exec_id, const char *topic,
+    const ProtobufCMessage *msg)
+{
+	AUTO_FREE void *body = NULL;
+	size_t len;
+
+	wire_pack(msg, &body, &len);
+	outbox_add(c->pod->outbox, c->id, exec_id, topic, msg->descriptor->name, body, len);
+}
+
+void
+events_create(struct container *c, const Containerd__Task__V2__CreateTaskRequest *req)
+{
+	Containerd__Events__TaskCreate ev = CONTAINERD__EVENTS__TASK_CREATE__INIT;
+	Containerd__Events__TaskIO tio = CONTAINERD__EVENTS__TASK_IO__INIT;
+
+	tio.stdin = c->init->stdin_path;
+	tio.stdout = c->init->stdout_path;
+	tio.stderr = c->init->stderr_path;
+	tio.terminal = c->init->terminal;
+	ev.container_id = c->id;
+	ev.bundle = c->bundle;
+	ev.n_rootfs = req->n_rootfs;
+	ev.rootfs = req->rootfs;
+	ev.io = &tio;
+	ev.checkpoint = req->checkpoint;
+	ev.pid = (uint32_t)c->init->pid;
+	events_add(c, "", "/tasks/create", &ev.base);
+}
+
+void
+events_start(struct process *p)
+{
+	if (process_is_init(p)) {
+		Containerd__Events__TaskStart ev = CONTAINERD__EVENTS__TASK_START__INIT;
+
+		ev.container_id = p->c->id;
+		ev.pid = (uint32_t)p->pid;
+		events_add(p->c, "", "/tasks/start", &ev.base);
+	} else {
+		Containerd__Events__TaskExecStarted ev =
+		    CONTAINERD__EVENTS__TASK_EXEC_STARTED__INIT;
+
+		ev.container_id = p->c->id;
+		ev.exec_id = p->exec_id;
+		ev.pid = (uint32_t)p->pid;
+		events_add(p->c, p->exec_id, "/tasks/exec-started", &ev.base);
+	}
+}
+
+void
+events_exec_added(struct process *p)
+{
+	Containerd__Events__TaskExecAdded ev = CONTAINERD__EVENTS__TASK_EXEC_ADDED__INIT;
+
+	ev.container_id = p->c->id;
+	ev.exec_id = p->exec_id;
+	events_add(p->c, p->exec_id, "/tasks/exec-added", &ev.base);
+}
+
+void
+events_exit(struct process *p)
+{
+	Containerd__Events__TaskExit ev = CONTAINERD__EVENTS__TASK_EXIT__INIT;
+	Google__Protobuf__Timestamp ts;
+
+	wire_timestamp(&ts, p->exited_at);
+	ev.container_id = p->c->id;
+	ev.id = process_is_init(p) ? p->c->id : p->exec_id;
+	ev.pid = (uint32_t)p->pid;
+	ev.exit_status = p->exit_status;
+	ev.exited_at = &ts;
+	events_add(p->c, p->exec_id, "/tasks/exit", &ev.base);
+}
+
+void
+events_delete(struct process *init)
+{
+	Containerd__Events__TaskDelete ev = CONTAINERD__EVENTS__TASK_DELETE__INIT;
+	Google__Protobuf__Timestamp ts;
+
+	wire_timestamp(&ts, init->exited_at);
+	ev.container_id = init->c->id;
+	ev.pid = (uint32_t)init->pid;
+	ev.exit_status = init->exit_status;
+	ev.exited_at = &ts;
+	events_add(init->c, "", "/tasks/delete", &ev.base);
+}

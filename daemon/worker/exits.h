@@ -1,0 +1,38 @@
+/*
+ * Exits: from the keeper's message to row, answers of Waits, and the event in
+ * its right order (contract.md 6.3, recovery.md 1.21).
+ */
+#ifndef PODSHIM_WORKER_EXITS_H
+#define PODSHIM_WORKER_EXITS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct container;
+struct msg_exit;
+struct op;
+struct pod;
+struct process;
+
+/* An exit arrived. Of a process without a row yet it is held back. */
+void exits_on_exit(struct pod *pod, const struct msg_exit *ex);
+/* Held exits whose process has a row by now. */
+void exits_apply_held(struct pod *pod);
+/*
+ * Request n has ended: exits of processes that its steps made are taken up, or
+ * dropped if there is no such process. n 0: all that no request accounts for.
+ */
+void exits_release(struct pod *pod, uint64_t n);
+/*
+ * Init has exited: publish its TaskExit once all execs have ended, or after
+ * a while. Called whenever something has changed; does nothing otherwise.
+ */
+void exits_settle(struct container *c);
+/* End the Waits whose answers are set (and stored) already. */
+void exits_end_waits(struct process *p);
+/* Init's exit is recorded and told, nothing more will come. */
+bool exits_settled(const struct container *c);
+/* cb(op) runs from exits_settle() when that is so; not if it is so already. */
+void exits_wait_settled(struct op *op, void (*cb)(struct op *op));
+
+#endif

@@ -1,0 +1,288 @@
+/*
+ * The pod: transactions, and the question whether anything is left to do.
+ *
+ * Ending is the keeper's decision; we only say IDLE once nothing is left. The
+ * timer that says so exists only while there is no container, so an idle pod
+ * with containers has no timer at all (design P8).
+ */
+#include "worker/pod.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/mem.h"
+#include "worker/container.h"
+#include "worker/link.h"
+#include "worker/op.h"
+#include "worker/outbox.h"
+#include "worker/process.h"
+
+#define POD_FLUSH_US    US_PER_S
+#define POD_DRAIN_US    (5 * US_PER_S)
+#define POD_GRACE_US    (3 * US_PER_S)
+#define POD_MARK_MAX    2048
+
+struct event *
+pod_timer_new(struct pod *pod, void (*cb)(int fd, short what, void *arg), void *arg)
+{
+	struct event *ev = event_new(loop_base(pod->loop), -1, 0, cb, arg);
+
+	if (ev == NULL)
+		abort();
+	return ev;
+}
+
+void
+pod_timer_set(struct event *ev, uint64_t after_us)
+{
+	struct timeval tv = {
+	    .tv_sec = (time_t)(after_us / US_PER_S),
+	    .tv_usec = (suseconds_t)(after_us % US_PER_S),
+	};
+
+	(void)event_add(ev, &tv);
+}
+
+/* --- transactions ------------------------------------------------------------ */
+
+void
+pod_begin(struct pod *pod)
+{
+	size_t i;
+
+	store_begin(pod->store);
+	if (pod->n_spent == 0 || link_queued(pod->link) > 0)
+		return; /* an answer that is still ours may be asked for again */
+	for (i = 0; i < pod->n_spent; i++)
+		store_delete_answer(pod->store, pod->spent[i]);
+	pod->n_spent = 0;
+}
+
+int
+pod_commit(struct pod *pod, enum store_commit_mode mode, struct err *err)
+{
+	struct err local = ERR_INIT;
+	int rc = store_commit(pod->store, mode, &local);
+
+	if (rc != 0 && pod->live)
+		log_errx("the store does not take our rows: %s%s", local.text,
+		    mode == STORE_KEEP ? "; going on from memory" : "");
+	if (rc < 0 && err != NULL)
+		*err = local;
+	if (rc > 0 && pod->live && !event_pending(pod->flush_ev, EV_TIMEOUT, NULL))
+		pod_timer_set(pod->flush_ev, POD_FLUSH_US);
+	outbox_kick(pod->outbox);
+	return rc;
+}
+
+bool
+pod_flush(struct pod *pod)
+{
+	struct err err = ERR_INIT;
+	size_t i;
+
+	if (store_flush(pod->store, &err) != 0)
+		return false;
+	for (i = 0; i < pod->n_unacked; i++)
+		link_ack_exit(pod->link, pod->unacked[i]);
+	free(pod->unacked);
+	pod->unacked = NULL;
+	pod->n_unacked = 0;
+	return true;
+}
+
+static void
+pod_on_flush(evutil_socket_t fd, short what, void *arg)
+{
+	struct pod *pod = arg;
+
+	(void)fd;
+	(void)what;
+	if (pod_flush(pod))
+		log_info("the store takes our rows again");
+	else
+		pod_timer_set(pod->flush_ev, POD_FLUSH_US);
+}
+
+int
+pod_writable(struct pod *pod, struct err *err)
+{
+	if (store_backlog(pod->store) == 0)
+		return 0;
+	if (store_flush(pod->store, err) == 0)
+		return 0;
+	return err_wrap(err, -ENOSPC, "the pod's state cannot be written");
+}
+
+void
+pod_spent(struct pod *pod, uint64_t n)
+{
+	if (pod->n_spent == pod->cap_spent) {
+		pod->cap_spent = pod->cap_spent == 0 ? 16 : pod->cap_spent * 2;
+		pod->spent = mem_realloc(pod->spent, pod->cap_spent * sizeof *pod->spent);
+	}
+	pod->spent[pod->n_spent++] = n;
+}
+
+void
+pod_ack_exit(struct pod *pod, uint64_t key, int commit_rc)
+{
+	if (commit_rc == 0) {
+		link_ack_exit(pod->link, key);
+		return;
+	}
+	pod->unacked = mem_realloc(pod->unacked, (pod->n_unacked + 1) * sizeof *pod->unacked);
+	pod->unacked[pod->n_unacked++] = key;
+}
+
+/* --- the end ------------------------------------------------------------------ */
+
+static bool
+pod_empty(const struct pod *pod)
+{
+	return pod->containers == NULL && pod->ops == NULL;
+}
+
+static void
+pod_on_drained(void *arg)
+{
+	struct pod *pod = arg;
+
+	if (pod->leaving || !pod_empty(pod))
+		return;
+	log_debug("nothing left, saying so");
+	pod->idle_said = true;
+	link_idle(pod->link, pod->highest_n);
+	/* a pin, or a request on its way, may make the keeper ignore it */
+	pod_timer_set(pod->idle_ev, pod->conf.end_delay_us);
+}
+
+static void
+pod_on_idle(evutil_socket_t fd, short what, void *arg)
+{
+	struct pod *pod = arg;
+
+	(void)fd;
+	(void)what;
+	if (!pod->leaving && pod_empty(pod))
+		outbox_drain(pod->outbox, POD_DRAIN_US, pod_on_drained, pod);
+}
+
+void
+pod_check_idle(struct pod *pod)
+{
+	if (!pod->live || pod->leaving)
+		return;
+	if (!pod_empty(pod)) {
+		(void)event_del(pod->idle_ev);
+		pod->idle_said = false;
+		return;
+	}
+	if (event_pending(pod->idle_ev, EV_TIMEOUT, NULL))
+		return;
+	pod_timer_set(pod->idle_ev, pod->shutdown_seen ? POD_GRACE_US : pod->conf.end_delay_us);
+}
+
+void
+pod_end_now(struct pod *pod)
+{
+	pod_timer_set(pod->idle_ev, 0);
+}
+
+/* --- small things ------------------------------------------------------------- */
+
+void
+pod_mark(struct pod *pod)
+{
+	char text[POD_MARK_MAX];
+	struct container *c, *next;
+	size_t len = 0;
+
+	text[0] = '\0';
+	HASH_ITER(hh, pod->containers, c, next) {
+		int n = snprintf(text + len, sizeof text - len, "%s%s=%s", len > 0 ? " " : "",
+		    c->id, task_state_name(c->state));
+
+		if (n < 0 || (size_t)n >= sizeof text - len) {
+			text[len] = '\0';
+			break;
+		}
+		len += (size_t)n;
+	}
+	link_mark(pod->link, text);
+}
+
+char *
+pod_key_name(const char *what, uint64_t key)
+{
+	return mem_printf("%s.%" PRIx64, what, key);
+}
+
+char *
+pod_key_path(const struct pod *pod, const char *what, uint64_t key)
+{
+	return mem_printf("%s/%s.%" PRIx64, pod->dir, what, key);
+}
+
+void
+pod_unlink_key(struct pod *pod, const char *what, uint64_t key)
+{
+	AUTO_FREE char *name = pod_key_name(what, key);
+
+	(void)unlinkat(pod->dirfd, name, 0);
+}
+
+int
+pod_check_id(const char *what, const char *id, struct err *err)
+{
+	size_t len = strlen(id), i;
+	bool sep = true; /* a separator may not come first, last, or twice */
+
+	if (len == 0)
+		return err_setx(err, EINVAL, "%s is empty", what);
+	if (len > POD_ID_MAX)
+		return err_setx(err, EINVAL, "%s is longer than %u characters", what, POD_ID_MAX);
+	for (i = 0; i < len; i++) {
+		unsigned char ch = (unsigned char)id[i];
+
+		if (isalnum(ch)) {
+			sep = false;
+		} else if ((ch == '.' || ch == '_' || ch == '-') && !sep) {
+			sep = true;
+		} else {
+			sep = true;
+			break;
+		}
+	}
+	if (sep)
+		return err_setx(err, EINVAL, "%s is not a valid identifier", what);
+	return 0;
+}
+
+void
+pod_init(struct pod *pod, struct loop *loop)
+{
+	*pod = (struct pod){.loop = loop, .dirfd = -1, .exe_fd = -1};
+	pod->flush_ev = pod_timer_new(pod, pod_on_flush, pod);
+	pod->idle_ev = pod_timer_new(pod, pod_on_idle, pod);
+}
+
+void
+pod_fini(struct pod *pod)
+{
+	event_free(pod->flush_ev);
+	event_free(pod->idle_ev);
+	free(pod->spent);
+	free(pod->unacked);
+	pod->spent = pod->unacked = NULL;
+}

@@ -1,0 +1,431 @@
+/*
+ * Recovery. Requests need little of it: they are simply run again (op.h). What
+ * is done here is what no request asks for: rows to memory, stdio taken up
+ * again, exits nobody was there to see, and an owner or an end for
+ * everything the keeper still holds. Rebuilding from tags is in rebuild.c.
+ */
+#include "worker/recover.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "worker/container.h"
+#include "worker/crashpoint.h"
+#include "worker/exits.h"
+#include "worker/io.h"
+#include "worker/link.h"
+#include "worker/op.h"
+#include "worker/outbox.h"
+#include "worker/pod.h"
+#include "worker/process.h"
+#include "worker/purge.h"
+#include "worker/rebuild.h"
+#include "worker/tag.h"
+#include "worker/tasks.h"
+
+static struct {
+	uint64_t *n;
+	size_t count;
+} condemned;
+
+/* --- rows -------------------------------------------------------------------------- */
+
+static void
+recover_container(const struct row_container *row, void *arg)
+{
+	struct pod *pod = arg;
+	struct container *c = container_new(pod, row->id);
+	struct err err = ERR_INIT;
+
+	free(c->bundle);
+	free(c->runtime_root);
+	free(c->cgroup);
+	c->bundle = mem_strdup(row->bundle != NULL ? row->bundle : "");
+	c->runtime_root = mem_strdup(row->runtime_root != NULL ? row->runtime_root : "");
+	c->cgroup = mem_strdup(row->cgroup != NULL ? row->cgroup : "");
+	c->state = row->state;
+	c->from_row = row->state == TASK_CREATING;
+	c->own_pidns = row->own_pidns;
+	c->rootfs_mounted = row->rootfs_mounted;
+	c->create_sent = row->create_sent;
+	c->oom_seen = row->oom_seen;
+	c->created_at = row->created_at;
+	c->has_opts = row->options != NULL && row->options[0] != '\0' &&
+	    options_from_json(row->options, &c->opts, &err) == 0;
+	if (!c->has_opts)
+		c->has_opts = options_decode(NULL, NULL, 0, &c->opts, &err) == 0;
+}
+
+static void
+recover_process(const struct row_process *row, void *arg)
+{
+	struct pod *pod = arg;
+	struct container *c = container_get(pod, row->container);
+	const char *exec_id = row->exec_id != NULL ? row->exec_id : "";
+	struct process *p;
+
+	if (c == NULL || process_find(c, exec_id) != NULL)
+		return;
+	p = process_new(c, exec_id);
+	free(p->stdin_path);
+	free(p->stdout_path);
+	free(p->stderr_path);
+	p->stdin_path = mem_strdup(row->stdin_path != NULL ? row->stdin_path : "");
+	p->stdout_path = mem_strdup(row->stdout_path != NULL ? row->stdout_path : "");
+	p->stderr_path = mem_strdup(row->stderr_path != NULL ? row->stderr_path : "");
+	p->terminal = row->terminal;
+	if (row->spec != NULL && row->spec_len > 0) {
+		p->spec = mem_dup(row->spec, row->spec_len);
+		p->spec_len = row->spec_len;
+	}
+	p->pid = row->pid;
+	p->start_time = row->start_time;
+	p->state = row->state;
+	p->exit_status = row->exit_status;
+	p->started_at = row->started_at;
+	p->exited_at = row->exited_at;
+	p->exit_sent = row->exit_sent;
+	if (row->key != 0)
+		process_bind(p, row->key, row->pid, row->start_time);
+}
+
+int
+recover_load(struct pod *pod, struct err *err)
+{
+	AUTO_FREE char *seen = store_get_meta(pod->store, "shutdown_seen");
+	struct container *c, *next;
+	int rc = store_each_container(pod->store, recover_container, pod, err);
+
+	if (rc == 0)
+		rc = store_each_process(pod->store, NULL, recover_process, pod, err);
+	if (rc < 0)
+		return rc;
+	pod->shutdown_seen = seen != NULL;
+	HASH_ITER(hh, pod->containers, c, next) {
+		if (c->init != NULL || c->from_row)
+			continue;
+		log_errx("container '%s' has a row but no init, ignoring", c->id);
+		container_forget(c);
+	}
+	return 0;
+}
+
+/* --- SYNC -------------------------------------------------------------------------- */
+
+void
+recover_condemned(struct pod *pod, uint64_t n)
+{
+	(void)pod;
+	condemned.n = mem_realloc(condemned.n, (condemned.count + 1) * sizeof *condemned.n);
+	condemned.n[condemned.count++] = n;
+}
+
+void
+recover_sync(struct pod *pod, bool rebuild)
+{
+	if (rebuild)
+		rebuild_from_tags(pod);
+	exits_apply_held(pod);
+}
+
+/* --- what the keeper holds ------------------------------------------------------------ */
+
+static void
+recover_on_straggler(const struct msg_step *step, void *arg)
+{
+	struct pod *pod = arg;
+
+	link_ack(pod->link, step->key);
+}
+
+/* A step that nothing will ask for: it ends, its process too, and is forgotten. */
+static void
+recover_end_step(struct pod *pod, const struct msg_step *step, bool kill)
+{
+	struct link *lk = pod->link;
+	uint64_t key = step->key;
+
+	if (step->state == STEP_RUNNING) {
+		if (kill)
+			link_signal(lk, link_internal_key(lk), key, SIGKILL, NULL, NULL);
+		link_step_watch(lk, key, recover_on_straggler, pod);
+		return;
+	}
+	if (step->state == STEP_DONE && step->child_pid > 0 && process_by_key(pod, key) == NULL) {
+		log_warnx("key %" PRIx64 ": pid %d belongs to nobody, killing it", key,
+		    step->child_pid);
+		link_signal(lk, link_internal_key(lk), key, SIGKILL, NULL, NULL);
+		return; /* the step goes with the acknowledged exit */
+	}
+	if (process_by_key(pod, key) == NULL)
+		link_ack(lk, key);
+}
+
+static void
+recover_step(const struct msg_step *step, void *arg)
+{
+	struct pod *pod = arg;
+	struct tag tag;
+	AUTO_FREE char *copy = NULL;
+	bool ours = tag_read(&step->tag, &tag, &copy);
+
+	if (key_is_internal(step->key)) {
+		/* signals, and deletes and unmounts of ours: they may end as they like */
+		if (step->kind == STEP_SIGNAL || ours)
+			recover_end_step(pod, step, false);
+		return; /* else the outbox's or a log program: theirs to know */
+	}
+	if (op_find(pod, key_request(step->key)) == NULL)
+		recover_end_step(pod, step, true);
+}
+
+/* The key behind the last slash or dot of a name. */
+static bool
+recover_key_of(const char *name, char before, uint64_t *key)
+{
+	const char *p = strrchr(name, before);
+	char *end;
+
+	if (p == NULL || p[1] == '\0')
+		return false;
+	*key = strtoull(p + 1, &end, 16);
+	return *end == '\0';
+}
+
+static bool
+recover_key_needed(struct pod *pod, uint64_t key)
+{
+	if (process_by_key(pod, key) != NULL)
+		return true;
+	if (key_is_internal(key))
+		return link_step_known(pod->link, key) != NULL;
+	return op_find(pod, key_request(key)) != NULL;
+}
+
+/* io/<container>/<exec or "-">/<what> */
+static bool
+recover_io_needed(struct pod *pod, const char *name)
+{
+	AUTO_FREE char *copy = mem_strdup(name);
+	char *save = NULL, *id, *exec_id;
+	struct container *c;
+
+	(void)strtok_r(copy, "/", &save);
+	id = strtok_r(NULL, "/", &save);
+	exec_id = strtok_r(NULL, "/", &save);
+	if (id == NULL || exec_id == NULL)
+		return false;
+	c = container_get(pod, id);
+	if (c == NULL)
+		return false;
+	return process_find(c, strcmp(exec_id, "-") == 0 ? "" : exec_id) != NULL;
+}
+
+static void
+recover_fd(const char *name, void *arg)
+{
+	struct pod *pod = arg;
+	uint64_t key;
+	bool needed;
+
+	if (strncmp(name, "io/", 3) == 0)
+		needed = recover_io_needed(pod, name);
+	else if (strncmp(name, "tty/", 4) == 0 || strncmp(name, "out/", 4) == 0)
+		needed = recover_key_of(name, '/', &key) && recover_key_needed(pod, key);
+	else
+		return; /* the outbox's, or of a newer worker */
+	if (!needed) {
+		log_debug("stored descriptor '%s' belongs to nobody", name);
+		link_fd_drop(pod->link, name, false);
+	}
+}
+
+/* log.<key>, pid.<key>, process.<key> of steps that nobody knows. */
+static void
+recover_files(struct pod *pod)
+{
+	static const char *const kinds[] = {"log.", "pid.", "process."};
+	int fd = openat(pod->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct dirent *de;
+	DIR *d;
+	size_t i;
+
+	if (fd == -1)
+		return;
+	d = fdopendir(fd);
+	if (d == NULL) {
+		(void)close(fd);
+		return;
+	}
+	while ((de = readdir(d)) != NULL) {
+		uint64_t key;
+
+		for (i = 0; i < ARRAY_LEN(kinds); i++) {
+			if (strncmp(de->d_name, kinds[i], strlen(kinds[i])) == 0)
+				break;
+		}
+		if (i == ARRAY_LEN(kinds) || !recover_key_of(de->d_name, '.', &key))
+			continue;
+		if (link_step_known(pod->link, key) == NULL && !recover_key_needed(pod, key))
+			(void)unlinkat(pod->dirfd, de->d_name, 0);
+	}
+	(void)closedir(d);
+}
+
+/* --- GO --------------------------------------------------------------------------------- */
+
+static void
+recover_io(struct process *p)
+{
+	AUTO_FREE char *tty = NULL;
+	struct io_spec spec;
+
+	if (p == NULL || p->key == 0 || p->io != NULL)
+		return;
+	tty = process_tty_name(p, p->key);
+	process_io_spec(p, &spec);
+	p->io = io_resume(p->c->pod->loop, p->c->pod->link, &spec, tty);
+	if (p->state == TASK_STOPPED)
+		io_process_exited(p->io);
+}
+
+static void
+recover_all_io(struct pod *pod)
+{
+	struct container *c, *next_c;
+	struct process *p, *next_p;
+
+	HASH_ITER(hh, pod->containers, c, next_c) {
+		recover_io(c->init);
+		HASH_ITER(hh, c->execs, p, next_p)
+			recover_io(p);
+	}
+}
+
+struct recover_find {
+	const char *container;
+	uint64_t n;          /* 0: any */
+	uint64_t create_key;
+	char *found;         /* the container's id */
+};
+
+static void
+recover_match(const struct msg_step *step, void *arg)
+{
+	struct recover_find *f = arg;
+	struct tag tag;
+	AUTO_FREE char *copy = NULL;
+
+	if (!tag_read(&step->tag, &tag, &copy) || key_is_internal(step->key))
+		return;
+	if (f->n != 0 && key_request(step->key) != f->n)
+		return;
+	if (f->container != NULL && strcmp(f->container, tag.container) != 0)
+		return;
+	if (tag.kind == TAG_CREATE)
+		f->create_key = step->key;
+	if (f->found == NULL)
+		f->found = mem_strdup(tag.container);
+}
+
+/* Nobody may see its answer any more; what it began must go, or run to its end. */
+static void
+recover_one_condemned(struct pod *pod, uint64_t n)
+{
+	struct recover_find f = {.n = n};
+	AUTO_FREE void *answer = NULL;
+	struct container *c;
+	size_t len;
+
+	if (store_get_answer(pod->store, n, &answer, &len) == 0) {
+		pod_spent(pod, n); /* it was finished: containerd's own Delete follows */
+		link_answer(pod->link, n, NULL, 0);
+		return;
+	}
+	link_each_step(pod->link, recover_match, &f);
+	c = f.found == NULL ? NULL : container_get(pod, f.found);
+	free(f.found);
+	log_warnx("request %" PRIu64 " is condemned, undoing it", n);
+	if (c != NULL && c->state == TASK_CREATING && f.create_key != 0)
+		create_undo_condemned(c, n);
+	else /* its steps, if any, have no request then, and end as such */
+		link_answer(pod->link, n, NULL, 0);
+}
+
+static void
+recover_leftovers(struct pod *pod)
+{
+	struct container *c, *next;
+
+	HASH_ITER(hh, pod->containers, c, next) {
+		struct recover_find f = {.container = c->id};
+
+		if (!c->from_row || c->ops != NULL)
+			continue;
+		log_warnx("container '%s': its Create is gone, undoing it", c->id);
+		link_each_step(pod->link, recover_match, &f);
+		free(f.found);
+		create_undo_leftover(c, f.create_key);
+	}
+}
+
+static void
+recover_settle(struct pod *pod)
+{
+	struct container *c, *next;
+
+	HASH_ITER(hh, pod->containers, c, next) {
+		if (c->state != TASK_CREATING && container_stopped(c) && !exits_settled(c))
+			exits_settle(c);
+	}
+}
+
+static void
+recover_prune_answers(struct pod *pod)
+{
+	size_t n = 0, count = HASH_COUNT(pod->ops) + pod->n_spent, i;
+	AUTO_FREE uint64_t *keep = mem_zalloc(count * sizeof *keep);
+	struct op *op, *next;
+
+	HASH_ITER(hh, pod->ops, op, next)
+		keep[n++] = op->n;
+	for (i = 0; i < pod->n_spent; i++)
+		keep[n++] = pod->spent[i];
+	store_prune_answers(pod->store, keep, n);
+}
+
+void
+recover_go(struct pod *pod)
+{
+	size_t i;
+
+	recover_prune_answers(pod);
+	recover_all_io(pod);
+	outbox_resume(pod->outbox);
+	CRASH_POINT("go.begin");
+	for (i = 0; i < condemned.count; i++)
+		recover_one_condemned(pod, condemned.n[i]);
+	free(condemned.n);
+	condemned.n = NULL;
+	condemned.count = 0;
+	op_go(pod);
+	recover_leftovers(pod);
+	link_each_step(pod->link, recover_step, pod);
+	link_each_fd(pod->link, recover_fd, pod);
+	recover_files(pod);
+	purge_honour_all(pod);
+	recover_settle(pod);
+	exits_release(pod, 0);
+	outbox_kick(pod->outbox);
+	pod_mark(pod);
+	pod_check_idle(pod);
+}

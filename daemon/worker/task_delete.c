@@ -1,0 +1,286 @@
+/*
+ * Delete: of an exec, and of a container; and what Purge shares with it.
+ *
+ *	container: [kill a created init] → init's exit recorded and told →
+ *	stdio drained → `runtime delete` → unmount → rows, TaskDelete, answer
+ *
+ * What can surprise: the Waits of a process have been answered when it exited, but an
+ * answer may still be in our own queue. It has a row of its own then, and
+ * pod_begin() drops that only once the keeper has the answer (R3 of recovery.md).
+ */
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+#include <utlist.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "proto/task.pb-c.h"
+#include "proto/wire.h"
+#include "worker/cgroup.h"
+#include "worker/command.h"
+#include "worker/container.h"
+#include "worker/crashpoint.h"
+#include "worker/events.h"
+#include "worker/exits.h"
+#include "worker/io.h"
+#include "worker/mount.h"
+#include "worker/op.h"
+#include "worker/pod.h"
+#include "worker/process.h"
+#include "worker/steps.h"
+#include "worker/tasks.h"
+
+/* How a Delete under way ends; in op->priv. */
+struct deletion {
+	bool force;
+	void (*answer)(struct op *op); /* sets the answer */
+};
+
+static void
+delete_set_ok(struct op *op)
+{
+	Containerd__Task__V2__DeleteResponse r = CONTAINERD__TASK__V2__DELETE_RESPONSE__INIT;
+	Google__Protobuf__Timestamp ts;
+
+	wire_timestamp(&ts, op->p->exited_at);
+	r.pid = (uint32_t)op->p->pid;
+	r.exit_status = op->p->exit_status;
+	r.exited_at = &ts;
+	op_set_ok(op, &r.base);
+}
+
+/* Waits of a process that goes without having run, or that Purge takes away. */
+static void
+delete_answer_waits(struct process *p)
+{
+	Containerd__Task__V2__WaitResponse r = CONTAINERD__TASK__V2__WAIT_RESPONSE__INIT;
+	Google__Protobuf__Timestamp ts;
+	struct op *op;
+
+	wire_timestamp(&ts, p->exited_at);
+	r.exit_status = p->exit_status;
+	r.exited_at = &ts;
+	DL_FOREACH2(p->waiters, op, w_next) {
+		op_set_ok(op, &r.base);
+		op_store_answer(op);
+	}
+}
+
+/* Everything a process has outside of rows. */
+static void
+delete_leavings(struct process *p)
+{
+	struct pod *pod = p->c->pod;
+	AUTO_FREE char *tty = p->key != 0 ? process_tty_name(p, p->key) : NULL;
+
+	exits_end_waits(p);
+	if (tty != NULL && link_fd_known(pod->link, tty))
+		link_fd_drop(pod->link, tty, false);
+	if (p->key != 0)
+		pod_unlink_key(pod, "pid", p->key);
+}
+
+/* --- an exec ------------------------------------------------------------------------ */
+
+static void
+delete_exec_final(struct op *op)
+{
+	struct process *p = op->p;
+	struct container *c = op->c;
+
+	delete_set_ok(op);
+	pod_begin(op->pod);
+	store_delete_process(op->pod->store, c->id, p->exec_id);
+	delete_answer_waits(p);
+	op_store_answer(op);
+	CRASH_POINT("delete.final");
+	(void)pod_commit(op->pod, STORE_KEEP, NULL);
+	CRASH_POINT("delete.committed");
+	delete_leavings(p);
+	op->p = NULL;
+	process_free(p);
+	op_end(op);
+}
+
+static void
+delete_exec_on_drained(void *arg)
+{
+	delete_exec_final(arg);
+}
+
+static void
+delete_exec(struct op *op)
+{
+	struct process *p = op->p;
+
+	if (p->state == TASK_RUNNING || p->starting) {
+		op_fail(op, STATUS_UNKNOWN, "cannot delete a running process");
+		return;
+	}
+	if (p->io == NULL || p->drained) {
+		delete_exec_final(op);
+		return;
+	}
+	p->drained = true;
+	io_drain(p->io, op->pod->conf.drain_timeout_us, delete_exec_on_drained, op);
+}
+
+/* --- a container ---------------------------------------------------------------------- */
+
+static void
+delete_final(struct op *op)
+{
+	const struct deletion *d = op->priv;
+	struct container *c = op->c;
+	struct pod *pod = op->pod;
+	AUTO_FREE char *prefix = mem_printf("io/%s/", c->id);
+	struct process *p, *next;
+
+	d->answer(op);
+	pod_begin(pod);
+	if (!c->purging)
+		events_delete(c->init);
+	HASH_ITER(hh, c->execs, p, next)
+		delete_answer_waits(p);
+	delete_answer_waits(c->init);
+	store_delete_container(pod->store, c->id);
+	store_audit(pod->store, c->id, "", c->purging ? "purge" : "delete", "");
+	op_store_answer(op);
+	CRASH_POINT("delete.final");
+	(void)pod_commit(pod, STORE_KEEP, NULL);
+	CRASH_POINT("delete.committed");
+	HASH_ITER(hh, c->execs, p, next) {
+		delete_leavings(p);
+		process_free(p);
+	}
+	delete_leavings(c->init);
+	op->p = NULL;
+	process_free(c->init);
+	link_fd_drop(pod->link, prefix, true);
+	if (c->cgroup[0] != '\0')
+		cgroup_remove(c->cgroup);
+	container_forget(c);
+	pod_mark(pod);
+	op_end(op);
+	CRASH_POINT("delete.answered");
+}
+
+static void
+delete_on_unmounted(struct op *op, const struct command_result *res)
+{
+	CRASH_POINT("delete.unmounted");
+	if (!res->ok)
+		log_warnx("container '%s': %s, ignoring", op->id, res->error);
+	delete_final(op);
+}
+
+static void
+delete_unmount(struct op *op)
+{
+	if (op->c->rootfs_mounted)
+		command_run_mounts(op, STEP_UMOUNT, TAG_UMOUNT,
+		    mount_orders(op->c->bundle, NULL, 0), delete_on_unmounted);
+	else
+		delete_final(op);
+}
+
+static void
+delete_on_deleted(struct op *op, const struct command_result *res)
+{
+	CRASH_POINT("delete.done");
+	if (!res->ok && !runtime_error_is_gone(res->error)) {
+		if (!op->c->purging) {
+			op_fail(op, STATUS_UNKNOWN, "%s", res->error);
+			return;
+		}
+		log_warnx("container '%s': %s, ignoring", op->id, res->error);
+	}
+	delete_unmount(op);
+}
+
+static void
+delete_run(struct op *op)
+{
+	const struct deletion *d = op->priv;
+	struct command *cmd = command_new(op, STEP_DELETE, TAG_DELETE,
+	    "OCI runtime delete failed");
+
+	runtime_delete(&cmd->argv, &cmd->target, d->force);
+	command_run(cmd, delete_on_deleted);
+}
+
+static void
+delete_on_drained(void *arg)
+{
+	delete_run(arg);
+}
+
+void
+delete_stopped(struct op *op, bool force, void (*answer)(struct op *op))
+{
+	struct deletion *d = mem_zalloc(sizeof *d);
+	struct process *init = op->c->init;
+
+	d->force = force;
+	d->answer = answer;
+	free(op->priv);
+	op->priv = d;
+	op->priv_free = free;
+	if (init->io == NULL || init->drained) {
+		delete_run(op);
+		return;
+	}
+	init->drained = true;
+	io_drain(init->io, op->c->purging ? 0 : op->pod->conf.drain_timeout_us,
+	    delete_on_drained, op);
+}
+
+static void
+delete_on_settled(struct op *op)
+{
+	/* a created container's state is the runtime's to forget by force */
+	delete_stopped(op, op->keys[STEP_DELETE_KILL] != 0, delete_set_ok);
+}
+
+static void
+delete_when_settled(struct op *op)
+{
+	if (exits_settled(op->c))
+		delete_on_settled(op);
+	else
+		exits_wait_settled(op, delete_on_settled);
+}
+
+static void
+delete_on_killed(const struct msg_step *step, void *arg)
+{
+	struct op *op = arg;
+
+	(void)step; /* ESRCH: its exit is on its way all the same */
+	delete_when_settled(op);
+}
+
+void
+task_delete(struct op *op)
+{
+	struct container *c;
+
+	if (!op_find_process(op))
+		return;
+	if (!process_is_init(op->p)) {
+		delete_exec(op);
+		return;
+	}
+	c = op->c;
+	if (container_stopped(c)) {
+		delete_when_settled(op);
+	} else if (c->state == TASK_CREATED) {
+		op_signal(op, STEP_DELETE_KILL, c->init->key, SIGKILL, delete_on_killed);
+	} else {
+		op_fail(op, STATUS_UNKNOWN, "cannot delete a %s process",
+		    c->state == TASK_RUNNING ? "running" : task_state_name(c->state));
+	}
+}

@@ -1,0 +1,188 @@
+/*
+ * State, Pids, Connect, Wait: answered from memory and cgroup files, at once,
+ * whatever the runtime is doing (design P5).
+ */
+#include <string.h>
+#include <unistd.h>
+#include <utlist.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "proto/options.pb-c.h"
+#include "proto/task.pb-c.h"
+#include "proto/wire.h"
+#include "worker/cgroup.h"
+#include "worker/container.h"
+#include "worker/op.h"
+#include "worker/pod.h"
+#include "worker/process.h"
+#include "worker/tasks.h"
+
+/* --- State ------------------------------------------------------------------------ */
+
+static Containerd__Types__Status
+query_status(const struct process *p)
+{
+	enum task_state s = p->state;
+
+	/* what freezes the container freezes its execs */
+	if (s != TASK_STOPPED && (p->c->state == TASK_PAUSED || p->c->state == TASK_PAUSING))
+		s = p->c->state;
+	switch (s) {
+	case TASK_CREATED:
+		return CONTAINERD__TYPES__STATUS__CREATED;
+	case TASK_RUNNING:
+		return CONTAINERD__TYPES__STATUS__RUNNING;
+	case TASK_STOPPED:
+		return CONTAINERD__TYPES__STATUS__STOPPED;
+	case TASK_PAUSED:
+		return CONTAINERD__TYPES__STATUS__PAUSED;
+	case TASK_PAUSING:
+		return CONTAINERD__TYPES__STATUS__PAUSING;
+	case TASK_CREATING:
+	case TASK_DELETING:
+		break;
+	}
+	return CONTAINERD__TYPES__STATUS__UNKNOWN;
+}
+
+void
+task_state(struct op *op)
+{
+	Containerd__Task__V2__StateResponse r = CONTAINERD__TASK__V2__STATE_RESPONSE__INIT;
+	Google__Protobuf__Timestamp ts;
+	struct process *p;
+
+	if (!op_find_process(op))
+		return;
+	p = op->p;
+	wire_timestamp(&ts, p->exited_at);
+	r.id = process_is_init(p) ? p->c->id : p->exec_id;
+	r.bundle = p->c->bundle;
+	r.pid = (uint32_t)p->pid;
+	r.status = query_status(p);
+	r.stdin = p->stdin_path;
+	r.stdout = p->stdout_path;
+	r.stderr = p->stderr_path;
+	r.terminal = p->terminal;
+	r.exit_status = p->exit_status;
+	r.exited_at = &ts;
+	op_ok(op, &r.base);
+}
+
+/* --- Pids -------------------------------------------------------------------------- */
+
+static struct process *
+query_exec_of_pid(struct container *c, pid_t pid)
+{
+	struct process *p, *next;
+
+	HASH_ITER(hh, c->execs, p, next) {
+		if (p->pid == pid && p->state == TASK_RUNNING)
+			return p;
+	}
+	return NULL;
+}
+
+struct query_pid {
+	Containerd__Types__ProcessInfo info;
+	Google__Protobuf__Any any;
+	void *details;
+};
+
+static void
+query_fill_pid(struct query_pid *q, struct container *c, pid_t pid)
+{
+	Containerd__Runc__V1__ProcessDetails details =
+	    CONTAINERD__RUNC__V1__PROCESS_DETAILS__INIT;
+	struct process *p = query_exec_of_pid(c, pid);
+	size_t len;
+
+	q->info = (Containerd__Types__ProcessInfo)CONTAINERD__TYPES__PROCESS_INFO__INIT;
+	q->info.pid = (uint32_t)pid;
+	if (p == NULL)
+		return;
+	details.exec_id = p->exec_id;
+	wire_pack(&details.base, &q->details, &len);
+	q->any = (Google__Protobuf__Any)GOOGLE__PROTOBUF__ANY__INIT;
+	q->any.type_url = (char *)(uintptr_t)details.base.descriptor->name;
+	q->any.value.data = q->details;
+	q->any.value.len = len;
+	q->info.info = &q->any;
+}
+
+void
+task_pids(struct op *op)
+{
+	Containerd__Task__V2__PidsResponse r = CONTAINERD__TASK__V2__PIDS_RESPONSE__INIT;
+	AUTO_FREE Containerd__Types__ProcessInfo **list = NULL;
+	AUTO_FREE struct query_pid *q = NULL;
+	AUTO_FREE pid_t *pids = NULL;
+	struct err err = ERR_INIT;
+	struct container *c;
+	size_t n = 0, i;
+
+	if (!op_find_container(op))
+		return;
+	c = op->c;
+	if (!container_stopped(c) && c->cgroup[0] != '\0' &&
+	    cgroup_pids(c->cgroup, &pids, &n, &err) < 0)
+		log_warnx("container '%s': %s, ignoring", c->id, err.text);
+	if (n == 0 && !container_stopped(c)) {
+		/* never none while it lives: containerd would take it for a leak */
+		free(pids);
+		pids = mem_dup(&c->init->pid, sizeof c->init->pid);
+		n = 1;
+	}
+	q = mem_zalloc(n * sizeof *q);
+	list = mem_zalloc(n * sizeof *list);
+	for (i = 0; i < n; i++) {
+		query_fill_pid(&q[i], c, pids[i]);
+		list[i] = &q[i].info;
+	}
+	r.n_processes = n;
+	r.processes = list;
+	op_set_ok(op, &r.base);
+	for (i = 0; i < n; i++)
+		free(q[i].details);
+	op_end(op);
+}
+
+/* --- Connect ------------------------------------------------------------------------- */
+
+void
+task_connect(struct op *op)
+{
+	Containerd__Task__V2__ConnectResponse r = CONTAINERD__TASK__V2__CONNECT_RESPONSE__INIT;
+	struct container *c = container_visible(op->pod, op->id);
+
+	/* the keeper is the process that containerd knows as the shim */
+	r.shim_pid = (uint32_t)getppid();
+	if (c != NULL)
+		r.task_pid = (uint32_t)c->init->pid;
+	op_ok(op, &r.base);
+}
+
+/* --- Wait ------------------------------------------------------------------------------ */
+
+void
+task_wait(struct op *op)
+{
+	Containerd__Task__V2__WaitResponse r = CONTAINERD__TASK__V2__WAIT_RESPONSE__INIT;
+	Google__Protobuf__Timestamp ts;
+	struct process *p;
+
+	if (!op_find_process(op))
+		return;
+	p = op->p;
+	if (p->state != TASK_STOPPED && !process_failed_start(p)) {
+		op->waiting = true;
+		DL_APPEND2(p->waiters, op, w_prev, w_next);
+		return;
+	}
+	wire_timestamp(&ts, p->exited_at);
+	r.exit_status = p->exit_status;
+	r.exited_at = &ts;
+	op_ok(op, &r.base);
+}

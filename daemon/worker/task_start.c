@@ -1,0 +1,262 @@
+/*
+ * Start, of a container's init (`runtime start`) and of an exec (`runtime exec`).
+ *
+ * TaskStart and TaskExecStarted stand in the outbox before the process's
+ * TaskExit, also if it is dead by the time the runtime returns: init's exit
+ * waits in exits_settle() while `starting` is set, an exec's is held until its key
+ * is bound here.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+#include <utlist.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "proto/task.pb-c.h"
+#include "proto/wire.h"
+#include "worker/command.h"
+#include "worker/container.h"
+#include "worker/crashpoint.h"
+#include "worker/events.h"
+#include "worker/exits.h"
+#include "worker/io.h"
+#include "worker/op.h"
+#include "worker/pod.h"
+#include "worker/process.h"
+#include "worker/steps.h"
+#include "worker/tasks.h"
+
+static void
+start_set_ok(struct op *op)
+{
+	Containerd__Task__V2__StartResponse r = CONTAINERD__TASK__V2__START_RESPONSE__INIT;
+
+	r.pid = (uint32_t)op->p->pid;
+	op_set_ok(op, &r.base);
+}
+
+/* --- init ------------------------------------------------------------------------ */
+
+static void
+start_init_done(struct op *op, const struct command_result *res)
+{
+	struct process *p = op->p;
+	struct container *c = op->c;
+
+	CRASH_POINT("start.done");
+	if (!res->ok) {
+		p->starting = false;
+		op_set_fail(op, STATUS_UNKNOWN, "%s", res->error);
+		exits_settle(c);
+		op_end(op);
+		return;
+	}
+	if (p->state == TASK_CREATED)
+		process_move(p, TASK_RUNNING);
+	p->started_at = clock_real_ns();
+	start_set_ok(op);
+	pod_begin(op->pod);
+	process_put(p);
+	container_put(c);
+	events_start(p);
+	store_audit(op->pod->store, c->id, "", "start", "");
+	op_store_answer(op);
+	CRASH_POINT("start.final");
+	(void)pod_commit(op->pod, STORE_KEEP, NULL);
+	CRASH_POINT("start.committed");
+	p->starting = false;
+	pod_mark(op->pod);
+	op_end(op);
+	exits_settle(c);
+}
+
+static void
+start_init(struct op *op)
+{
+	struct command *cmd;
+
+	if (!op_has_steps(op) && op->c->state != TASK_CREATED) {
+		op_fail(op, STATUS_UNKNOWN, "cannot start a %s process",
+		    task_state_name(op->c->state));
+		return;
+	}
+	op->p->starting = true;
+	cmd = command_new(op, STEP_START, TAG_START, "OCI runtime start failed");
+	runtime_start(&cmd->argv, &cmd->target);
+	command_run(cmd, start_init_done);
+}
+
+/* --- an exec ----------------------------------------------------------------------- */
+
+/* Waits of an exec that will never run end as the Go shim's do. */
+static void
+start_exec_end_waits(struct process *p)
+{
+	Containerd__Task__V2__WaitResponse r = CONTAINERD__TASK__V2__WAIT_RESPONSE__INIT;
+	Google__Protobuf__Timestamp ts;
+	struct op *op;
+
+	wire_timestamp(&ts, 0);
+	r.exited_at = &ts;
+	DL_FOREACH2(p->waiters, op, w_next) {
+		op_set_ok(op, &r.base);
+		op_store_answer(op);
+	}
+}
+
+static void
+start_exec_failed(struct op *op, enum status_code code, const char *text)
+{
+	struct process *p = op->p;
+	struct container *c = op->c;
+
+	op_set_fail(op, code, "%s", text);
+	p->starting = false;
+	free(p->spec);
+	p->spec = NULL;
+	p->spec_len = 0;
+	pod_begin(op->pod);
+	process_put(p);
+	start_exec_end_waits(p);
+	op_store_answer(op);
+	(void)pod_commit(op->pod, STORE_KEEP, NULL);
+	CRASH_POINT("exec.failed");
+	exits_end_waits(p);
+	if (p->io != NULL) {
+		io_free(p->io);
+		p->io = NULL;
+	}
+	if (p->terminal) {
+		AUTO_FREE char *tty = process_tty_name(p, op_key(op, STEP_START));
+
+		if (link_fd_known(op->pod->link, tty))
+			link_fd_drop(op->pod->link, tty, false);
+	}
+	pod_unlink_key(op->pod, "process", op_key(op, STEP_START));
+	op_end(op);
+	exits_settle(c);
+}
+
+static void
+start_exec_done(struct op *op, const struct command_result *res)
+{
+	struct process *p = op->p;
+	struct container *c = op->c;
+	struct pod *pod = op->pod;
+	AUTO_FREE char *tty = NULL;
+
+	CRASH_POINT("exec.done");
+	if (!res->ok) {
+		start_exec_failed(op, STATUS_UNKNOWN, res->error);
+		return;
+	}
+	process_bind(p, res->step->key, res->step->child_pid, res->step->child_start);
+	tty = process_tty_name(p, p->key);
+	process_move(p, TASK_RUNNING);
+	p->started_at = clock_real_ns();
+	free(p->spec);
+	p->spec = NULL;
+	p->spec_len = 0;
+	start_set_ok(op);
+	pod_begin(pod);
+	process_put(p);
+	events_start(p);
+	op_store_answer(op);
+	CRASH_POINT("exec.final");
+	(void)pod_commit(pod, STORE_KEEP, NULL);
+	CRASH_POINT("exec.committed");
+	io_start(p->io, tty);
+	pod_unlink_key(pod, "process", p->key);
+	if (op->told) /* its caller takes it for failed */
+		link_signal(pod->link, link_internal_key(pod->link), p->key, SIGKILL, NULL, NULL);
+	p->starting = false;
+	op_end(op);
+	exits_settle(c);
+}
+
+static void
+start_exec_run(struct op *op)
+{
+	struct process *p = op->p;
+	struct command *cmd = command_new(op, STEP_START, TAG_EXEC, "OCI runtime exec failed");
+	AUTO_FREE char *tty = process_tty_name(p, cmd->key);
+	AUTO_FREE char *spec_path = pod_key_path(op->pod, "process", cmd->key);
+	struct err err = ERR_INIT;
+	struct io_spec spec;
+	int fds[3] = {-1, -1, -1}, rc;
+	uint32_t i;
+
+	process_io_spec(p, &spec);
+	if (command_known(cmd)) {
+		p->io = io_resume(op->pod->loop, op->pod->link, &spec, tty);
+	} else {
+		rc = file_write(AT_FDCWD, spec_path, p->spec, p->spec_len, 0600, &err);
+		if (rc == 0)
+			rc = io_open(op->pod->loop, op->pod->link, &spec, &p->io, fds, &err);
+		if (rc < 0) {
+			command_free(cmd);
+			start_exec_failed(op,
+			    err.code == EINVAL ? STATUS_INVALID_ARGUMENT : STATUS_UNKNOWN,
+			    err.text);
+			return;
+		}
+	}
+	CRASH_POINT("exec.io");
+	cmd->flags = SPAWN_ADOPT | (p->terminal ? SPAWN_CONSOLE : 0u);
+	cmd->own_output = !p->terminal;
+	for (i = 0; i < 3; i++) {
+		if (fds[i] >= 0)
+			command_add_fd(cmd, fds[i], i);
+	}
+	runtime_exec(&cmd->argv, &cmd->target, spec_path, cmd->pid_path, p->terminal);
+	command_run(cmd, start_exec_done);
+	for (i = 0; i < 3; i++)
+		fd_close(&fds[i]);
+}
+
+static void
+start_exec(struct op *op)
+{
+	struct process *p = op->p;
+	struct err err = ERR_INIT;
+
+	if (!op_has_steps(op)) {
+		if (p->state != TASK_CREATED || p->spec == NULL) {
+			op_fail(op, STATUS_UNKNOWN, "cannot start a %s process",
+			    p->state == TASK_CREATED ? "failed" : task_state_name(p->state));
+			return;
+		}
+		if (container_stopped(op->c)) {
+			op_fail(op, STATUS_FAILED_PRECONDITION,
+			    "container '%s': its init has exited", op->id);
+			return;
+		}
+		if (pod_writable(op->pod, &err) < 0) {
+			op_fail(op, STATUS_RESOURCE_EXHAUSTED, "%s", err.text);
+			return;
+		}
+	}
+	p->starting = true;
+	start_exec_run(op);
+}
+
+void
+task_start(struct op *op)
+{
+	struct err err = ERR_INIT;
+
+	if (!op_find_process(op))
+		return;
+	if (!process_is_init(op->p))
+		start_exec(op);
+	else if (!op_has_steps(op) && pod_writable(op->pod, &err) < 0)
+		op_fail(op, STATUS_RESOURCE_EXHAUSTED, "%s", err.text);
+	else
+		start_init(op);
+}

@@ -1,0 +1,49 @@
+/*
+ * The methods, each in its task_*.c; rpc.c has the table.
+ */
+#ifndef PODSHIM_WORKER_TASKS_H
+#define PODSHIM_WORKER_TASKS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct container;
+struct op;
+struct pod;
+struct process;
+
+void task_create(struct op *op);
+void task_start(struct op *op);
+void task_exec(struct op *op);
+void task_kill(struct op *op);
+void task_kill_absent(struct op *op);
+void task_delete(struct op *op);
+void task_state(struct op *op);
+void task_pids(struct op *op);
+void task_connect(struct op *op);
+void task_wait(struct op *op);
+void task_close_io(struct op *op);
+void task_resize_pty(struct op *op);
+void task_shutdown(struct op *op);
+
+/*
+ * Undo a Create, whatever of it has been done: end its commands, delete what
+ * the runtime knows, cgroup, mounts, rows. Then the operation ends, with the answer
+ * that is set already.
+ */
+void create_undo(struct op *op);
+/*
+ * A Create that nobody asks for any more, from its row. create_key: of its
+ * step, if the keeper still knows it; else 0.
+ */
+void create_undo_leftover(struct container *c, uint64_t create_key);
+/* The same for request n, which the keeper has answered itself. */
+void create_undo_condemned(struct container *c, uint64_t n);
+
+/*
+ * What Delete and Purge share, once init has stopped: the runtime's delete, unmount,
+ * rows, files. purge: no events, and the runtime's opinion does not matter.
+ */
+void delete_stopped(struct op *op, bool force, void (*answer)(struct op *op));
+
+#endif
