@@ -30,6 +30,10 @@ struct blackbox {
 	volatile uint64_t n_traces;
 	/* set by the worker's fatal-signal handler: return addresses, then text */
 	volatile uint32_t n_frames;
+	/*
+	 * Its number; negative if somebody sent it (si_code <= 0, unless it is
+	 * abort(): SIGABRT from our own pid). The keeper blames nobody for those.
+	 */
 	volatile int32_t fatal_signal;
 	uint64_t fatal_addr;
 	uint64_t load_base; /* what to subtract for addr2line */

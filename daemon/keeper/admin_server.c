@@ -1,0 +1,323 @@
+/*
+ * Questions from people and pins from launchers. Each connection brings one
+ * packet and gets one REPLY; only a replacement of the worker takes longer
+ * than the packet's own callback.
+ */
+#include "keeper/admin_server.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "ipc/channel.h"
+#include "ipc/msg.h"
+#include "keeper/blame.h"
+#include "keeper/conn.h"
+#include "keeper/end.h"
+#include "keeper/fdstore.h"
+#include "keeper/life.h"
+#include "keeper/limits.h"
+#include "keeper/pod.h"
+#include "keeper/request.h"
+#include "keeper/step.h"
+#include "keeper/upgrade.h"
+
+struct asker {
+	LIST_ENTRY(asker) link;
+	struct admin_server *as;
+	struct channel *ch;
+};
+
+struct admin_server {
+	struct pod *pod;
+	int listen_fd;
+	struct event *ev;
+	LIST_HEAD(, asker) askers;
+	unsigned n;
+};
+
+/* Text that grows in a fixed buffer; what does not fit is cut. */
+struct text {
+	char buf[LIMIT_MARK + 4096];
+	size_t len;
+};
+
+static void __attribute__((format(printf, 2, 3)))
+text_add(struct text *t, const char *fmt, ...)
+{
+	size_t left = sizeof t->buf - t->len;
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(t->buf + t->len, left, fmt, ap);
+	va_end(ap);
+	if (n > 0)
+		t->len += (size_t)n < left ? (size_t)n : left - 1;
+}
+
+/* --- answers --------------------------------------------------------------- */
+
+static void
+asker_close(struct asker *a)
+{
+	life_forget_asker(a->as->pod->life, a);
+	upgrade_forget_asker(a->as->pod, a);
+	channel_free(a->ch);
+	LIST_REMOVE(a, link);
+	if (a->as->n-- == LIMIT_ADMIN_CONNS && a->as->ev != NULL)
+		(void)event_add(a->as->ev, NULL);
+	free(a);
+}
+
+/* The asker closes when it has read it. */
+static void
+asker_reply(struct asker *a, int error, const char *text)
+{
+	_Alignas(8) char buf[LIMIT_MARK + 8192];
+	struct msg_head head = {.type = MSG_REPLY, .a = (uint64_t)error};
+	size_t len = 0;
+
+	(void)msg_put_str(buf, sizeof buf, &len, MF_TEXT, text);
+	head.len = (uint32_t)len;
+	(void)channel_send(a->ch, &head, buf, NULL, 0);
+}
+
+static void
+asker_on_replaced(int rc, const char *text, void *arg)
+{
+	asker_reply(arg, -rc, text);
+}
+
+/* --- questions ------------------------------------------------------------- */
+
+static void
+on_pin(struct asker *a, const struct packet *packet)
+{
+	const char *id = msg_get_str(&packet->head, packet->payload, MF_NAME);
+	int rc = id == NULL ? -EINVAL : end_pin(a->as->pod->end, id);
+
+	asker_reply(a, -rc, rc == 0 ? "" : strerror(-rc));
+}
+
+static void
+status_text(struct pod *pod, struct text *t)
+{
+	struct life_status ls;
+	const char *p;
+
+	life_status(pod->life, &ls);
+	text_add(t, "keeper_pid=%ld\n", (long)getpid());
+	text_add(t, "worker_pid=%ld\n", (long)ls.pid);
+	text_add(t, "worker_state=%s%s\n", ls.state, ls.held ? " (stopped or traced)" : "");
+	text_add(t, "worker_restarts=%u\n", ls.restarts);
+	text_add(t, "failed_boots=%u\n", ls.failed_boots);
+	text_add(t, "version=%s\n", PACKAGE_VERSION);
+	text_add(t, "build=%s\n", ls.build);
+	text_add(t, "since_us=%" PRIu64 "\n", pod->born);
+	text_add(t, "namespace=%s\n", pod->args->ns);
+	text_add(t, "group=%s\n", pod->args->id);
+	text_add(t, "requests=%zu\n", requests_count(pod->requests));
+	text_add(t, "highest_request=%" PRIu64 "\n", requests_highest(pod->requests));
+	text_add(t, "request_bytes=%zu\n", conns_charged(pod->conns));
+	text_add(t, "children=%zu\n", steps_children(pod->steps));
+	text_add(t, "steps=%zu\n", steps_count(pod->steps));
+	text_add(t, "connections=%zu\n", conns_count(pod->conns));
+	text_add(t, "fds=%zu\n", fdstore_count(pod->fds));
+	text_add(t, "pins=%zu\n", end_pins(pod->end));
+	text_add(t, "unread=%zu\n", ls.unread);
+	text_add(t, "in_hand=%" PRIu64 "\n", blame_in_hand(pod->blame));
+	/* last, for it may be long, and one line, for the others' sake */
+	text_add(t, "mark=");
+	for (p = pod->mark != NULL ? pod->mark : ""; *p != '\0'; p++)
+		text_add(t, "%c", *p == '\n' ? ';' : *p);
+	text_add(t, "\n");
+}
+
+static void
+dump_line(const char *line, void *arg)
+{
+	(void)dprintf(*(int *)arg, "%s\n", line);
+}
+
+static void
+dump_fd(const char *name, int fd, void *arg)
+{
+	(void)dprintf(*(int *)arg, "stored %s = %d\n", name, fd);
+}
+
+static void
+dump_trace(const char *line, void *arg)
+{
+	(void)dprintf(*(int *)arg, "trace %s\n", line);
+}
+
+static void
+on_dump(struct asker *a)
+{
+	struct pod *pod = a->as->pod;
+	AUTO_CLOSE int fd = -1;
+	char name[64], path[4096];
+	struct text t = {.len = 0};
+
+	(void)snprintf(name, sizeof name, "dump-%" PRIu64 ".txt", clock_boot_us());
+	fd = openat(pod->dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+	    0600);
+	if (fd == -1) {
+		asker_reply(a, errno, strerror(errno));
+		return;
+	}
+	status_text(pod, &t);
+	(void)dprintf(fd, "%s\n", t.buf);
+	requests_each(pod->requests, dump_line, &fd);
+	steps_each(pod->steps, dump_line, &fd);
+	fdstore_each(pod->fds, dump_fd, &fd);
+	blame_each_trace(pod->blame, dump_trace, &fd);
+	records_prune(pod->dir_fd, "dump-");
+	(void)snprintf(path, sizeof path, "%s/%s", pod->args->dir, name);
+	asker_reply(a, 0, path);
+}
+
+static void
+on_replace(struct asker *a, struct packet *packet)
+{
+	struct err err = ERR_INIT;
+	int rc, fd = packet->n_fds > 0 ? packet->fds[0] : -1;
+
+	if (packet->fds_lost)
+		rc = err_set(&err, EMFILE, "receive the executable");
+	else if (packet->head.type == MSG_UPGRADE && fd != -1)
+		rc = upgrade_begin(a->as->pod, fd, asker_on_replaced, a, &err);
+	else
+		rc = life_replace(a->as->pod->life, -1, asker_on_replaced, a, &err);
+	if (rc < 0)
+		asker_reply(a, -rc, err.text);
+	else if (fd != -1 && packet->head.type == MSG_UPGRADE)
+		packet->fds[0] = -1;
+}
+
+static void
+asker_on_packet(struct packet *packet, void *arg)
+{
+	struct asker *a = arg;
+	struct text t = {.len = 0};
+
+	switch (packet->head.type) {
+	case MSG_PIN:
+		on_pin(a, packet);
+		break;
+	case MSG_STATUS:
+		status_text(a->as->pod, &t);
+		asker_reply(a, 0, t.buf);
+		break;
+	case MSG_UPGRADE:
+	case MSG_RESTART:
+		on_replace(a, packet);
+		break;
+	case MSG_DUMP:
+		on_dump(a);
+		break;
+	default: /* a number from the wire */
+		asker_reply(a, ENOSYS, "the keeper does not know that question");
+		break;
+	}
+}
+
+static void
+asker_on_end(int rc, void *arg)
+{
+	(void)rc;
+	asker_close(arg);
+}
+
+static const struct channel_ops asker_ops = {asker_on_packet, asker_on_end};
+
+/* --- connections ----------------------------------------------------------- */
+
+/* Takes fd. */
+static void
+asker_new(struct admin_server *as, int fd)
+{
+	struct ucred cred;
+	socklen_t len = sizeof cred;
+	struct asker *a = NULL;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 && cred.uid == geteuid())
+		a = calloc(1, sizeof *a);
+	if (a != NULL)
+		a->ch = channel_new(as->pod->loop, fd, &asker_ops, a);
+	if (a == NULL || a->ch == NULL) {
+		free(a);
+		fd_close(&fd);
+		return;
+	}
+	a->as = as;
+	LIST_INSERT_HEAD(&as->askers, a, link);
+	if (++as->n == LIMIT_ADMIN_CONNS)
+		(void)event_del(as->ev); /* until one closes */
+}
+
+static void
+admin_on_accept(evutil_socket_t listen_fd, short what, void *arg)
+{
+	struct admin_server *as = arg;
+	int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	(void)what;
+	if (fd != -1)
+		asker_new(as, fd);
+}
+
+struct admin_server *
+admin_server_new(struct pod *pod, int listen_fd)
+{
+	struct admin_server *as = calloc(1, sizeof *as);
+
+	if (as == NULL) {
+		fd_close(&listen_fd);
+		return NULL;
+	}
+	as->pod = pod;
+	as->listen_fd = listen_fd;
+	LIST_INIT(&as->askers);
+	as->ev = event_new(loop_base(pod->loop), listen_fd, EV_READ | EV_PERSIST,
+	    admin_on_accept, as);
+	if (as->ev == NULL || event_add(as->ev, NULL) == -1) {
+		admin_server_free(as);
+		return NULL;
+	}
+	return as;
+}
+
+void
+admin_server_close(struct admin_server *as)
+{
+	if (as->ev != NULL)
+		event_free(as->ev);
+	as->ev = NULL;
+	fd_close(&as->listen_fd);
+}
+
+void
+admin_server_free(struct admin_server *as)
+{
+	if (as == NULL)
+		return;
+	while (!LIST_EMPTY(&as->askers))
+		asker_close(LIST_FIRST(&as->askers));
+	admin_server_close(as);
+	free(as);
+}

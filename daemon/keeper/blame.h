@@ -1,0 +1,49 @@
+/*
+ * The black box of the worker that runs, and the inquest on one that died: was
+ * it its own doing, which request was in hand, what is left for people to read.
+ */
+#ifndef PODSHIM_KEEPER_BLAME_H
+#define PODSHIM_KEEPER_BLAME_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct blame;
+struct pod;
+
+/* Why we killed it; KILL_NONE: we did not. */
+enum kill_why { KILL_NONE, KILL_HANG, KILL_GARBAGE, KILL_BOOT, KILL_MEMORY, KILL_LEAVE };
+
+struct worker_death {
+	uint32_t gen;
+	pid_t pid;
+	int status; /* as of wait4 */
+	enum kill_why why;
+	bool expected; /* we had asked it to leave, and it left with 0 */
+	const char *build;
+	const char *text; /* more about it, or "" */
+};
+
+struct blame *blame_new(struct pod *pod);
+void blame_free(struct blame *bl);
+
+/* A new, empty black box for the next worker. 0 or -errno. */
+int blame_open(struct blame *bl);
+/* To pass to it; borrowed. */
+int blame_box_fd(const struct blame *bl);
+uint64_t blame_loops(const struct blame *bl);
+uint64_t blame_in_hand(const struct blame *bl);
+/* After its death, and after its last words were heard: blame and record. */
+void blame_death(struct blame *bl, const struct worker_death *death);
+/* The newest trace entries, oldest first. */
+void blame_each_trace(const struct blame *bl, void (*cb)(const char *line, void *arg),
+    void *arg);
+
+/*
+ * In the pod's directory, keep the newest LIMIT_RECORDS of the files
+ * "<prefix><number>.txt".
+ */
+void records_prune(int dir_fd, const char *prefix);
+
+#endif

@@ -1,0 +1,422 @@
+/*
+ * The end. It is checked whenever something went that stood against it: a pin,
+ * a child, an answer. What must hold at one moment, under the pod's lock: the
+ * worker is idle and has seen every request; no pin, no child, no unanswered
+ * request, no unwritten answer; nobody waits in the backlog.
+ *
+ * A launcher that wants to join holds the lock, so it either comes before that
+ * moment, and its pin is seen, or after, and finds nothing of us: the socket
+ * goes first, the lock file last.
+ */
+#include "keeper/end.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/queue.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "ipc/msg.h"
+#include "keeper/admin_server.h"
+#include "keeper/conn.h"
+#include "keeper/life.h"
+#include "keeper/limits.h"
+#include "keeper/pod.h"
+#include "keeper/request.h"
+#include "keeper/step.h"
+
+#define RETRY_US  (100 * US_PER_MS)
+#define DEPTH_MAX 16
+
+struct pin {
+	LIST_ENTRY(pin) link;
+	boot_us_t until;
+	char id[];
+};
+
+struct end {
+	struct pod *pod;
+	LIST_HEAD(, pin) pins;
+	size_t n_pins;
+	struct event *ev_pin;
+	struct event *ev_retry;
+	bool idle;
+	uint64_t idle_n;
+	bool term;
+	boot_us_t busy_since; /* answers were unwritten when all else was done */
+	int lock_fd;
+	bool ending;
+	/* the socket that is ours at that path */
+	dev_t sock_dev;
+	ino_t sock_ino;
+};
+
+static void
+timer_add(struct event *ev, uint64_t us)
+{
+	struct timeval tv = {(time_t)(us / US_PER_S), (suseconds_t)(us % US_PER_S)};
+
+	(void)evtimer_add(ev, &tv);
+}
+
+/* --- pins ------------------------------------------------------------------ */
+
+static void
+pin_free(struct end *end, struct pin *pin)
+{
+	LIST_REMOVE(pin, link);
+	end->n_pins--;
+	free(pin);
+}
+
+static struct pin *
+pin_find(struct end *end, const char *id)
+{
+	struct pin *pin;
+
+	LIST_FOREACH(pin, &end->pins, link)
+		if (strcmp(pin->id, id) == 0)
+			return pin;
+	return NULL;
+}
+
+static void
+pin_tell(struct end *end, const struct pin *pin)
+{
+	_Alignas(8) char buf[512];
+	struct msg_head head = {.type = MSG_PINNED, .a = pin->until};
+	size_t len = 0;
+
+	if (msg_put_str(buf, sizeof buf, &len, MF_NAME, pin->id) < 0)
+		return;
+	head.len = (uint32_t)len;
+	life_send(end->pod->life, &head, buf, NULL, 0);
+}
+
+static void
+pins_arm(struct end *end)
+{
+	boot_us_t now = clock_boot_us(), first = 0;
+	const struct pin *pin;
+
+	LIST_FOREACH(pin, &end->pins, link)
+		if (first == 0 || pin->until < first)
+			first = pin->until;
+	if (first == 0)
+		(void)evtimer_del(end->ev_pin);
+	else
+		timer_add(end->ev_pin, first > now ? first - now : 0);
+}
+
+static void
+end_on_pin_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct end *end = arg;
+	boot_us_t now = clock_boot_us();
+	struct pin *pin, *next;
+
+	(void)fd;
+	(void)what;
+	for (pin = LIST_FIRST(&end->pins); pin != NULL; pin = next) {
+		next = LIST_NEXT(pin, link);
+		if (pin->until > now)
+			continue;
+		log_warnx("nobody created container '%s': its pin has expired", pin->id);
+		pin_free(end, pin);
+	}
+	pins_arm(end);
+	end_check(end);
+}
+
+int
+end_pin(struct end *end, const char *id)
+{
+	struct pin *pin = pin_find(end, id);
+	size_t len = strlen(id) + 1;
+
+	if (end->ending)
+		return -EAGAIN;
+	if (len > MSG_NAME_MAX)
+		return -EINVAL;
+	if (pin == NULL) {
+		if (end->n_pins >= LIMIT_PINS)
+			return -ENOBUFS;
+		pin = malloc(sizeof *pin + len);
+		if (pin == NULL)
+			return -ENOMEM;
+		memcpy(pin->id, id, len);
+		LIST_INSERT_HEAD(&end->pins, pin, link);
+		end->n_pins++;
+	}
+	pin->until = clock_boot_us() + LIMIT_PIN_US;
+	pins_arm(end);
+	pin_tell(end, pin);
+	return 0;
+}
+
+void
+end_unpin(struct end *end, const char *id)
+{
+	struct pin *pin = pin_find(end, id);
+
+	if (pin == NULL)
+		return;
+	pin_free(end, pin);
+	pins_arm(end);
+	end_check(end);
+}
+
+size_t
+end_pins(const struct end *end)
+{
+	return end->n_pins;
+}
+
+size_t
+end_tell_pins(struct end *end)
+{
+	const struct pin *pin;
+
+	LIST_FOREACH(pin, &end->pins, link)
+		pin_tell(end, pin);
+	return end->n_pins;
+}
+
+/* --- leaving nothing ------------------------------------------------------- */
+
+/* Empty a directory of this file system, not following anything out of it. */
+static void
+dir_empty(int dir_fd, int depth)
+{
+	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd == -1 ? NULL : fdopendir(fd);
+	struct stat here, st;
+	struct dirent *de;
+
+	if (dir == NULL || fstat(dir_fd, &here) == -1) {
+		if (dir != NULL)
+			(void)closedir(dir);
+		else
+			fd_close(&fd);
+		return;
+	}
+	while ((de = readdir(dir)) != NULL) {
+		if (strcmp(de->d_name, ".") == 0 || strcmp(de->d_name, "..") == 0)
+			continue;
+		if (unlinkat(dir_fd, de->d_name, 0) == 0 ||
+		    fstatat(dir_fd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) == -1)
+			continue;
+		if (S_ISDIR(st.st_mode) && st.st_dev == here.st_dev && depth < DEPTH_MAX) {
+			AUTO_CLOSE int sub = openat(dir_fd, de->d_name,
+			    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+			if (sub != -1)
+				dir_empty(sub, depth + 1);
+			(void)unlinkat(dir_fd, de->d_name, AT_REMOVEDIR);
+		}
+	}
+	(void)closedir(dir);
+}
+
+static void
+remove_socket(struct end *end)
+{
+	const char *path = end->pod->args->socket_path;
+	struct stat st;
+
+	/* a successor may have bound the path already */
+	if (lstat(path, &st) == 0 && st.st_dev == end->sock_dev && st.st_ino == end->sock_ino)
+		(void)unlink(path);
+}
+
+/* The lock file, and above it what has become empty. We hold the lock. */
+static void
+remove_lock(struct end *end)
+{
+	const char *path = end->pod->args->lock_path;
+	struct stat mine, there;
+	char up[4096], *slash;
+	int level;
+
+	if (fstat(end->lock_fd, &mine) == -1 || lstat(path, &there) == -1 ||
+	    mine.st_dev != there.st_dev || mine.st_ino != there.st_ino)
+		return;
+	(void)unlink(path);
+	(void)snprintf(up, sizeof up, "%s", path);
+	for (level = 0; level < 2; level++) { /* namespace, state root */
+		slash = strrchr(up, '/');
+		if (slash == NULL || slash == up)
+			return;
+		*slash = '\0';
+		if (rmdir(up) == -1)
+			return;
+	}
+}
+
+/* The worker is gone. */
+static void
+end_finish(void *arg)
+{
+	struct end *end = arg;
+	struct pod *pod = end->pod;
+
+	dir_empty(pod->dir_fd, 0);
+	if (rmdir(pod->args->dir) == -1 && errno != ENOENT)
+		log_warn("remove '%s'", pod->args->dir);
+	remove_lock(end);
+	log_info("the pod has ended");
+	loop_stop(pod->loop);
+}
+
+static void
+end_begin(struct end *end)
+{
+	end->ending = true;
+	(void)evtimer_del(end->ev_pin);
+	(void)evtimer_del(end->ev_retry);
+	remove_socket(end);
+	conns_close_listener(end->pod->conns);
+	admin_server_close(end->pod->admin);
+	life_end(end->pod->life, end_finish, end);
+}
+
+/* --- deciding -------------------------------------------------------------- */
+
+/* Does anything stand against it, apart from who may be on his way? */
+static bool
+end_is_due(struct end *end)
+{
+	struct pod *pod = end->pod;
+	bool hopeless = life_is_hopeless(pod->life) && life_never_ran(pod->life);
+
+	if (steps_children(pod->steps) > 0)
+		return false;
+	if (end->term)
+		return true;
+	if (!hopeless && !(end->idle && end->idle_n >= requests_highest(pod->requests)))
+		return false;
+	return end->n_pins == 0 && requests_count(pod->requests) == 0;
+}
+
+/* 0, or -errno: -EWOULDBLOCK, a launcher holds it. */
+static int
+end_lock(struct end *end)
+{
+	if (end->lock_fd == -1)
+		end->lock_fd = open(end->pod->args->lock_path,
+		    O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
+	if (end->lock_fd == -1)
+		return -errno;
+	return flock(end->lock_fd, LOCK_EX | LOCK_NB) == -1 ? -errno : 0;
+}
+
+void
+end_check(struct end *end)
+{
+	boot_us_t now;
+	int rc;
+
+	if (end->ending || !end_is_due(end))
+		return;
+	now = clock_boot_us();
+	if (conns_busy(end->pod->conns)) {
+		if (end->busy_since == 0)
+			end->busy_since = now;
+		if (now - end->busy_since < LIMIT_FLUSH_US) {
+			timer_add(end->ev_retry, RETRY_US);
+			return;
+		}
+	}
+	rc = end_lock(end);
+	if (rc < 0) {
+		if (rc != -EWOULDBLOCK)
+			log_errx("lock '%s': %s", end->pod->args->lock_path, strerror(-rc));
+		timer_add(end->ev_retry, RETRY_US);
+		return;
+	}
+	if (conns_accept(end->pod->conns)) {
+		/* hear what it has to say first */
+		(void)flock(end->lock_fd, LOCK_UN);
+		timer_add(end->ev_retry, RETRY_US);
+		return;
+	}
+	end_begin(end);
+}
+
+static void
+end_on_retry(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	end_check(arg);
+}
+
+void
+end_on_idle(struct end *end, uint64_t n)
+{
+	end->idle = true;
+	end->idle_n = n;
+	end->busy_since = 0;
+	end_check(end);
+}
+
+void
+end_on_term(struct end *end, int signo)
+{
+	if (steps_children(end->pod->steps) > 0) {
+		log_info("%s: there are containers, ignoring", strsignal(signo));
+		return;
+	}
+	log_info("%s: ending", strsignal(signo));
+	end->term = true;
+	end_check(end);
+}
+
+struct end *
+end_new(struct pod *pod)
+{
+	struct end *end = calloc(1, sizeof *end);
+	struct stat st;
+
+	if (end == NULL)
+		return NULL;
+	end->pod = pod;
+	end->lock_fd = -1;
+	LIST_INIT(&end->pins);
+	if (lstat(pod->args->socket_path, &st) == 0) {
+		end->sock_dev = st.st_dev;
+		end->sock_ino = st.st_ino;
+	}
+	end->ev_pin = evtimer_new(loop_base(pod->loop), end_on_pin_timer, end);
+	end->ev_retry = evtimer_new(loop_base(pod->loop), end_on_retry, end);
+	if (end->ev_pin == NULL || end->ev_retry == NULL) {
+		end_free(end);
+		return NULL;
+	}
+	return end;
+}
+
+void
+end_free(struct end *end)
+{
+	if (end == NULL)
+		return;
+	while (!LIST_EMPTY(&end->pins))
+		pin_free(end, LIST_FIRST(&end->pins));
+	if (end->ev_pin != NULL)
+		event_free(end->ev_pin);
+	if (end->ev_retry != NULL)
+		event_free(end->ev_retry);
+	fd_close(&end->lock_fd);
+	free(end);
+}

@@ -1,0 +1,685 @@
+/*
+ * The worker's life, as a small state machine:
+ *
+ *            +--------------------------- back-off <-------------------------+
+ *            v                                                               |
+ *   DOWN -> STARTING -HELLO-> LOADING -READY-> RUNNING -QUIESCE-> LEAVING -> death
+ *            |                  |                 |                  |        ^
+ *            +------------------+---- killed -----+----------> DYING +--------+
+ *
+ * A worker is executed from a descriptor that is held open, so that a package
+ * update does not change the build by way of a crash. Only `upgrade` does, and
+ * only once the new build was READY; before that the old one comes back.
+ *
+ * Death is what the reaper says, or 2 s after a SIGKILL: then it sits in the
+ * kernel, can run no more code of its own, and the next one may start.
+ */
+#include "keeper/life.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "ipc/channel.h"
+#include "keeper/blame.h"
+#include "keeper/handle.h"
+#include "keeper/limits.h"
+#include "keeper/pod.h"
+#include "keeper/reaper.h"
+#include "keeper/request.h"
+#include "keeper/spawn.h"
+
+enum life_state {
+	LIFE_DOWN,
+	LIFE_STARTING,
+	LIFE_LOADING,
+	LIFE_RUNNING,
+	LIFE_LEAVING,
+	LIFE_DYING,
+	LIFE_ENDED,
+};
+
+static const char *const state_names[] = {
+    [LIFE_DOWN] = "down",
+    [LIFE_STARTING] = "starting",
+    [LIFE_LOADING] = "loading",
+    [LIFE_RUNNING] = "running",
+    [LIFE_LEAVING] = "leaving",
+    [LIFE_DYING] = "dying",
+    [LIFE_ENDED] = "ended",
+};
+
+struct life {
+	struct pod *pod;
+	enum life_state state;
+	int exe_fd;       /* of the build that is current; -1: to be opened */
+	int candidate_fd; /* the one that shall become it; -1: none */
+	bool trying;      /* the worker runs the candidate */
+	pid_t pid;
+	struct reap_node reap;
+	int fail_fd;
+	struct channel *ch;
+	bool open; /* it has had its snapshot: news may be sent */
+	char build[96];
+	enum kill_why why;
+	char why_text[160];
+	/* counts */
+	uint32_t gen;
+	uint32_t failed_boots;
+	uint32_t attempts; /* deaths in a row, for the back-off */
+	bool ran;          /* ever */
+	boot_us_t t_go;
+	/* time */
+	struct event *ev_timer; /* what it means depends on the state */
+	boot_us_t t_timer;      /* when it fires */
+	struct event *ev_hang;
+	uint64_t hang_loops;
+	boot_us_t hang_since;
+	bool hang_late;
+	/* who asked for a new one */
+	life_done_cb done;
+	void *done_arg;
+	/* who waits for the end */
+	bool ending;
+	void (*end_cb)(void *arg);
+	void *end_arg;
+};
+
+static void life_start(struct life *life);
+static void life_next(struct life *life, bool crashed);
+
+/* --- small things ---------------------------------------------------------- */
+
+static struct timeval
+tv_of(uint64_t us)
+{
+	return (struct timeval){(time_t)(us / US_PER_S), (suseconds_t)(us % US_PER_S)};
+}
+
+static void
+life_timer(struct life *life, uint64_t us)
+{
+	struct timeval tv = tv_of(us);
+
+	life->t_timer = clock_boot_us() + us;
+	(void)evtimer_add(life->ev_timer, &tv);
+}
+
+bool
+life_is_running(const struct life *life)
+{
+	return life->state == LIFE_RUNNING;
+}
+
+bool
+life_is_hopeless(const struct life *life)
+{
+	return life->failed_boots >= LIMIT_BOOTS_REFUSE;
+}
+
+bool
+life_never_ran(const struct life *life)
+{
+	return !life->ran;
+}
+
+/* Tell the one who asked for a new worker, if any. */
+static void
+life_tell_asker(struct life *life, int rc, const char *text)
+{
+	life_done_cb done = life->done;
+
+	life->done = NULL;
+	if (done != NULL)
+		done(rc, text, life->done_arg);
+}
+
+void
+life_forget_asker(struct life *life, void *arg)
+{
+	if (life->done != NULL && life->done_arg == arg)
+		life->done = NULL;
+}
+
+/* --- killing --------------------------------------------------------------- */
+
+static void
+life_kill(struct life *life, enum kill_why why, const char *text)
+{
+	if (life->pid == 0 || life->state == LIFE_DYING)
+		return;
+	if (life->why == KILL_NONE)
+		life->why = why;
+	(void)snprintf(life->why_text, sizeof life->why_text, "%s", text);
+	life->state = LIFE_DYING;
+	(void)kill(life->pid, SIGKILL);
+	life_timer(life, LIMIT_KILL_US);
+}
+
+void
+life_on_garbage(struct life *life, const char *what)
+{
+	/* among last words there is nobody left to kill */
+	if (!life->open && life->state == LIFE_DOWN)
+		return;
+	log_errx("worker %ld: %s; killing it", (long)life->pid, what);
+	life_kill(life, KILL_GARBAGE, what);
+}
+
+/* --- hang detection -------------------------------------------------------- */
+
+static void
+life_watch(struct life *life)
+{
+	struct timeval tv = tv_of(LIMIT_HANG_US);
+
+	if (life->state != LIFE_RUNNING || evtimer_pending(life->ev_hang, NULL))
+		return;
+	life->hang_loops = blame_loops(life->pod->blame);
+	life->hang_since = clock_boot_us();
+	(void)evtimer_add(life->ev_hang, &tv);
+}
+
+static void
+life_on_hang(evutil_socket_t fd, short what, void *arg)
+{
+	struct life *life = arg;
+	bool late = clock_boot_us() - life->hang_since > LIMIT_HANG_US + US_PER_S;
+	bool was_late = life->hang_late;
+
+	(void)fd;
+	(void)what;
+	life->hang_late = false;
+	if (life->state != LIFE_RUNNING)
+		return;
+	if (channel_unread(life->ch) == 0 && blame_in_hand(life->pod->blame) == 0)
+		return; /* idle: no timer */
+	if (blame_loops(life->pod->blame) == life->hang_loops && !proc_is_held(life->pid)) {
+		/* woken late: the machine slept, and the worker with us */
+		if (!late || was_late) {
+			log_errx("worker %ld hangs, killing it", (long)life->pid);
+			life_kill(life, KILL_HANG, "its loop stood still for 5 s");
+			return;
+		}
+		life->hang_late = true;
+	}
+	life_watch(life);
+}
+
+/* --- talking --------------------------------------------------------------- */
+
+void
+life_send(struct life *life, const struct msg_head *head, const void *payload,
+    const int *fds, size_t n_fds)
+{
+	int rc;
+
+	if (!life->open || life->state == LIFE_DYING)
+		return;
+	rc = channel_send(life->ch, head, payload, fds, n_fds);
+	if (rc == 0 && channel_queued(life->ch) > LIMIT_WORKER_QUEUE)
+		rc = -ENOBUFS;
+	if (rc < 0 && rc != -EPIPE) { /* -EPIPE: its death is on the way to us */
+		log_errx("message %s for the worker: %s; killing it", msg_name(head->type),
+		    strerror(-rc));
+		life_kill(life, KILL_MEMORY, "no room to tell it something");
+	}
+	life_watch(life);
+}
+
+static void
+life_on_packet(struct packet *packet, void *arg)
+{
+	struct life *life = arg;
+
+	handle_packet(life->pod, packet);
+}
+
+static void
+life_on_end(int rc, void *arg)
+{
+	struct life *life = arg;
+
+	if (rc < 0)
+		life_on_garbage(life, "sent a broken packet");
+	else if (life->state != LIFE_LEAVING)
+		life_kill(life, KILL_NONE, "");
+}
+
+static const struct channel_ops life_channel_ops = {life_on_packet, life_on_end};
+
+void
+life_on_hello(struct life *life, const struct msg_hello *hello)
+{
+	_Alignas(8) char buf[512];
+	struct msg_welcome welcome = {.gen = life->gen, .failed_boots = life->failed_boots};
+	struct msg_head head;
+	int box;
+
+	if (life->state != LIFE_STARTING) {
+		life_on_garbage(life, "says HELLO twice");
+		return;
+	}
+	(void)snprintf(life->build, sizeof life->build, "%s", hello->build);
+	if (hello->proto_min > IPC_PROTO_MAX || hello->proto_max < IPC_PROTO_MIN) {
+		log_errx("worker build '%s' speaks protocol %u to %u, we %u to %u",
+		    life->build, hello->proto_min, hello->proto_max, IPC_PROTO_MIN,
+		    IPC_PROTO_MAX);
+		life_kill(life, KILL_BOOT, "it speaks another protocol");
+		return;
+	}
+	fd_close(&life->fail_fd);
+	welcome.proto =
+	    hello->proto_max < IPC_PROTO_MAX ? hello->proto_max : IPC_PROTO_MAX;
+	welcome.mode = life->trying			      ? BOOT_UPGRADE
+	    : life->failed_boots >= LIMIT_BOOTS_SAFE ? BOOT_SAFE
+						     : BOOT_NORMAL;
+	memcpy(welcome.inst, life->pod->inst, sizeof welcome.inst);
+	welcome.dir_alias = life->pod->dir_alias;
+	(void)msg_encode_welcome(&head, buf, sizeof buf, &welcome);
+	box = blame_box_fd(life->pod->blame);
+	life->state = LIFE_LOADING;
+	life->open = true;
+	life_send(life, &head, buf, &box, 1);
+	handle_snapshot(life->pod);
+}
+
+void
+life_on_ready(struct life *life)
+{
+	struct msg_head head = {.type = MSG_GO};
+	char text[160];
+
+	if (life->state != LIFE_LOADING)
+		return;
+	(void)evtimer_del(life->ev_timer);
+	life->state = LIFE_RUNNING;
+	life->ran = true;
+	life->t_go = clock_boot_us();
+	life->failed_boots = 0;
+	if (life->trying) {
+		fd_close(&life->exe_fd);
+		life->exe_fd = steal_fd(&life->candidate_fd);
+		life->trying = false;
+	}
+	log_info("worker %ld, build '%s', generation %u, is ready", (long)life->pid,
+	    life->build, life->gen);
+	life_send(life, &head, NULL, NULL, 0);
+	requests_deliver(life->pod->requests);
+	(void)snprintf(text, sizeof text, "worker %ld, build %s", (long)life->pid,
+	    life->build);
+	life_tell_asker(life, 0, text);
+	pod_changed(life->pod);
+}
+
+/* --- death ----------------------------------------------------------------- */
+
+/* What is left of a worker goes; its last words are heard first. */
+static void
+life_bury(struct life *life, int status)
+{
+	struct worker_death death = {.gen = life->gen,
+	    .pid = life->pid,
+	    .status = status,
+	    .why = life->why,
+	    .expected = life->state == LIFE_LEAVING && status == 0,
+	    .build = life->build};
+	struct spawn_failure failure;
+	struct channel *ch = life->ch;
+
+	(void)evtimer_del(life->ev_timer);
+	(void)evtimer_del(life->ev_hang);
+	life->open = false;
+	life->state = LIFE_DOWN;
+	if (spawn_failed(life->fail_fd, &failure))
+		(void)snprintf(life->why_text, sizeof life->why_text,
+		    "%s of the worker: %s", failure.what, strerror(failure.error));
+	fd_close(&life->fail_fd);
+	channel_drain(ch);
+	channel_free(ch);
+	life->ch = NULL;
+	life->pid = 0;
+	death.text = life->why_text;
+	blame_death(life->pod->blame, &death);
+}
+
+static void
+life_gone(struct life *life, int status)
+{
+	bool left = life->state == LIFE_LEAVING ||
+	    (life->state == LIFE_DYING && life->why == KILL_LEAVE);
+	bool was_ready = life->t_go != 0;
+
+	life_bury(life, status);
+	if (life->ending) {
+		life->state = LIFE_ENDED;
+		life->end_cb(life->end_arg);
+		return;
+	}
+	if (left && !life->trying) {
+		life_start(life);
+		return;
+	}
+	if (!was_ready && life->trying) {
+		log_errx("the new build '%s' did not come up (%s), the old one comes back",
+		    life->build, life->why_text);
+		fd_close(&life->candidate_fd);
+		life->trying = false;
+		life_tell_asker(life, -ENOEXEC,
+		    life->why_text[0] != '\0' ? life->why_text
+					      : "the new build died before it was ready");
+		life_start(life);
+		return;
+	}
+	if (!was_ready)
+		life->failed_boots++;
+	if (was_ready && clock_boot_us() - life->t_go > LIMIT_QUIET_US)
+		life->attempts = 0;
+	life_next(life, true);
+}
+
+static void
+life_on_death(const struct death *death, void *arg)
+{
+	life_gone(arg, death->status);
+}
+
+/* --- starting -------------------------------------------------------------- */
+
+static int
+life_open_exe(struct life *life)
+{
+	const char *dir = getenv("PODSHIM_LIBEXECDIR");
+	char path[4096];
+
+	if (life->exe_fd != -1)
+		return 0;
+	(void)snprintf(path, sizeof path, "%s/podshim-worker",
+	    dir != NULL && *dir != '\0' ? dir : PKGLIBEXECDIR);
+	life->exe_fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (life->exe_fd == -1) {
+		(void)snprintf(life->why_text, sizeof life->why_text, "%.100s: %s", path,
+		    strerror(errno));
+		return -errno;
+	}
+	return 0;
+}
+
+static int
+life_fork(struct life *life, int channel_fd)
+{
+	const struct pod_args *a = life->pod->args;
+	static const uint32_t three = 3;
+	const char *argv[] = {"podshim-worker", "-namespace", a->ns, "-id", a->id, "-address",
+	    a->address, "-publish-binary", a->publish_binary, "-dir", a->dir, "-log",
+	    a->log_path, a->debug ? "-debug" : NULL, NULL};
+	struct spawn sp = {.exe_fd = life->trying ? life->candidate_fd : life->exe_fd,
+	    .argv = (char *const *)(uintptr_t)argv,
+	    .fds = &channel_fd,
+	    .fd_nums = &three,
+	    .n_fds = 1,
+	    .oom_first = true};
+
+	return spawn_fork(&sp, &life->fail_fd);
+}
+
+/* 0, or -errno with nothing left over. */
+static int
+life_try_start(struct life *life)
+{
+	int fds[2], rc;
+	pid_t pid;
+
+	life->trying = life->candidate_fd != -1;
+	rc = life->trying ? 0 : life_open_exe(life);
+	if (rc < 0)
+		return rc;
+	rc = blame_open(life->pod->blame);
+	if (rc < 0)
+		return rc;
+	rc = channel_pair(fds);
+	if (rc < 0)
+		return rc;
+	life->ch = channel_new(life->pod->loop, fds[0], &life_channel_ops, life);
+	if (life->ch == NULL) {
+		fd_close(&fds[0]);
+		fd_close(&fds[1]);
+		return -ENOMEM;
+	}
+	pid = life_fork(life, fds[1]);
+	fd_close(&fds[1]);
+	if (pid < 0) {
+		channel_free(life->ch);
+		life->ch = NULL;
+		return pid;
+	}
+	life->pid = pid;
+	reaper_watch(life->pod->reaper, &life->reap, pid, life_on_death, life);
+	return 0;
+}
+
+static void
+life_start(struct life *life)
+{
+	int rc;
+
+	life->gen++;
+	life->why = KILL_NONE;
+	life->why_text[0] = '\0';
+	life->build[0] = '\0';
+	life->t_go = 0;
+	rc = life_try_start(life);
+	if (rc < 0) {
+		log_errx("cannot start the worker: %s %s", strerror(-rc), life->why_text);
+		life->failed_boots++;
+		if (life->trying)
+			fd_close(&life->candidate_fd);
+		life->trying = false;
+		life_tell_asker(life, rc, strerror(-rc));
+		life_next(life, true);
+		return;
+	}
+	life->state = LIFE_STARTING;
+	life_timer(life, LIMIT_BOOT_US);
+}
+
+/* How long to wait before the next one. */
+static uint64_t
+life_delay(const struct life *life)
+{
+	uint64_t us = LIMIT_BACKOFF_FIRST_US;
+	uint32_t i;
+
+	if (life_is_hopeless(life))
+		return LIMIT_BACKOFF_MAX_US;
+	if (life->attempts <= 1)
+		return 0;
+	for (i = 2; i < life->attempts && us < LIMIT_BACKOFF_MAX_US; i++)
+		us *= 2;
+	if (us > LIMIT_BACKOFF_MAX_US)
+		us = LIMIT_BACKOFF_MAX_US;
+	if (us > LIMIT_BACKOFF_BUSY_US && requests_urgent(life->pod->requests))
+		us = LIMIT_BACKOFF_BUSY_US;
+	return us;
+}
+
+static void
+life_next(struct life *life, bool crashed)
+{
+	uint64_t us;
+
+	if (crashed)
+		life->attempts++;
+	life->state = LIFE_DOWN;
+	if (life_is_hopeless(life))
+		requests_refuse_all(life->pod->requests, STATUS_UNAVAILABLE,
+		    "the shim's worker does not start");
+	life_tell_asker(life, -EIO, "the worker died before it was ready");
+	us = life_delay(life);
+	if (us > 0)
+		log_warnx("next worker in %llu ms", (unsigned long long)(us / US_PER_MS));
+	life_timer(life, us);
+	pod_changed(life->pod);
+}
+
+void
+life_hurry(struct life *life)
+{
+	if (life->state == LIFE_DOWN && !life_is_hopeless(life) &&
+	    life->t_timer > clock_boot_us() + LIMIT_BACKOFF_BUSY_US)
+		life_timer(life, LIMIT_BACKOFF_BUSY_US);
+}
+
+static void
+life_on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct life *life = arg;
+
+	(void)fd;
+	(void)what;
+	switch (life->state) {
+	case LIFE_DOWN:
+		life_start(life);
+		break;
+	case LIFE_STARTING:
+	case LIFE_LOADING:
+		if (proc_is_held(life->pid)) {
+			life_timer(life, LIMIT_BOOT_US);
+			break;
+		}
+		log_errx("worker %ld is not ready after 10 s, killing it", (long)life->pid);
+		life_kill(life, KILL_BOOT, "not ready in time");
+		break;
+	case LIFE_LEAVING:
+		log_warnx("worker %ld does not leave, killing it", (long)life->pid);
+		life_kill(life, KILL_LEAVE, "asked to leave, it did not");
+		break;
+	case LIFE_DYING:
+		log_errx("worker %ld does not die; going on without it", (long)life->pid);
+		reaper_forget(life->pod->reaper, &life->reap);
+		life_gone(life, SIGKILL);
+		break;
+	case LIFE_RUNNING:
+	case LIFE_ENDED:
+		break;
+	}
+}
+
+/* --- from outside ---------------------------------------------------------- */
+
+static void
+life_quiesce(struct life *life, enum quiesce_why why)
+{
+	struct msg_head head = {.type = MSG_QUIESCE, .a = (uint64_t)why};
+
+	if (life->pid == 0 || life->state == LIFE_DYING || life->state == LIFE_LEAVING)
+		return;
+	if (!life->open) { /* it is not yet listening */
+		life_kill(life, KILL_LEAVE, "replaced while it started");
+		return;
+	}
+	life_send(life, &head, NULL, NULL, 0);
+	if (life->state != LIFE_DYING) {
+		life->state = LIFE_LEAVING;
+		life_timer(life, LIMIT_LEAVE_US);
+	}
+}
+
+int
+life_replace(struct life *life, int exe_fd, life_done_cb done, void *arg, struct err *err)
+{
+	if (life->done != NULL || life->trying || life->ending || life->state == LIFE_DYING)
+		return err_setx(err, EBUSY, "the worker is being replaced already");
+	life->done = done;
+	life->done_arg = arg;
+	if (exe_fd != -1) {
+		fd_close(&life->candidate_fd);
+		life->candidate_fd = exe_fd;
+	}
+	life->attempts = 0;
+	life->failed_boots = 0;
+	if (life->pid == 0)
+		life_timer(life, 0);
+	else
+		life_quiesce(life, exe_fd != -1 ? QUIESCE_UPGRADE : QUIESCE_RESTART);
+	return 0;
+}
+
+void
+life_end(struct life *life, void (*cb)(void *arg), void *arg)
+{
+	life->ending = true;
+	life->end_cb = cb;
+	life->end_arg = arg;
+	if (life->pid == 0) {
+		(void)evtimer_del(life->ev_timer);
+		life->state = LIFE_ENDED;
+		cb(arg);
+		return;
+	}
+	life_quiesce(life, QUIESCE_END);
+}
+
+void
+life_status(struct life *life, struct life_status *out)
+{
+	*out = (struct life_status){.state = state_names[life->state],
+	    .pid = life->pid,
+	    .gen = life->gen,
+	    .restarts = life->gen > 0 ? life->gen - 1 : 0,
+	    .failed_boots = life->failed_boots,
+	    .build = life->build,
+	    .unread = life->ch != NULL ? channel_unread(life->ch) : 0,
+	    .held = life->pid != 0 && proc_is_held(life->pid)};
+}
+
+void
+life_begin(struct life *life)
+{
+	life_start(life);
+}
+
+struct life *
+life_new(struct pod *pod)
+{
+	struct life *life = calloc(1, sizeof *life);
+
+	if (life == NULL)
+		return NULL;
+	life->pod = pod;
+	life->exe_fd = life->candidate_fd = life->fail_fd = -1;
+	life->ev_timer = evtimer_new(loop_base(pod->loop), life_on_timer, life);
+	life->ev_hang = evtimer_new(loop_base(pod->loop), life_on_hang, life);
+	if (life->ev_timer == NULL || life->ev_hang == NULL) {
+		life_free(life);
+		return NULL;
+	}
+	return life;
+}
+
+void
+life_free(struct life *life)
+{
+	if (life == NULL)
+		return;
+	reaper_forget(life->pod->reaper, &life->reap);
+	channel_free(life->ch);
+	if (life->ev_timer != NULL)
+		event_free(life->ev_timer);
+	if (life->ev_hang != NULL)
+		event_free(life->ev_hang);
+	fd_close(&life->exe_fd);
+	fd_close(&life->candidate_fd);
+	fd_close(&life->fail_fd);
+	free(life);
+}

@@ -1,0 +1,228 @@
+/*
+ * The child between fork and exec: async-signal-safe calls only, on memory
+ * that the parent prepared. Descriptors first move above 255, out of the way
+ * of their targets; then everything is marked close-on-exec, and only dup2 to
+ * a target clears that.
+ */
+#include "keeper/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <linux/close_range.h>
+
+#include "base/fd.h"
+#include "ipc/msg.h"
+
+#define FD_HIGH 256 /* above every target */
+
+static _Noreturn void
+child_fail(int fail_fd, const char *what)
+{
+	struct spawn_failure f = {.error = errno};
+	size_t i;
+
+	for (i = 0; what[i] != '\0' && i < sizeof f.what - 1; i++)
+		f.what[i] = what[i];
+	(void)!write(fail_fd, &f, sizeof f);
+	_exit(127);
+}
+
+static void
+child_fds(const struct spawn *sp, int *fail_fd, int *exe_fd)
+{
+	int high[MSG_FDS_MAX], null;
+	bool std[3] = {false, false, false};
+	size_t i;
+	int k;
+
+	k = fcntl(*fail_fd, F_DUPFD_CLOEXEC, FD_HIGH);
+	if (k == -1)
+		child_fail(*fail_fd, "dup");
+	*fail_fd = k;
+	if (sp->exe_fd != -1) {
+		*exe_fd = fcntl(sp->exe_fd, F_DUPFD_CLOEXEC, FD_HIGH);
+		if (*exe_fd == -1)
+			child_fail(*fail_fd, "dup");
+	}
+	for (i = 0; i < sp->n_fds; i++) {
+		high[i] = fcntl(sp->fds[i], F_DUPFD_CLOEXEC, FD_HIGH);
+		if (high[i] == -1)
+			child_fail(*fail_fd, "dup");
+		if (sp->fd_nums[i] < 3)
+			std[sp->fd_nums[i]] = true;
+	}
+	/* all are close-on-exec from birth; this is for what we do not know of */
+	(void)syscall(SYS_close_range, 3, ~0u, CLOSE_RANGE_CLOEXEC);
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null == -1)
+		child_fail(*fail_fd, "open null");
+	for (k = 0; k < 3; k++)
+		if (!std[k] && dup2(null, k) == -1)
+			child_fail(*fail_fd, "dup");
+	for (i = 0; i < sp->n_fds; i++)
+		if (dup2(high[i], (int)sp->fd_nums[i]) == -1)
+			child_fail(*fail_fd, "dup");
+	if (null < 3)
+		(void)fcntl(null, F_SETFD, 0);
+}
+
+static void
+child_signals(void)
+{
+	struct sigaction dfl = {.sa_handler = SIG_DFL};
+	sigset_t none;
+	int s;
+
+	for (s = 1; s < NSIG; s++)
+		(void)sigaction(s, &dfl, NULL);
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* Our own score plus one, in the few calls that are allowed here. */
+static void
+child_oom_first(void)
+{
+	AUTO_CLOSE int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+	char buf[16], out[16];
+	ssize_t n;
+	int score = 0, i = 0;
+	unsigned abs_score, len = sizeof out;
+
+	if (fd == -1 || (n = read(fd, buf, sizeof buf - 1)) <= 0)
+		return;
+	buf[n] = '\0';
+	if (buf[0] == '-')
+		i++;
+	for (; buf[i] >= '0' && buf[i] <= '9'; i++)
+		score = score * 10 + (buf[i] - '0');
+	if (buf[0] == '-')
+		score = -score;
+	if (score >= 1000)
+		return;
+	score++;
+	abs_score = (unsigned)(score < 0 ? -score : score);
+	do {
+		out[--len] = (char)('0' + abs_score % 10);
+		abs_score /= 10;
+	} while (abs_score > 0);
+	if (score < 0)
+		out[--len] = '-';
+	(void)!pwrite(fd, out + len, sizeof out - len, 0);
+}
+
+static const char *
+path_of(char *const *envp)
+{
+	for (; envp != NULL && *envp != NULL; envp++)
+		if (strncmp(*envp, "PATH=", 5) == 0)
+			return *envp + 5;
+	return "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+}
+
+/* As execvpe, with the PATH of the new environment. Returns on failure. */
+static void
+child_exec_path(char *const *argv, char *const *envp)
+{
+	const char *file = argv[0], *path = path_of(envp);
+	size_t file_len = strlen(file);
+	int seen = ENOENT;
+	char buf[PATH_MAX];
+
+	if (strchr(file, '/') != NULL || file_len == 0) {
+		(void)execve(file, argv, envp);
+		return;
+	}
+	for (;;) {
+		size_t len = strcspn(path, ":");
+
+		if (len + file_len + 2 <= sizeof buf) {
+			memcpy(buf, path, len);
+			buf[len] = '/';
+			memcpy(buf + len + (len > 0), file, file_len + 1);
+			(void)execve(buf, argv, envp);
+			if (errno != ENOENT && errno != ENOTDIR && errno != EACCES)
+				return;
+			if (errno == EACCES)
+				seen = EACCES;
+		}
+		if (path[len] == '\0')
+			break;
+		path += len + 1;
+	}
+	errno = seen;
+}
+
+static _Noreturn void
+child_run(const struct spawn *sp, int fail_fd, pid_t parent)
+{
+	char *const *envp = sp->envp != NULL ? sp->envp : environ;
+	int exe_fd = -1;
+
+	child_fds(sp, &fail_fd, &exe_fd);
+	if (sp->die_with_us) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent)
+			_exit(127); /* it died in between */
+	}
+	if (sp->nice)
+		(void)setpriority(PRIO_PROCESS, 0, 19);
+	if (sp->oom_first)
+		child_oom_first();
+	if (sp->nofile != NULL)
+		(void)setrlimit(RLIMIT_NOFILE, sp->nofile);
+	if (chdir(sp->cwd != NULL ? sp->cwd : "/") == -1)
+		child_fail(fail_fd, "chdir");
+	child_signals();
+	if (exe_fd != -1)
+		(void)syscall(SYS_execveat, exe_fd, "", sp->argv, envp, AT_EMPTY_PATH);
+	else
+		child_exec_path(sp->argv, envp);
+	child_fail(fail_fd, "exec");
+}
+
+pid_t
+spawn_fork(const struct spawn *sp, int *fail_fd)
+{
+	pid_t pid, parent = getpid();
+	sigset_t all, old;
+	int fds[2], saved;
+
+	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) == -1)
+		return -errno;
+	/* no handler of ours may run in the child */
+	(void)sigfillset(&all);
+	(void)sigprocmask(SIG_SETMASK, &all, &old);
+	pid = fork();
+	if (pid == 0)
+		child_run(sp, fds[1], parent);
+	saved = errno;
+	(void)sigprocmask(SIG_SETMASK, &old, NULL);
+	fd_close(&fds[1]);
+	if (pid == -1) {
+		fd_close(&fds[0]);
+		return -saved;
+	}
+	*fail_fd = fds[0];
+	return pid;
+}
+
+bool
+spawn_failed(int fail_fd, struct spawn_failure *out)
+{
+	struct spawn_failure f;
+
+	if (fail_fd == -1 || read(fail_fd, &f, sizeof f) != (ssize_t)sizeof f)
+		return false;
+	f.what[sizeof f.what - 1] = '\0';
+	*out = f;
+	return true;
+}

@@ -1,0 +1,147 @@
+/*
+ * The check before an upgrade: a child like any other, with a limit in time.
+ * What it says on failure is its exit status; the reasons are in the log.
+ */
+#include "keeper/upgrade.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/loop.h"
+#include "keeper/limits.h"
+#include "keeper/pod.h"
+#include "keeper/reaper.h"
+#include "keeper/spawn.h"
+
+struct upgrade {
+	struct pod *pod;
+	int exe_fd; /* -1: none under way */
+	int fail_fd;
+	pid_t pid;
+	struct reap_node reap;
+	struct event *ev_limit;
+	life_done_cb done; /* NULL: the one who asked is gone */
+	void *arg;
+};
+
+static void
+upgrade_tell(struct upgrade *up, int rc, const char *text)
+{
+	life_done_cb done = up->done;
+
+	up->done = NULL;
+	if (done != NULL)
+		done(rc, text, up->arg);
+}
+
+static void
+upgrade_on_checked(const struct death *death, void *arg)
+{
+	struct upgrade *up = arg;
+	struct spawn_failure failure;
+	struct err err = ERR_INIT;
+	int exe_fd = steal_fd(&up->exe_fd);
+	char text[128];
+	int rc = 0;
+
+	(void)evtimer_del(up->ev_limit);
+	if (spawn_failed(up->fail_fd, &failure))
+		rc = err_set(&err, failure.error, "%s of the new worker", failure.what);
+	else if (death->status != 0)
+		rc = err_setx(&err, ENOEXEC,
+		    "the new worker cannot work here: its check ended with %s %d",
+		    WIFSIGNALED(death->status) ? "signal" : "status",
+		    WIFSIGNALED(death->status) ? WTERMSIG(death->status)
+					       : WEXITSTATUS(death->status));
+	fd_close(&up->fail_fd);
+	if (rc == 0 && up->done == NULL)
+		rc = err_setx(&err, ECANCELED, "the one who asked is gone");
+	if (rc == 0) {
+		life_done_cb done = up->done;
+
+		up->done = NULL;
+		rc = life_replace(up->pod->life, exe_fd, done, up->arg, &err);
+		if (rc == 0)
+			return;
+		up->done = done;
+	}
+	fd_close(&exe_fd);
+	(void)snprintf(text, sizeof text, "%.120s", err.text);
+	upgrade_tell(up, rc, text);
+}
+
+static void
+upgrade_on_limit(evutil_socket_t fd, short what, void *arg)
+{
+	struct upgrade *up = arg;
+
+	(void)fd;
+	(void)what;
+	(void)kill(up->pid, SIGKILL);
+}
+
+int
+upgrade_begin(struct pod *pod, int exe_fd, life_done_cb done, void *arg, struct err *err)
+{
+	const char *argv[] = {"podshim-worker", "--check", pod->args->dir, NULL};
+	struct spawn sp = {.exe_fd = exe_fd,
+	    .argv = (char *const *)(uintptr_t)argv,
+	    .die_with_us = true};
+	struct timeval limit = {(time_t)(LIMIT_BOOT_US / US_PER_S), 0};
+	struct upgrade *up = pod->upgrade;
+
+	if (up->exe_fd != -1)
+		return err_setx(err, EBUSY, "an upgrade is under way");
+	up->pid = spawn_fork(&sp, &up->fail_fd);
+	if (up->pid < 0)
+		return err_set(err, -up->pid, "check the new worker");
+	up->exe_fd = exe_fd;
+	up->done = done;
+	up->arg = arg;
+	(void)evtimer_add(up->ev_limit, &limit);
+	reaper_watch(pod->reaper, &up->reap, up->pid, upgrade_on_checked, up);
+	return 0;
+}
+
+void
+upgrade_forget_asker(struct pod *pod, void *arg)
+{
+	if (pod->upgrade != NULL && pod->upgrade->arg == arg)
+		pod->upgrade->done = NULL;
+}
+
+struct upgrade *
+upgrade_new(struct pod *pod)
+{
+	struct upgrade *up = calloc(1, sizeof *up);
+
+	if (up == NULL)
+		return NULL;
+	up->pod = pod;
+	up->exe_fd = up->fail_fd = -1;
+	up->ev_limit = evtimer_new(loop_base(pod->loop), upgrade_on_limit, up);
+	if (up->ev_limit == NULL) {
+		free(up);
+		return NULL;
+	}
+	return up;
+}
+
+void
+upgrade_free(struct upgrade *up)
+{
+	if (up == NULL)
+		return;
+	reaper_forget(up->pod->reaper, &up->reap);
+	event_free(up->ev_limit);
+	fd_close(&up->exe_fd);
+	fd_close(&up->fail_fd);
+	free(up);
+}
