@@ -1,5 +1,25 @@
 bin_PROGRAMS += podshimctl
+noinst_LIBRARIES += libclient.a
+# all of podshimctl but its main(), so that tests can link it
+libclient_a_SOURCES = \
+	%D%/cmd_help.c \
+	%D%/cmd_inspect.c \
+	%D%/cmd_list.c \
+	%D%/cmd_tasks.c \
+	%D%/cmd_version.c \
+	%D%/ctl.c %D%/ctl.h \
+	%D%/find.c %D%/find.h \
+	%D%/json.c %D%/json.h \
+	%D%/pod_load.c \
+	%D%/pods.c %D%/pods.h \
+	%D%/process.c %D%/process.h \
+	%D%/table.c %D%/table.h \
+	%D%/text.c %D%/text.h
 podshimctl_SOURCES = %D%/main.c
 podshimctl_LDFLAGS = $(AM_LDFLAGS) $(PODSHIM_PROG_LDFLAGS)
-podshimctl_LDADD = libipc.a libstate.a libproto.a libframe.a libbase.a \
-	$(EVENT_LIBS) $(PROTOBUF_C_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS)
+client_ldadd = libclient.a libipc.a libstate.a libbase.a \
+	$(EVENT_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) $(LIBMD_LIBS)
+podshimctl_LDADD = $(client_ldadd)
+dist_man_MANS += %D%/podshimctl.1
+bashcompdir = $(datadir)/bash-completion/completions
+dist_bashcomp_DATA = %D%/podshimctl.bash

@@ -1,5 +1,13 @@
+/*
+ * podshimctl(1): looking at pods from outside. Everything is in ctl.c and the
+ * verbs; tests link those without this main().
+ */
+#include <stdio.h>
+
+#include "client/ctl.h"
+
 int
-main(void)
+main(int argc, char **argv)
 {
-	return 0;
+	return ctl_run(argc, argv, stdout, stderr);
 }

@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 
+/* clang-format off */
 const struct migration store_migrations[STORE_SCHEMA_VERSION] = {
 	{.sql =
 	    "CREATE TABLE meta("
@@ -96,6 +97,7 @@ const struct migration store_migrations[STORE_SCHEMA_VERSION] = {
 	    " what TEXT NOT NULL,"
 	    " detail TEXT NOT NULL);"},
 };
+/* clang-format on */
 
 int
 migrations_run(struct store *st, unsigned have, struct err *err)
@@ -107,7 +109,8 @@ migrations_run(struct store *st, unsigned have, struct err *err)
 	for (i = have; i < st->n_migrations; i++) {
 		rc = db_exec(st, st->migrations[i].sql, err);
 		if (rc < 0)
-			return err_wrap(err, rc, "migrate the database to version %u", i + 1);
+			return err_wrap(
+			    err, rc, "migrate the database to version %u", i + 1);
 	}
 	(void)sqlite3_snprintf((int)sizeof set_version, set_version,
 	    "PRAGMA user_version = %u", st->n_migrations);

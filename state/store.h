@@ -34,22 +34,23 @@ enum task_state {
 /* "created" and so on, for people. */
 const char *task_state_name(enum task_state s);
 
-#define STORE_SCHEMA_VERSION    1u
+#define STORE_SCHEMA_VERSION	1u
 #define STORE_SCHEMA_MIN_READER 1u
 
 /* What decides whether a file belongs to this keeper. */
 struct store_identity {
-	uint8_t inst[16];      /* random, of the keeper */
-	char boot_id[40];      /* /proc/sys/kernel/random/boot_id, no newline */
+	uint8_t inst[16]; /* random, of the keeper */
+	char boot_id[40]; /* /proc/sys/kernel/random/boot_id, no newline */
 	const char *ns;
 	const char *group;
-	const char *build;     /* of the worker that writes */
+	const char *build; /* of the worker that writes */
 };
 
 enum store_open_result {
-	STORE_OPENED = 0,      /* an existing file of this keeper */
-	STORE_CREATED = 1,     /* there was none */
-	STORE_SET_ASIDE = 2,   /* another keeper's or damaged: kept as state.db.bad-N, a new one made */
+	STORE_OPENED = 0,  /* an existing file of this keeper */
+	STORE_CREATED = 1, /* there was none */
+	/* another keeper's or damaged: kept as state.db.bad-N, a new one made */
+	STORE_SET_ASIDE = 2,
 };
 
 /*
@@ -101,35 +102,35 @@ bool store_take_replaced(struct store *st);
 struct row_container {
 	const char *id;
 	const char *bundle;
-	const char *runtime;     /* OCI runtime executable, as given or "runc" */
-	const char *runtime_root;/* its --root, namespace included */
-	const char *cgroup;      /* init's cgroup path(s), worker's own format; "" */
-	const char *options;     /* the request's options, as JSON */
+	const char *runtime;	  /* OCI runtime executable, as given or "runc" */
+	const char *runtime_root; /* its --root, namespace included */
+	const char *cgroup;	  /* init's cgroup path(s), worker's own format; "" */
+	const char *options;	  /* the request's options, as JSON */
 	enum task_state state;
-	bool own_pidns;          /* init is pid 1 of a namespace of its own */
-	bool rootfs_mounted;     /* we mounted it, we unmount it */
-	bool create_sent;        /* TaskCreate is in the outbox or delivered */
-	uint64_t oom_seen;       /* last oom_kill count an event was made for */
+	bool own_pidns;	     /* init is pid 1 of a namespace of its own */
+	bool rootfs_mounted; /* we mounted it, we unmount it */
+	bool create_sent;    /* TaskCreate is in the outbox or delivered */
+	uint64_t oom_seen;   /* last oom_kill count an event was made for */
 	int64_t created_at;
 };
 
 struct row_process {
 	const char *container;
-	const char *exec_id;     /* "" for init */
-	uint64_t key;            /* of the step that created it; 0 until then */
+	const char *exec_id; /* "" for init */
+	uint64_t key;	     /* of the step that created it; 0 until then */
 	const char *stdin_path;
 	const char *stdout_path;
 	const char *stderr_path;
 	bool terminal;
-	const void *spec;        /* exec's process.json; NULL once started */
+	const void *spec; /* exec's process.json; NULL once started */
 	size_t spec_len;
 	int pid;
-	uint64_t start_time;     /* ticks since boot */
+	uint64_t start_time; /* ticks since boot */
 	enum task_state state;
-	uint32_t exit_status;    /* as reported: code, or 128 + signal */
+	uint32_t exit_status; /* as reported: code, or 128 + signal */
 	int64_t started_at;
 	int64_t exited_at;
-	bool exit_sent;          /* its TaskExit is in the outbox or delivered */
+	bool exit_sent; /* its TaskExit is in the outbox or delivered */
 };
 
 /* Insert or replace as a whole. */
@@ -155,13 +156,13 @@ enum event_class {
 struct row_event {
 	uint64_t seq;
 	const char *container;
-	const char *exec_id;    /* of the exec it tells of, or "" */
-	const char *topic;      /* /tasks/exit */
-	const char *type;       /* containerd.events.TaskExit */
-	const void *body;       /* that message, encoded */
+	const char *exec_id; /* of the exec it tells of, or "" */
+	const char *topic;   /* /tasks/exit */
+	const char *type;    /* containerd.events.TaskExit */
+	const void *body;    /* that message, encoded */
 	size_t body_len;
 	enum event_class class;
-	int64_t t;              /* when it happened */
+	int64_t t; /* when it happened */
 	unsigned attempts;
 };
 #define STORE_EVENTS_MAX_BYTES (1024u * 1024u)
@@ -174,15 +175,15 @@ struct row_event {
 uint64_t store_add_event(struct store *st, const struct row_event *row);
 /* Events in order of seq, from the first behind `after`; stops when cb returns false. */
 typedef bool (*store_event_cb)(const struct row_event *row, void *arg);
-int store_each_event(struct store *st, uint64_t after, store_event_cb cb, void *arg,
-    struct err *err);
+int store_each_event(
+    struct store *st, uint64_t after, store_event_cb cb, void *arg, struct err *err);
 void store_event_attempted(struct store *st, uint64_t seq);
 /* Delivered, or given up for good. transport: "publish-binary", "ttrpc", "dropped". */
 void store_event_done(struct store *st, uint64_t seq, const char *transport);
 
 struct store_counts {
 	uint64_t containers;
-	uint64_t running;        /* containers whose init runs */
+	uint64_t running; /* containers whose init runs */
 	uint64_t events_pending;
 	uint64_t events_dropped; /* in this pod's life */
 };
@@ -190,7 +191,8 @@ int store_count(struct store *st, struct store_counts *out, struct err *err);
 
 typedef void (*store_container_cb)(const struct row_container *row, void *arg);
 typedef void (*store_process_cb)(const struct row_process *row, void *arg);
-int store_each_container(struct store *st, store_container_cb cb, void *arg, struct err *err);
+int store_each_container(
+    struct store *st, store_container_cb cb, void *arg, struct err *err);
 /* Init first, then execs, per container. container NULL: of all. */
 int store_each_process(struct store *st, const char *container, store_process_cb cb,
     void *arg, struct err *err);
@@ -213,8 +215,8 @@ void store_audit(struct store *st, const char *container, const char *exec_id,
     const char *what, const char *detail);
 typedef void (*store_audit_cb)(const struct row_audit *row, void *arg);
 /* In order of n, from the first behind `after`. */
-int store_each_audit(struct store *st, uint64_t after, store_audit_cb cb, void *arg,
-    struct err *err);
+int store_each_audit(
+    struct store *st, uint64_t after, store_audit_cb cb, void *arg, struct err *err);
 
 /* Delivered events, without their bodies: ring of 64 rows. */
 struct row_sent {
@@ -229,8 +231,8 @@ struct row_sent {
 	int64_t sent_at;
 };
 typedef void (*store_sent_cb)(const struct row_sent *row, void *arg);
-int store_each_sent(struct store *st, uint64_t after, store_sent_cb cb, void *arg,
-    struct err *err);
+int store_each_sent(
+    struct store *st, uint64_t after, store_sent_cb cb, void *arg, struct err *err);
 
 /*
  * The last known truth about a container's exit, for `delete`: from its row,

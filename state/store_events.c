@@ -19,13 +19,14 @@
 #include "base/mem.h"
 
 int
-events_load(struct store *st, struct err *err)
+event_rows_load(struct store *st, struct err *err)
 {
 	int64_t seq, bytes;
 	sqlite3_stmt *q;
 	int rc;
 
-	rc = db_int(st, "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'event'",
+	rc = db_int(st,
+	    "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'event'",
 	    &seq, err);
 	if (rc == 0)
 		rc = stmt_take(st, S_EVENT_BYTES, &q, err);
@@ -58,7 +59,7 @@ count_dropped(struct store *st, int n, struct err *err)
 }
 
 int
-events_added(struct store *st, size_t bytes, struct err *err)
+event_rows_added(struct store *st, size_t bytes, struct err *err)
 {
 	if (sqlite3_changes(st->db) == 0)
 		return count_dropped(st, 1, err); /* of an exec that lost others */
@@ -127,7 +128,7 @@ drop_oldest(struct store *st, struct err *err)
 }
 
 int
-events_trim(struct store *st, struct err *err)
+event_rows_trim(struct store *st, struct err *err)
 {
 	int rc;
 
@@ -153,22 +154,22 @@ store_add_event(struct store *st, const struct row_event *row)
 {
 	uint64_t seq = st->next_seq++;
 
-	op_begin(st, S_ADD_EVENT);
-	op_int(st, (int64_t)seq);
-	op_text(st, row->container);
-	op_text(st, row->exec_id);
-	op_text(st, row->topic);
-	op_text(st, row->type);
-	op_blob(st, row->body == NULL ? "" : row->body, row->body_len);
-	op_int(st, (int64_t)row->class);
-	op_int(st, row->t);
-	op_end(st);
+	write_begin(st, S_ADD_EVENT);
+	write_int(st, (int64_t)seq);
+	write_text(st, row->container);
+	write_text(st, row->exec_id);
+	write_text(st, row->topic);
+	write_text(st, row->type);
+	write_blob(st, row->body == NULL ? "" : row->body, row->body_len);
+	write_int(st, (int64_t)row->class);
+	write_int(st, row->t);
+	write_end(st);
 	return seq;
 }
 
 int
-store_each_event(struct store *st, uint64_t after, store_event_cb cb, void *arg,
-    struct err *err)
+store_each_event(
+    struct store *st, uint64_t after, store_event_cb cb, void *arg, struct err *err)
 {
 	struct row_event row;
 	sqlite3_stmt *q;
@@ -189,13 +190,14 @@ store_each_event(struct store *st, uint64_t after, store_event_cb cb, void *arg,
 		    .type = col_text(q, 4),
 		    .body = sqlite3_column_blob(q, 5),
 		    .body_len = (size_t)sqlite3_column_bytes(q, 5),
-		    .class = sqlite3_column_int(q, 6) == EVENT_EXEC ? EVENT_EXEC : EVENT_KEEP,
+		    .class =
+			sqlite3_column_int(q, 6) == EVENT_EXEC ? EVENT_EXEC : EVENT_KEEP,
 		    .t = sqlite3_column_int64(q, 7),
 		    .attempts = (unsigned)sqlite3_column_int(q, 8),
 		};
 		/* delivered, but the file does not know yet */
-		if (oplog_find_int(st, S_DELETE_EVENT, S_DELETE_EVENT, (int64_t)row.seq, NULL,
-			NULL) > 0)
+		if (oplog_find_int(st, S_DELETE_EVENT, S_DELETE_EVENT, (int64_t)row.seq,
+			NULL, NULL) > 0)
 			continue;
 		go_on = cb(&row, arg);
 	}
@@ -208,9 +210,9 @@ store_each_event(struct store *st, uint64_t after, store_event_cb cb, void *arg,
 void
 store_event_attempted(struct store *st, uint64_t seq)
 {
-	op_begin(st, S_EVENT_ATTEMPTED);
-	op_int(st, (int64_t)seq);
-	op_end(st);
+	write_begin(st, S_EVENT_ATTEMPTED);
+	write_int(st, (int64_t)seq);
+	write_end(st);
 }
 
 void
@@ -220,15 +222,15 @@ store_event_done(struct store *st, uint64_t seq, const char *transport)
 
 	if (own)
 		store_begin(st);
-	op_begin(st, S_EVENT_SENT);
-	op_int(st, (int64_t)seq);
-	op_int(st, (int64_t)st->next_sent++);
-	op_text(st, transport);
-	op_int(st, clock_real_ns());
-	op_end(st);
-	op_begin(st, S_DELETE_EVENT);
-	op_int(st, (int64_t)seq);
-	op_end(st);
+	write_begin(st, S_EVENT_SENT);
+	write_int(st, (int64_t)seq);
+	write_int(st, (int64_t)st->next_sent++);
+	write_text(st, transport);
+	write_int(st, clock_real_ns());
+	write_end(st);
+	write_begin(st, S_DELETE_EVENT);
+	write_int(st, (int64_t)seq);
+	write_end(st);
 	if (own)
 		(void)store_commit(st, STORE_KEEP, NULL);
 }

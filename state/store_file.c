@@ -92,7 +92,8 @@ files_set_aside(const char *dir, char **name, struct err *err)
 		AUTO_FREE char *to = mem_printf(BAD_PREFIX "%lu%s", n, suffixes[i]);
 
 		if (renameat(dirfd, from, dirfd, to) == -1 && errno != ENOENT)
-			return err_set(err, errno, "rename '%s/%s' to '%s'", dir, from, to);
+			return err_set(
+			    err, errno, "rename '%s/%s' to '%s'", dir, from, to);
 	}
 	if (n > BAD_KEPT)
 		(void)bad_scan(dirfd, n - BAD_KEPT + 1);
@@ -118,7 +119,7 @@ files_remove(const char *dir)
 }
 
 int
-file_create_empty(const char *path, struct err *err)
+db_file_create(const char *path, struct err *err)
 {
 	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 
@@ -183,8 +184,8 @@ wal_on_commit(void *arg, sqlite3 *db, const char *name, int frames)
 
 	st->wal_frames = frames;
 	if (frames >= STORE_WAL_FRAMES)
-		(void)sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_PASSIVE, NULL,
-		    NULL);
+		(void)sqlite3_wal_checkpoint_v2(
+		    db, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 	return SQLITE_OK;
 }
 
@@ -202,7 +203,7 @@ copy_to(struct store *st, const char *path, struct err *err)
 	int rc;
 
 	(void)unlink(path);
-	rc = file_create_empty(path, err);
+	rc = db_file_create(path, err);
 	if (rc < 0)
 		return rc;
 	rc = sqlite3_prepare_v2(st->db, "VACUUM INTO ?1", -1, &q, NULL);
@@ -261,12 +262,14 @@ wal_check(struct store *st)
 	if (frames < STORE_WAL_MAX_FRAMES || frames < st->wal_retry || st->reading > 0)
 		return;
 	if (db_switch(st, &err) < 0) {
-		log_warnx("store: a reader keeps the log at %d frames: %s", frames, err.text);
+		log_warnx(
+		    "store: a reader keeps the log at %d frames: %s", frames, err.text);
 		st->wal_retry = frames * 2;
 		return;
 	}
 	st->wal_retry = 0;
-	log_warnx("store: a reader held the log at %d frames, went on in a new file", frames);
+	log_warnx(
+	    "store: a reader held the log at %d frames, went on in a new file", frames);
 }
 
 /* --- a damaged file, while open ------------------------------------------- */
@@ -295,8 +298,8 @@ salvage_table(struct store *st, sqlite3 *old, const char *table)
 	if (sqlite3_prepare_v2(st->db, marks.v[0], -1, &to, NULL) == SQLITE_OK) {
 		while (sqlite3_step(from) == SQLITE_ROW) {
 			for (i = 0; i < n; i++)
-				(void)sqlite3_bind_value(to, i + 1,
-				    sqlite3_column_value(from, i));
+				(void)sqlite3_bind_value(
+				    to, i + 1, sqlite3_column_value(from, i));
 			(void)sqlite3_step(to);
 			(void)sqlite3_reset(to);
 		}
@@ -310,9 +313,10 @@ salvage_table(struct store *st, sqlite3 *old, const char *table)
 static void
 salvage_sequence(struct store *st)
 {
-	AUTO_FREE char *sql = mem_printf("DELETE FROM sqlite_sequence;"
-	    "INSERT INTO sqlite_sequence(name, seq) VALUES('event', %llu)",
-	    (unsigned long long)st->next_seq - 1);
+	AUTO_FREE char *sql =
+	    mem_printf("DELETE FROM sqlite_sequence;"
+		       "INSERT INTO sqlite_sequence(name, seq) VALUES('event', %llu)",
+		(unsigned long long)st->next_seq - 1);
 
 	(void)db_exec(st, sql, NULL);
 }
@@ -320,8 +324,8 @@ salvage_sequence(struct store *st)
 int
 db_replace(struct store *st, struct err *err)
 {
-	static const char *const tables[] = {"container", "process", "op", "event", "sent",
-	    "last_exit", "audit", "meta"};
+	static const char *const tables[] = {
+	    "container", "process", "op", "event", "sent", "last_exit", "audit", "meta"};
 	AUTO_FREE char *name = NULL;
 	sqlite3 *old = st->db;
 	size_t i;
@@ -330,7 +334,8 @@ db_replace(struct store *st, struct err *err)
 	rc = files_set_aside(st->dir, &name, err);
 	if (rc < 0)
 		return rc;
-	log_errx("store: the database is damaged, kept as %s, going on in a new one", name);
+	log_errx(
+	    "store: the database is damaged, kept as %s, going on in a new one", name);
 	stmt_forget_all(st);
 	st->db = NULL;
 	rc = db_create(st, err);
@@ -346,9 +351,9 @@ db_replace(struct store *st, struct err *err)
 	st->damaged = false;
 	st->replaced = true;
 	if (rc == 0)
-		rc = events_load(st, err);
+		rc = event_rows_load(st, err);
 	if (rc == 0)
-		rc = history_load(st, err);
+		rc = rings_load(st, err);
 	return rc;
 }
 

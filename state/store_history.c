@@ -24,40 +24,41 @@ load_counter(struct store *st, const char *sql, uint64_t *next, struct err *err)
 }
 
 int
-history_load(struct store *st, struct err *err)
+rings_load(struct store *st, struct err *err)
 {
 	int rc;
 
-	rc = load_counter(st, "SELECT coalesce(max(n), 0) FROM sent", &st->next_sent, err);
+	rc =
+	    load_counter(st, "SELECT coalesce(max(n), 0) FROM sent", &st->next_sent, err);
 	if (rc == 0)
-		rc = load_counter(st, "SELECT coalesce(max(n), 0) FROM last_exit",
-		    &st->next_exit, err);
+		rc = load_counter(
+		    st, "SELECT coalesce(max(n), 0) FROM last_exit", &st->next_exit, err);
 	if (rc == 0)
-		rc = load_counter(st, "SELECT coalesce(max(n), 0) FROM audit",
-		    &st->next_audit, err);
+		rc = load_counter(
+		    st, "SELECT coalesce(max(n), 0) FROM audit", &st->next_audit, err);
 	return rc;
 }
 
 void
-store_audit(struct store *st, const char *container, const char *exec_id, const char *what,
-    const char *detail)
+store_audit(struct store *st, const char *container, const char *exec_id,
+    const char *what, const char *detail)
 {
-	AUTO_FREE char *text = mem_printf("%.*s", STORE_AUDIT_DETAIL,
-	    detail == NULL ? "" : detail);
+	AUTO_FREE char *text =
+	    mem_printf("%.*s", STORE_AUDIT_DETAIL, detail == NULL ? "" : detail);
 
-	op_begin(st, S_AUDIT);
-	op_int(st, (int64_t)st->next_audit++);
-	op_int(st, clock_real_ns());
-	op_text(st, container);
-	op_text(st, exec_id);
-	op_text(st, what);
-	op_text(st, text);
-	op_end(st);
+	write_begin(st, S_AUDIT);
+	write_int(st, (int64_t)st->next_audit++);
+	write_int(st, clock_real_ns());
+	write_text(st, container);
+	write_text(st, exec_id);
+	write_text(st, what);
+	write_text(st, text);
+	write_end(st);
 }
 
 int
-store_each_audit(struct store *st, uint64_t after, store_audit_cb cb, void *arg,
-    struct err *err)
+store_each_audit(
+    struct store *st, uint64_t after, store_audit_cb cb, void *arg, struct err *err)
 {
 	struct row_audit row;
 	sqlite3_stmt *q;
@@ -86,8 +87,8 @@ store_each_audit(struct store *st, uint64_t after, store_audit_cb cb, void *arg,
 }
 
 int
-store_each_sent(struct store *st, uint64_t after, store_sent_cb cb, void *arg,
-    struct err *err)
+store_each_sent(
+    struct store *st, uint64_t after, store_sent_cb cb, void *arg, struct err *err)
 {
 	struct row_sent row;
 	sqlite3_stmt *q;

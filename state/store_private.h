@@ -13,21 +13,21 @@
 
 #include <sqlite3.h>
 
-#define STORE_FILE         "state.db"
-#define STORE_FILE_NEXT    "state.db.next" /* complete, to be renamed to STORE_FILE */
-#define STORE_FILE_TMP     "state.db.tmp"
+#define STORE_FILE	   "state.db"
+#define STORE_FILE_NEXT	   "state.db.next" /* complete, to be renamed to STORE_FILE */
+#define STORE_FILE_TMP	   "state.db.tmp"
 #define STORE_FILE_BALLAST "state.ballast"
 
-#define STORE_WAL_FRAMES     32          /* of 1 KiB; checkpoint from here on */
-#define STORE_WAL_BYTES      (64 * 1024) /* size that the file keeps */
-#define STORE_WAL_MAX_FRAMES 2048        /* 2 MiB: a reader stops the reset, copy away */
-#define STORE_BALLAST_BYTES  (64 * 1024)
-#define STORE_BUSY_MS        500
-#define STORE_READ_BUSY_MS   50 /* another's recovery of the log, nothing else */
-#define STORE_AUDIT_ROWS     1024
-#define STORE_AUDIT_DETAIL   256 /* bytes; the rest is cut */
-#define STORE_LAST_EXITS     64
-#define STORE_SENT_ROWS      64
+#define STORE_WAL_FRAMES      32	  /* of 1 KiB; checkpoint from here on */
+#define STORE_WAL_BYTES	      (64 * 1024) /* size that the file keeps */
+#define STORE_WAL_MAX_FRAMES  2048	  /* 2 MiB: a reader stops the reset, copy away */
+#define STORE_BALLAST_BYTES   (64 * 1024)
+#define STORE_BUSY_MS	      500
+#define STORE_READ_BUSY_MS    50 /* another's recovery of the log, nothing else */
+#define STORE_AUDIT_ROWS      1024
+#define STORE_AUDIT_DETAIL    256 /* bytes; the rest is cut */
+#define STORE_LAST_EXITS      64
+#define STORE_SENT_ROWS	      64
 #define STORE_BACKLOG_COMPACT (32 * 1024)
 
 /* Every statement there is; the SQL stands in store_stmt.c. */
@@ -70,7 +70,7 @@ enum stmt {
 	STMT_COUNT
 };
 
-/* Encoded writes: op_* in store_tx.c. */
+/* Encoded writes: write_* in store_tx.c. */
 struct oplog {
 	uint8_t *p;
 	size_t len;
@@ -92,20 +92,20 @@ struct store {
 	bool in_tx;
 	bool migrating; /* a migration's transaction is open */
 	bool ballast;
-	bool damaged;  /* SQLite said so */
-	bool replaced; /* and we began a new file: store_take_replaced() */
+	bool damaged;	  /* SQLite said so */
+	bool replaced;	  /* and we began a new file: store_take_replaced() */
 	unsigned reading; /* row callbacks that are running */
 	int wal_frames;
 	int wal_retry; /* frames at which to try a switch again */
 	struct oplog tx;
 	struct oplog backlog;
 	size_t compact_at; /* bytes of backlog */
-	size_t op_at; /* of the write that is being encoded */
+	size_t op_at;	   /* of the write that is being encoded */
 	uint64_t next_seq;
 	uint64_t next_sent;
 	uint64_t next_exit;
 	uint64_t next_audit;
-	size_t events_bytes;    /* of pending rows; an upper bound */
+	size_t events_bytes;	/* of pending rows; an upper bound */
 	size_t events_check_at; /* look at the true sum beyond this */
 	sqlite3_stmt *cached[STMT_COUNT];
 };
@@ -130,9 +130,9 @@ char *db_path(const struct store *st, const char *name);
 /* --- store_stmt.c */
 struct stmt_info {
 	const char *sql;
-	bool frequent;  /* stays prepared */
+	bool frequent;	/* stays prepared */
 	bool droppable; /* not kept in the backlog */
-	char table;     /* 0, or which table: same table, same key: the last one counts */
+	char table;	/* 0, or which table: same table, same key: the last one counts */
 	unsigned n_keys;
 };
 const struct stmt_info *stmt_info(enum stmt s);
@@ -148,11 +148,11 @@ void stmt_text(sqlite3_stmt *q, int i, const char *s);
 const char *col_text(sqlite3_stmt *q, int i);
 
 /* --- store_tx.c */
-void op_begin(struct store *st, enum stmt s);
-void op_int(struct store *st, int64_t v);
-void op_text(struct store *st, const char *s);
-void op_blob(struct store *st, const void *p, size_t len); /* NULL: NULL */
-void op_end(struct store *st);
+void write_begin(struct store *st, enum stmt s);
+void write_int(struct store *st, int64_t v);
+void write_text(struct store *st, const char *s);
+void write_blob(struct store *st, const void *p, size_t len); /* NULL: NULL */
+void write_end(struct store *st);
 void oplog_fini(struct oplog *log);
 /* Newest write of one of two kinds whose first parameter is this; 1: it is of kind a,
  * 2: of kind b, 0: none. *data: the second parameter of a. */
@@ -162,14 +162,14 @@ int oplog_find_text(const struct store *st, enum stmt a, enum stmt b, const char
     const void **data, size_t *len);
 
 /* --- store_events.c */
-int events_load(struct store *st, struct err *err);
+int event_rows_load(struct store *st, struct err *err);
 /* Called right behind each S_ADD_EVENT: bytes of its strings and body. */
-int events_added(struct store *st, size_t bytes, struct err *err);
+int event_rows_added(struct store *st, size_t bytes, struct err *err);
 /* Before COMMIT: keep to the cap. */
-int events_trim(struct store *st, struct err *err);
+int event_rows_trim(struct store *st, struct err *err);
 
 /* --- store_history.c */
-int history_load(struct store *st, struct err *err);
+int rings_load(struct store *st, struct err *err);
 
 /* --- store_file.c: the files around the database */
 /* Rename the database and its -wal and -shm; keeps the last two. */
@@ -177,7 +177,7 @@ int files_set_aside(const char *dir, char **name, struct err *err);
 /* Remove what a database that is gone has left: -wal, -shm, half a database. */
 void files_remove(const char *dir);
 /* An empty file of mode 0600. */
-int file_create_empty(const char *path, struct err *err);
+int db_file_create(const char *path, struct err *err);
 void ballast_make(struct store *st);
 bool ballast_free(struct store *st);
 /* Let the log have its usual size before the disk is full. */

@@ -27,7 +27,8 @@ state_ok(int64_t v)
 }
 
 static int
-read_container(struct store *st, sqlite3_stmt *q, struct row_container *row, struct err *err)
+read_container(
+    struct store *st, sqlite3_stmt *q, struct row_container *row, struct err *err)
 {
 	if (!state_ok(sqlite3_column_int64(q, 6)))
 		return bad_row(st, err, "a container state");
@@ -107,8 +108,8 @@ read_process(struct store *st, sqlite3_stmt *q, struct row_process *row, struct 
 }
 
 int
-store_each_process(struct store *st, const char *container, store_process_cb cb, void *arg,
-    struct err *err)
+store_each_process(struct store *st, const char *container, store_process_cb cb,
+    void *arg, struct err *err)
 {
 	enum stmt s = container == NULL ? S_EACH_PROCESS : S_EACH_PROCESS_OF;
 	struct row_process row;
@@ -144,15 +145,14 @@ store_get_answer(struct store *st, uint64_t n, void **response, size_t *len)
 	sqlite3_stmt *q;
 	int rc;
 
-	switch (oplog_find_int(st, S_PUT_ANSWER, S_DELETE_ANSWER, (int64_t)n, &data, &size)) {
+	switch (
+	    oplog_find_int(st, S_PUT_ANSWER, S_DELETE_ANSWER, (int64_t)n, &data, &size)) {
 	case 1:
 		*response = mem_dup(data, size);
 		*len = size;
 		return 0;
-	case 2:
-		return -ENOENT;
-	default:
-		break;
+	case 2: return -ENOENT;
+	default: break;
 	}
 	rc = stmt_take(st, S_GET_ANSWER, &q, NULL);
 	if (rc < 0)
@@ -165,7 +165,8 @@ store_get_answer(struct store *st, uint64_t n, void **response, size_t *len)
 		*response = mem_dup(data == NULL ? "" : data, *len);
 		rc = 0;
 	} else {
-		rc = rc == SQLITE_DONE ? -ENOENT : db_error(st, rc, NULL, "read an answer");
+		rc = rc == SQLITE_DONE ? -ENOENT
+				       : db_error(st, rc, NULL, "read an answer");
 	}
 	stmt_give(st, S_GET_ANSWER, q);
 	return rc;

@@ -14,30 +14,30 @@
 void
 store_put_container(struct store *st, const struct row_container *row)
 {
-	op_begin(st, S_PUT_CONTAINER);
-	op_text(st, row->id);
-	op_text(st, row->bundle);
-	op_text(st, row->runtime);
-	op_text(st, row->runtime_root);
-	op_text(st, row->cgroup);
-	op_text(st, row->options);
-	op_int(st, (int64_t)row->state);
-	op_int(st, row->own_pidns);
-	op_int(st, row->rootfs_mounted);
-	op_int(st, row->create_sent);
-	op_int(st, (int64_t)row->oom_seen);
-	op_int(st, row->created_at);
-	op_end(st);
+	write_begin(st, S_PUT_CONTAINER);
+	write_text(st, row->id);
+	write_text(st, row->bundle);
+	write_text(st, row->runtime);
+	write_text(st, row->runtime_root);
+	write_text(st, row->cgroup);
+	write_text(st, row->options);
+	write_int(st, (int64_t)row->state);
+	write_int(st, row->own_pidns);
+	write_int(st, row->rootfs_mounted);
+	write_int(st, row->create_sent);
+	write_int(st, (int64_t)row->oom_seen);
+	write_int(st, row->created_at);
+	write_end(st);
 }
 
 /* Before a row of init goes: what `delete` may ask for later. */
 static void
 save_exit(struct store *st, const char *container)
 {
-	op_begin(st, S_SAVE_EXIT);
-	op_text(st, container);
-	op_int(st, (int64_t)st->next_exit++);
-	op_end(st);
+	write_begin(st, S_SAVE_EXIT);
+	write_text(st, container);
+	write_int(st, (int64_t)st->next_exit++);
+	write_end(st);
 }
 
 void
@@ -48,12 +48,12 @@ store_delete_container(struct store *st, const char *id)
 	if (own)
 		store_begin(st); /* not half of it */
 	save_exit(st, id);
-	op_begin(st, S_DELETE_PROCESSES);
-	op_text(st, id);
-	op_end(st);
-	op_begin(st, S_DELETE_CONTAINER);
-	op_text(st, id);
-	op_end(st);
+	write_begin(st, S_DELETE_PROCESSES);
+	write_text(st, id);
+	write_end(st);
+	write_begin(st, S_DELETE_CONTAINER);
+	write_text(st, id);
+	write_end(st);
 	if (own)
 		(void)store_commit(st, STORE_KEEP, NULL);
 }
@@ -61,23 +61,23 @@ store_delete_container(struct store *st, const char *id)
 void
 store_put_process(struct store *st, const struct row_process *row)
 {
-	op_begin(st, S_PUT_PROCESS);
-	op_text(st, row->container);
-	op_text(st, row->exec_id);
-	op_int(st, (int64_t)row->key);
-	op_text(st, row->stdin_path);
-	op_text(st, row->stdout_path);
-	op_text(st, row->stderr_path);
-	op_int(st, row->terminal);
-	op_blob(st, row->spec, row->spec_len);
-	op_int(st, row->pid);
-	op_int(st, (int64_t)row->start_time);
-	op_int(st, (int64_t)row->state);
-	op_int(st, row->exit_status);
-	op_int(st, row->started_at);
-	op_int(st, row->exited_at);
-	op_int(st, row->exit_sent);
-	op_end(st);
+	write_begin(st, S_PUT_PROCESS);
+	write_text(st, row->container);
+	write_text(st, row->exec_id);
+	write_int(st, (int64_t)row->key);
+	write_text(st, row->stdin_path);
+	write_text(st, row->stdout_path);
+	write_text(st, row->stderr_path);
+	write_int(st, row->terminal);
+	write_blob(st, row->spec, row->spec_len);
+	write_int(st, row->pid);
+	write_int(st, (int64_t)row->start_time);
+	write_int(st, (int64_t)row->state);
+	write_int(st, row->exit_status);
+	write_int(st, row->started_at);
+	write_int(st, row->exited_at);
+	write_int(st, row->exit_sent);
+	write_end(st);
 }
 
 void
@@ -89,10 +89,10 @@ store_delete_process(struct store *st, const char *container, const char *exec_i
 		store_begin(st);
 	if (init)
 		save_exit(st, container);
-	op_begin(st, S_DELETE_PROCESS);
-	op_text(st, container);
-	op_text(st, exec_id);
-	op_end(st);
+	write_begin(st, S_DELETE_PROCESS);
+	write_text(st, container);
+	write_text(st, exec_id);
+	write_end(st);
 	if (own)
 		(void)store_commit(st, STORE_KEEP, NULL);
 }
@@ -100,18 +100,18 @@ store_delete_process(struct store *st, const char *container, const char *exec_i
 void
 store_put_answer(struct store *st, uint64_t n, const void *response, size_t len)
 {
-	op_begin(st, S_PUT_ANSWER);
-	op_int(st, (int64_t)n);
-	op_blob(st, response == NULL ? "" : response, response == NULL ? 0 : len);
-	op_end(st);
+	write_begin(st, S_PUT_ANSWER);
+	write_int(st, (int64_t)n);
+	write_blob(st, response == NULL ? "" : response, response == NULL ? 0 : len);
+	write_end(st);
 }
 
 void
 store_delete_answer(struct store *st, uint64_t n)
 {
-	op_begin(st, S_DELETE_ANSWER);
-	op_int(st, (int64_t)n);
-	op_end(st);
+	write_begin(st, S_DELETE_ANSWER);
+	write_int(st, (int64_t)n);
+	write_end(st);
 }
 
 void
@@ -123,20 +123,20 @@ store_prune_answers(struct store *st, const uint64_t *keep, size_t n_keep)
 
 	list[len++] = '[';
 	for (i = 0; i < n_keep; i++)
-		len += (size_t)snprintf(list + len, 22, "%s%lld", i == 0 ? "" : ",",
-		    (long long)keep[i]);
+		len += (size_t)snprintf(
+		    list + len, 22, "%s%lld", i == 0 ? "" : ",", (long long)keep[i]);
 	list[len++] = ']';
-	op_begin(st, S_PRUNE_ANSWERS);
-	op_text(st, list);
-	op_end(st);
+	write_begin(st, S_PRUNE_ANSWERS);
+	write_text(st, list);
+	write_end(st);
 }
 
 void
 store_set_meta(struct store *st, const char *key, const char *value)
 {
-	op_begin(st, value == NULL ? S_DELETE_META : S_SET_META);
-	op_text(st, key);
+	write_begin(st, value == NULL ? S_DELETE_META : S_SET_META);
+	write_text(st, key);
 	if (value != NULL)
-		op_text(st, value);
-	op_end(st);
+		write_text(st, value);
+	write_end(st);
 }

@@ -25,7 +25,8 @@
 
 /* Stored numbers never change their meaning. */
 _Static_assert(TASK_CREATING == 1 && TASK_CREATED == 2 && TASK_RUNNING == 3 &&
-    TASK_STOPPED == 4 && TASK_PAUSED == 5 && TASK_PAUSING == 6 && TASK_DELETING == 7,
+		   TASK_STOPPED == 4 && TASK_PAUSED == 5 && TASK_PAUSING == 6 &&
+		   TASK_DELETING == 7,
     "stored task states");
 _Static_assert(EVENT_KEEP == 1 && EVENT_EXEC == 2, "stored event classes");
 
@@ -98,18 +99,16 @@ db_int(struct store *st, const char *sql, int64_t *out, struct err *err)
 int
 db_connect(struct store *st, struct err *err)
 {
-	static const char settings[] =
-	    "PRAGMA cache_size = -32;"
-	    "PRAGMA mmap_size = 0;"
-	    "PRAGMA temp_store = 2;"
-	    "PRAGMA cell_size_check = 1;"
-	    "PRAGMA trusted_schema = 0;";
-	static const char write_settings[] =
-	    "PRAGMA page_size = 1024;"
-	    "PRAGMA journal_mode = WAL;"
-	    "PRAGMA synchronous = 0;"
-	    "PRAGMA secure_delete = FAST;"
-	    "PRAGMA journal_size_limit = 65536;";
+	static const char settings[] = "PRAGMA cache_size = -32;"
+				       "PRAGMA mmap_size = 0;"
+				       "PRAGMA temp_store = 2;"
+				       "PRAGMA cell_size_check = 1;"
+				       "PRAGMA trusted_schema = 0;";
+	static const char write_settings[] = "PRAGMA page_size = 1024;"
+					     "PRAGMA journal_mode = WAL;"
+					     "PRAGMA synchronous = 0;"
+					     "PRAGMA secure_delete = FAST;"
+					     "PRAGMA journal_size_limit = 65536;";
 	AUTO_FREE char *path = db_path(st, STORE_FILE);
 	int rc, on = 1;
 
@@ -125,7 +124,8 @@ db_connect(struct store *st, struct err *err)
 	(void)sqlite3_db_config(st->db, SQLITE_DBCONFIG_LOOKASIDE, NULL, 0, 0);
 	(void)sqlite3_db_config(st->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	(void)sqlite3_file_control(st->db, "main", SQLITE_FCNTL_PERSIST_WAL, &on);
-	(void)sqlite3_busy_timeout(st->db, st->readonly ? STORE_READ_BUSY_MS : STORE_BUSY_MS);
+	(void)sqlite3_busy_timeout(
+	    st->db, st->readonly ? STORE_READ_BUSY_MS : STORE_BUSY_MS);
 	rc = db_exec(st, settings, err);
 	if (rc == 0 && !st->readonly)
 		rc = db_exec(st, write_settings, err);
@@ -216,7 +216,7 @@ db_create(struct store *st, struct err *err)
 	AUTO_FREE char *path = db_path(st, STORE_FILE);
 	int rc;
 
-	rc = file_create_empty(path, err);
+	rc = db_file_create(path, err);
 	if (rc < 0)
 		return rc;
 	rc = db_connect(st, err);
@@ -270,11 +270,13 @@ version_read(struct store *st, unsigned *version, struct err *err)
 	rc = db_int(st, "PRAGMA user_version", &have, err);
 	if (rc < 0)
 		return rc;
-	if (have == 0 && db_int(st, "SELECT count(*) FROM sqlite_schema", &tables, NULL) == 0 &&
+	if (have == 0 &&
+	    db_int(st, "SELECT count(*) FROM sqlite_schema", &tables, NULL) == 0 &&
 	    tables == 0)
 		return err_setx(err, ENODATA, "the database is empty");
 	if (have <= 0 || have > 1000000)
-		return err_setx(err, EUCLEAN, "version %lld is none of ours", (long long)have);
+		return err_setx(
+		    err, EUCLEAN, "version %lld is none of ours", (long long)have);
 	*version = (unsigned)have;
 	return 0;
 }
@@ -344,9 +346,9 @@ open_existing(struct store *st, char **why, struct err *err)
 		st->migrating = rc == 0;
 	}
 	if (rc == 0)
-		rc = events_load(st, err);
+		rc = event_rows_load(st, err);
 	if (rc == 0)
-		rc = history_load(st, err);
+		rc = rings_load(st, err);
 	if (rc == -EUCLEAN || st->damaged) {
 		rc = -EUCLEAN;
 		if (*why == NULL)
@@ -364,9 +366,9 @@ open_new(struct store *st, struct err *err)
 	int rc = db_create(st, err);
 
 	if (rc == 0)
-		rc = events_load(st, err);
+		rc = event_rows_load(st, err);
 	if (rc == 0)
-		rc = history_load(st, err);
+		rc = rings_load(st, err);
 	return rc;
 }
 
@@ -472,11 +474,11 @@ store_open_with(const char *dir, const struct store_identity *id, bool safe,
 }
 
 int
-store_open(const char *dir, const struct store_identity *id, bool safe, struct store **out,
-    char **why, struct err *err)
+store_open(const char *dir, const struct store_identity *id, bool safe,
+    struct store **out, char **why, struct err *err)
 {
-	return store_open_with(dir, id, safe, store_migrations, STORE_SCHEMA_VERSION, out, why,
-	    err);
+	return store_open_with(
+	    dir, id, safe, store_migrations, STORE_SCHEMA_VERSION, out, why, err);
 }
 
 int

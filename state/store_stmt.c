@@ -11,9 +11,10 @@
 #include "base/err.h"
 
 #define STR_(x) #x
-#define STR(x)  STR_(x)
+#define STR(x)	STR_(x)
 
 /* "Frequent": runs several times in the life of each exec. */
+/* clang-format off */
 static const struct stmt_info infos[STMT_COUNT] = {
 	[S_BEGIN] = {.sql = "BEGIN IMMEDIATE", .frequent = true},
 	[S_COMMIT] = {.sql = "COMMIT", .frequent = true},
@@ -104,6 +105,7 @@ static const struct stmt_info infos[STMT_COUNT] = {
 	[S_COUNT_DROPPED] = {.sql = "INSERT INTO meta(key, value) VALUES('events_dropped', ?1)"
 	    " ON CONFLICT(key) DO UPDATE SET value = CAST(value AS INTEGER) + ?1"},
 };
+/* clang-format on */
 
 const struct stmt_info *
 stmt_info(enum stmt s)
@@ -117,38 +119,25 @@ db_error(struct store *st, int rc, struct err *err, const char *what)
 	int os = st->db == NULL ? 0 : sqlite3_system_errno(st->db), code;
 
 	switch (rc & 0xff) {
-	case SQLITE_FULL:
-		code = ENOSPC;
-		break;
-	case SQLITE_IOERR:
-		code = os == ENOSPC || os == EDQUOT ? ENOSPC : EIO;
-		break;
-	case SQLITE_CANTOPEN:
-		code = os != 0 ? os : EIO;
-		break;
+	case SQLITE_FULL: code = ENOSPC; break;
+	case SQLITE_IOERR: code = os == ENOSPC || os == EDQUOT ? ENOSPC : EIO; break;
+	case SQLITE_CANTOPEN: code = os != 0 ? os : EIO; break;
 	case SQLITE_READONLY:
-	case SQLITE_PERM:
-		code = EROFS;
-		break;
+	case SQLITE_PERM: code = EROFS; break;
 	case SQLITE_BUSY:
-	case SQLITE_LOCKED:
-		code = EBUSY;
-		break;
-	case SQLITE_NOMEM:
-		code = ENOMEM;
-		break;
+	case SQLITE_LOCKED: code = EBUSY; break;
+	case SQLITE_NOMEM: code = ENOMEM; break;
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
 	case SQLITE_ERROR: /* the SQL is ours and good: the tables are not ours */
 		code = EUCLEAN;
 		st->damaged = true;
 		break;
-	default:
-		code = EIO;
-		break;
+	default: code = EIO; break;
 	}
 	return err_setx(err, code, "%s: %s (SQLite %d, %s)", what,
-	    st->db == NULL ? sqlite3_errstr(rc) : sqlite3_errmsg(st->db), rc, strerror(code));
+	    st->db == NULL ? sqlite3_errstr(rc) : sqlite3_errmsg(st->db), rc,
+	    strerror(code));
 }
 
 int

@@ -67,7 +67,7 @@ oplog_clear(struct oplog *log)
 }
 
 void
-op_begin(struct store *st, enum stmt s)
+write_begin(struct store *st, enum stmt s)
 {
 	struct op_head head = {.stmt = (uint32_t)s};
 
@@ -77,7 +77,7 @@ op_begin(struct store *st, enum stmt s)
 }
 
 void
-op_int(struct store *st, int64_t v)
+write_int(struct store *st, int64_t v)
 {
 	oplog_append(&st->tx, "i", 1);
 	oplog_append(&st->tx, &v, sizeof v);
@@ -95,7 +95,7 @@ op_bytes(struct store *st, const char *type, const void *p, size_t len)
 }
 
 void
-op_text(struct store *st, const char *s)
+write_text(struct store *st, const char *s)
 {
 	if (s == NULL)
 		s = "";
@@ -103,7 +103,7 @@ op_text(struct store *st, const char *s)
 }
 
 void
-op_blob(struct store *st, const void *p, size_t len)
+write_blob(struct store *st, const void *p, size_t len)
 {
 	if (p == NULL)
 		oplog_append(&st->tx, "0", 1);
@@ -112,7 +112,7 @@ op_blob(struct store *st, const void *p, size_t len)
 }
 
 void
-op_end(struct store *st)
+write_end(struct store *st)
 {
 	uint32_t len = (uint32_t)(st->tx.len - st->op_at);
 
@@ -162,15 +162,14 @@ op_param(const uint8_t **p)
 		out.len = out.type == 't' ? len - 1 : len;
 		*p += len;
 		break;
-	default: /* '0' */
-		break;
+	default: /* '0' */ break;
 	}
 	return out;
 }
 
 static int
-oplog_find(const struct store *st, enum stmt a, enum stmt b, int64_t num, const char *text,
-    const void **data, size_t *len)
+oplog_find(const struct store *st, enum stmt a, enum stmt b, int64_t num,
+    const char *text, const void **data, size_t *len)
 {
 	const struct oplog *logs[] = {&st->backlog, &st->tx};
 	struct op_head head;
@@ -233,7 +232,7 @@ static bool
 op_is_put(uint32_t s)
 {
 	return s == S_PUT_CONTAINER || s == S_PUT_PROCESS || s == S_PUT_ANSWER ||
-	    s == S_SET_META;
+	       s == S_SET_META;
 }
 
 /* Does a later write make the one at `at` pointless? */
@@ -280,8 +279,8 @@ backlog_compact(struct store *st)
 	}
 	oplog_fini(log);
 	*log = kept;
-	st->compact_at = log->len * 2 < STORE_BACKLOG_COMPACT ? STORE_BACKLOG_COMPACT
-							       : log->len * 2;
+	st->compact_at =
+	    log->len * 2 < STORE_BACKLOG_COMPACT ? STORE_BACKLOG_COMPACT : log->len * 2;
 }
 
 /* Move the transaction behind the backlog. */
@@ -333,12 +332,12 @@ op_run(struct store *st, const struct oplog *log, size_t at, struct err *err)
 		else if (v.type == 't')
 			(void)sqlite3_bind_text(q, i, v.p, (int)v.len, SQLITE_STATIC);
 		else if (v.type == 'b')
-			(void)sqlite3_bind_blob(q, i, v.len == 0 ? "" : v.p, (int)v.len,
-			    SQLITE_STATIC);
+			(void)sqlite3_bind_blob(
+			    q, i, v.len == 0 ? "" : v.p, (int)v.len, SQLITE_STATIC);
 	}
 	rc = stmt_run(st, s, q, err);
 	if (rc == 0 && s == S_ADD_EVENT)
-		rc = events_added(st, size, err);
+		rc = event_rows_added(st, size, err);
 	return rc;
 }
 
@@ -380,7 +379,7 @@ write_once(struct store *st, struct err *err)
 	if (rc == 0)
 		rc = oplog_run(st, &st->tx, err);
 	if (rc == 0)
-		rc = events_trim(st, err);
+		rc = event_rows_trim(st, err);
 	if (rc == 0)
 		rc = run_plain(st, S_COMMIT, err);
 	if (rc < 0 && sqlite3_get_autocommit(st->db) == 0)

@@ -68,7 +68,8 @@ open_expect(const char *dir, int result)
 	int rc = store_open(dir, &id, false, &st, &why, &err);
 
 	if (rc != result)
-		print_message("store_open: %d %s %s\n", rc, err.text, why == NULL ? "" : why);
+		print_message(
+		    "store_open: %d %s %s\n", rc, err.text, why == NULL ? "" : why);
 	free(why);
 	assert_int_equal(rc, result);
 	return st;

@@ -159,10 +159,15 @@ test_store_process_round_trip(void **state)
 }
 
 static void
-put_process(struct store *st, const char *container, const char *exec_id, enum task_state s)
+put_process(
+    struct store *st, const char *container, const char *exec_id, enum task_state s)
 {
-	struct row_process row = {.container = container, .exec_id = exec_id, .state = s,
-	    .pid = 100, .exit_status = 3, .exited_at = 5};
+	struct row_process row = {.container = container,
+	    .exec_id = exec_id,
+	    .state = s,
+	    .pid = 100,
+	    .exit_status = 3,
+	    .exited_at = 5};
 
 	store_put_process(st, &row);
 }
@@ -305,7 +310,7 @@ test_store_counts(void **state)
 
 	assert_int_equal(store_count(st, &n, NULL), 0);
 	assert_true(n.containers == 0 && n.running == 0 && n.events_pending == 0 &&
-	    n.events_dropped == 0);
+		    n.events_dropped == 0);
 	store_begin(st);
 	store_put_container(st, &row);
 	put_process(st, row.id, "", TASK_RUNNING);
@@ -405,7 +410,8 @@ test_store_audit_is_a_ring(void **state)
 	assert_int_equal(seen.last, STORE_AUDIT_ROWS + 12);
 	assert_int_equal(strlen(seen.detail), STORE_AUDIT_DETAIL);
 	seen = (struct audit_seen){0};
-	assert_int_equal(store_each_audit(st, STORE_AUDIT_ROWS + 10, on_audit, &seen, NULL), 0);
+	assert_int_equal(
+	    store_each_audit(st, STORE_AUDIT_ROWS + 10, on_audit, &seen, NULL), 0);
 	assert_int_equal(seen.n, 2);
 	store_close(st);
 }
@@ -422,17 +428,17 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST_IN_DIR(test_store_container_round_trip),
-		TEST_IN_DIR(test_store_process_round_trip),
-		TEST_IN_DIR(test_store_init_comes_before_execs),
-		TEST_IN_DIR(test_store_hostile_strings_are_only_strings),
-		TEST_IN_DIR(test_store_rollback_leaves_nothing),
-		TEST_IN_DIR(test_store_write_outside_a_transaction_is_one),
-		TEST_IN_DIR(test_store_answers),
-		TEST_IN_DIR(test_store_counts),
-		TEST_IN_DIR(test_store_last_exit),
-		TEST_IN_DIR(test_store_audit_is_a_ring),
-		cmocka_unit_test(test_store_state_names),
+	    TEST_IN_DIR(test_store_container_round_trip),
+	    TEST_IN_DIR(test_store_process_round_trip),
+	    TEST_IN_DIR(test_store_init_comes_before_execs),
+	    TEST_IN_DIR(test_store_hostile_strings_are_only_strings),
+	    TEST_IN_DIR(test_store_rollback_leaves_nothing),
+	    TEST_IN_DIR(test_store_write_outside_a_transaction_is_one),
+	    TEST_IN_DIR(test_store_answers),
+	    TEST_IN_DIR(test_store_counts),
+	    TEST_IN_DIR(test_store_last_exit),
+	    TEST_IN_DIR(test_store_audit_is_a_ring),
+	    cmocka_unit_test(test_store_state_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

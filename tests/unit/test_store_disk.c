@@ -57,7 +57,8 @@ limit_pages(struct store *st, int more)
 
 	ballast_free(st);
 	assert_int_equal(db_int(st, "PRAGMA page_count", &n, NULL), 0);
-	sql = mem_printf("PRAGMA max_page_count = %d", more < 0 ? 1000000 : (int)n + more);
+	sql =
+	    mem_printf("PRAGMA max_page_count = %d", more < 0 ? 1000000 : (int)n + more);
 	assert_int_equal(db_exec(st, sql, NULL), 0);
 }
 
@@ -86,7 +87,8 @@ test_disk_backlog_keeps_order(void **state)
 	store_begin(st);
 	store_delete_container(st, "c3");
 	store_set_meta(st, "k", "second");
-	seq = store_add_event(st, &(struct row_event){.container = "c3", .class = EVENT_KEEP});
+	seq = store_add_event(
+	    st, &(struct row_event){.container = "c3", .class = EVENT_KEEP});
 	assert_int_equal(store_commit(st, STORE_KEEP, &err), 1);
 	assert_true(store_backlog(st) > 20);
 	v = store_get_meta(st, "k"); /* what counts is what was said last */
@@ -101,7 +103,8 @@ test_disk_backlog_keeps_order(void **state)
 	limit_pages(st, -1);
 	store_begin(st);
 	put(st, 3, 10);
-	assert_int_equal(store_commit(st, STORE_MUST, &err), 0); /* takes the backlog along */
+	assert_int_equal(
+	    store_commit(st, STORE_MUST, &err), 0); /* takes the backlog along */
 	assert_int_equal(store_backlog(st), 0);
 	assert_int_equal(containers(st), 20);
 	v = store_get_meta(st, "k");
@@ -111,7 +114,8 @@ test_disk_backlog_keeps_order(void **state)
 	store_close(st);
 	st = open_expect(*state, STORE_OPENED);
 	assert_int_equal(containers(st), 20);
-	assert_int_equal(store_add_event(st, &(struct row_event){.class = EVENT_KEEP}), seq + 1);
+	assert_int_equal(
+	    store_add_event(st, &(struct row_event){.class = EVENT_KEEP}), seq + 1);
 	store_close(st);
 }
 
@@ -120,8 +124,11 @@ static void
 test_disk_backlog_stays_small(void **state)
 {
 	struct store *st = open_expect(*state, STORE_CREATED);
-	struct row_process row = {.container = "c1", .exec_id = "", .state = TASK_STOPPED,
-	    .pid = 77, .exit_status = 4};
+	struct row_process row = {.container = "c1",
+	    .exec_id = "",
+	    .state = TASK_STOPPED,
+	    .pid = 77,
+	    .exit_status = 4};
 	uint32_t status;
 	int64_t at;
 	int i, pid;
@@ -165,7 +172,8 @@ test_disk_busy_is_kept_and_not_waited_for_again(void **state)
 	boot_us_t t0;
 
 	assert_int_equal(sqlite3_open(path, &other), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(
+	    sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
 	t0 = clock_boot_us();
 	store_begin(st);
 	put(st, 1, 1);
@@ -250,7 +258,8 @@ full_disk(const char *dir)
 static void
 test_disk_full(void **state)
 {
-	if (geteuid() != 0 || mount("none", *state, "tmpfs", 0, "size=2m,mode=700") == -1) {
+	if (geteuid() != 0 ||
+	    mount("none", *state, "tmpfs", 0, "size=2m,mode=700") == -1) {
 		print_message("no tmpfs to fill here: %s\n", strerror(errno));
 		skip();
 	}
@@ -358,7 +367,8 @@ test_disk_reader_does_not_grow_the_log(void **state)
 	put(st, 0, 10);
 	assert_int_equal(sqlite3_open(path, &human), SQLITE_OK);
 	assert_int_equal(sqlite3_exec(human, "BEGIN", NULL, NULL, NULL), SQLITE_OK);
-	assert_int_equal(sqlite3_prepare_v2(human, "SELECT count(*) FROM container", -1, &q, NULL),
+	assert_int_equal(
+	    sqlite3_prepare_v2(human, "SELECT count(*) FROM container", -1, &q, NULL),
 	    SQLITE_OK);
 	assert_int_equal(sqlite3_step(q), SQLITE_ROW);
 	for (i = 0; i < 20000; i++) {
@@ -425,13 +435,13 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST_IN_DIR(test_disk_backlog_keeps_order),
-		TEST_IN_DIR(test_disk_backlog_stays_small),
-		TEST_IN_DIR(test_disk_busy_is_kept_and_not_waited_for_again),
-		TEST_IN_DIR(test_disk_full),
-		TEST_IN_DIR(test_disk_killed_writer_loses_nothing),
-		TEST_IN_DIR(test_disk_reader_does_not_grow_the_log),
-		TEST_IN_DIR(test_disk_switch_cut_short),
+	    TEST_IN_DIR(test_disk_backlog_keeps_order),
+	    TEST_IN_DIR(test_disk_backlog_stays_small),
+	    TEST_IN_DIR(test_disk_busy_is_kept_and_not_waited_for_again),
+	    TEST_IN_DIR(test_disk_full),
+	    TEST_IN_DIR(test_disk_killed_writer_loses_nothing),
+	    TEST_IN_DIR(test_disk_reader_does_not_grow_the_log),
+	    TEST_IN_DIR(test_disk_switch_cut_short),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -41,8 +41,13 @@ static uint64_t
 add(struct store *st, const char *exec_id, size_t len, enum event_class class)
 {
 	static char body[256 * 1024];
-	struct row_event row = {.container = "c1", .exec_id = exec_id, .topic = "/tasks/x",
-	    .type = "containerd.events.X", .body = body, .body_len = len, .class = class,
+	struct row_event row = {.container = "c1",
+	    .exec_id = exec_id,
+	    .topic = "/tasks/x",
+	    .type = "containerd.events.X",
+	    .body = body,
+	    .body_len = len,
+	    .class = class,
 	    .t = 7};
 
 	assert_true(len <= sizeof body);
@@ -70,9 +75,16 @@ static void
 test_events_round_trip(void **state)
 {
 	struct store *st = open_expect(*state, STORE_CREATED);
-	struct row_event row = {.seq = 99, .container = "c1", .exec_id = "e1",
-	    .topic = "/tasks/exit", .type = "containerd.events.TaskExit", .body = "a\0b\0c",
-	    .body_len = 5, .class = EVENT_EXEC, .t = INT64_MAX, .attempts = 4};
+	struct row_event row = {.seq = 99,
+	    .container = "c1",
+	    .exec_id = "e1",
+	    .topic = "/tasks/exit",
+	    .type = "containerd.events.TaskExit",
+	    .body = "a\0b\0c",
+	    .body_len = 5,
+	    .class = EVENT_EXEC,
+	    .t = INT64_MAX,
+	    .attempts = 4};
 	bool called = false;
 
 	assert_int_equal(store_add_event(st, &row), 1);
@@ -184,7 +196,8 @@ test_events_done_in_the_backlog_are_not_shown(void **state)
 static void
 put_exec(struct store *st, const char *exec_id)
 {
-	struct row_process row = {.container = "c1", .exec_id = exec_id, .state = TASK_RUNNING};
+	struct row_process row = {
+	    .container = "c1", .exec_id = exec_id, .state = TASK_RUNNING};
 
 	store_put_process(st, &row);
 }
@@ -337,16 +350,16 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST_IN_DIR(test_events_round_trip),
-		TEST_IN_DIR(test_events_come_in_order_and_survive_a_container),
-		TEST_IN_DIR(test_events_done_go_to_the_ring),
-		TEST_IN_DIR(test_events_numbers_never_repeat),
-		TEST_IN_DIR(test_events_done_in_the_backlog_are_not_shown),
-		TEST_IN_DIR(test_events_cap_drops_whole_execs_oldest_first),
-		TEST_IN_DIR(test_events_of_a_dropped_exec_are_dropped_later_too),
-		TEST_IN_DIR(test_events_that_are_kept_go_beyond_the_cap),
-		TEST_IN_DIR(test_events_delivered_do_not_count),
-		TEST_IN_DIR(test_events_cap_holds_after_reopening),
+	    TEST_IN_DIR(test_events_round_trip),
+	    TEST_IN_DIR(test_events_come_in_order_and_survive_a_container),
+	    TEST_IN_DIR(test_events_done_go_to_the_ring),
+	    TEST_IN_DIR(test_events_numbers_never_repeat),
+	    TEST_IN_DIR(test_events_done_in_the_backlog_are_not_shown),
+	    TEST_IN_DIR(test_events_cap_drops_whole_execs_oldest_first),
+	    TEST_IN_DIR(test_events_of_a_dropped_exec_are_dropped_later_too),
+	    TEST_IN_DIR(test_events_that_are_kept_go_beyond_the_cap),
+	    TEST_IN_DIR(test_events_delivered_do_not_count),
+	    TEST_IN_DIR(test_events_cap_holds_after_reopening),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

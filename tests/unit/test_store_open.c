@@ -49,8 +49,8 @@ fill(struct store *st, int n)
 {
 	struct row_container row = {.state = TASK_RUNNING};
 	struct row_process proc = {.exec_id = "", .state = TASK_RUNNING};
-	struct row_event ev = {.topic = "/t", .type = "T", .body = "b", .body_len = 1,
-	    .class = EVENT_KEEP};
+	struct row_event ev = {
+	    .topic = "/t", .type = "T", .body = "b", .body_len = 1, .class = EVENT_KEEP};
 	char id[16];
 	int i;
 
@@ -282,12 +282,14 @@ test_open_damage_while_open(void **state)
 
 	fill(st, 40);
 	seq = st->next_seq;
-	assert_int_equal(sqlite3_wal_checkpoint_v2(st->db, NULL, SQLITE_CHECKPOINT_TRUNCATE,
-	    NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_wal_checkpoint_v2(
+			     st->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL),
+	    SQLITE_OK);
 	(void)sqlite3_db_release_memory(st->db);
 	assert_int_equal(stat(path, &sb), 0);
 	memset(junk, 0x55, sizeof junk);
-	for (at = 1024; at + 1024 <= sb.st_size; at += 1024) /* all but the schema's first */
+	for (at = 1024; at + 1024 <= sb.st_size;
+	     at += 1024) /* all but the schema's first */
 		write_at(path, at, junk, sizeof junk);
 	store_begin(st);
 	store_put_container(st, &row);
@@ -337,7 +339,8 @@ test_open_impossible_values(void **state)
 	struct err err = ERR_INIT;
 
 	fill(st, 2);
-	assert_int_equal(db_exec(st, "UPDATE container SET state = 99 WHERE id = 'c1'", &err), 0);
+	assert_int_equal(
+	    db_exec(st, "UPDATE container SET state = 99 WHERE id = 'c1'", &err), 0);
 	assert_int_equal(containers(st), -EUCLEAN);
 	store_close(st);
 }
@@ -470,18 +473,18 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST_IN_DIR(test_open_makes_private_files),
-		TEST_IN_DIR(test_open_sets_a_stranger_aside),
-		TEST_IN_DIR(test_open_copes_with_odd_files),
-		TEST_IN_DIR(test_open_truncated_anywhere),
-		TEST_IN_DIR(test_open_garbage_anywhere),
-		TEST_IN_DIR(test_open_garbled_log_and_index),
-		TEST_IN_DIR(test_open_damage_while_open),
-		TEST_IN_DIR(test_open_replacement_takes_over_what_it_can),
-		TEST_IN_DIR(test_open_impossible_values),
-		TEST_IN_DIR(test_open_newer_file_is_left_alone),
-		TEST_IN_DIR(test_open_migration_waits_for_the_word),
-		TEST_IN_DIR(test_open_reader_sees_the_writer_at_work),
+	    TEST_IN_DIR(test_open_makes_private_files),
+	    TEST_IN_DIR(test_open_sets_a_stranger_aside),
+	    TEST_IN_DIR(test_open_copes_with_odd_files),
+	    TEST_IN_DIR(test_open_truncated_anywhere),
+	    TEST_IN_DIR(test_open_garbage_anywhere),
+	    TEST_IN_DIR(test_open_garbled_log_and_index),
+	    TEST_IN_DIR(test_open_damage_while_open),
+	    TEST_IN_DIR(test_open_replacement_takes_over_what_it_can),
+	    TEST_IN_DIR(test_open_impossible_values),
+	    TEST_IN_DIR(test_open_newer_file_is_left_alone),
+	    TEST_IN_DIR(test_open_migration_waits_for_the_word),
+	    TEST_IN_DIR(test_open_reader_sees_the_writer_at_work),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,152 @@
+/*
+ * Names: candidates are counted for each way of matching, the strictest
+ * first; the first way with a candidate decides, and two are one too many.
+ */
+#include "client/find.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+
+bool
+find_all(struct ctl *ctl, struct pods *pods, int *rc)
+{
+	struct err err = ERR_INIT;
+	size_t i;
+	int loaded;
+
+	*rc = CTL_OK;
+	if (pods_find(ctl->root, ctl->ns, pods, &err) < 0) {
+		*rc = ctl_fail(ctl, "%s", err.text);
+		return false;
+	}
+	pods_ask(pods, PODS_TIMEOUT_MS);
+	for (i = 0; i < pods->n; i++) {
+		loaded = pod_load(&pods->v[i], &err);
+		if (loaded < 0 && loaded != -ENOENT)
+			*rc = ctl_fail(ctl, "pod '%s': %s", pods->v[i].name, err.text);
+	}
+	return true;
+}
+
+enum how { EXACT, PREFIX };
+
+static bool
+name_matches(const char *have, const char *want, enum how how)
+{
+	return how == EXACT ? strcmp(have, want) == 0
+			    : *want != '\0' && strncmp(have, want, strlen(want)) == 0;
+}
+
+struct search {
+	struct found found;
+	unsigned n;
+	char *names; /* of the first few, for the message */
+};
+
+static void
+search_hit(struct search *s, struct pod *pod, struct container_info *c)
+{
+	char *more;
+
+	s->n++;
+	if (s->n == 1)
+		s->found = (struct found){.pod = pod, .container = c};
+	if (s->n > 3)
+		return;
+	more = mem_printf("%s%s%s/%s%s%s", s->names == NULL ? "" : s->names,
+	    s->names == NULL ? "" : ", ", pod->ns, pod->name, c == NULL ? "" : "/",
+	    c == NULL ? "" : c->id);
+	free(s->names);
+	s->names = more;
+}
+
+static void
+search_pods(struct search *s, struct pods *pods, const char *name, enum how how)
+{
+	size_t i;
+
+	for (i = 0; i < pods->n; i++)
+		if (name_matches(pods->v[i].group, name, how) ||
+		    name_matches(pods->v[i].name, name, how))
+			search_hit(s, &pods->v[i], NULL);
+}
+
+static void
+search_containers(
+    struct search *s, struct pod *pods, size_t n, const char *name, enum how how)
+{
+	size_t i, j;
+
+	for (i = 0; i < n; i++)
+		for (j = 0; j < pods[i].n_containers; j++)
+			if (name_matches(pods[i].containers[j].id, name, how))
+				search_hit(s, &pods[i], &pods[i].containers[j]);
+}
+
+/* Takes s->names. */
+static int
+search_end(struct ctl *ctl, struct search *s, const char *what, const char *name,
+    struct found *out)
+{
+	AUTO_FREE char *names = s->names;
+
+	if (s->n == 0)
+		return ctl_fail(ctl, "no %s '%s'", what, name);
+	if (s->n > 1)
+		return ctl_fail(
+		    ctl, "'%s' is ambiguous: %s%s", name, names, s->n > 3 ? ", ..." : "");
+	*out = s->found;
+	return CTL_OK;
+}
+
+int
+find_pod(struct ctl *ctl, struct pods *pods, const char *name, struct found *out)
+{
+	struct search s = {0};
+
+	search_pods(&s, pods, name, EXACT);
+	if (s.n == 0)
+		search_pods(&s, pods, name, PREFIX);
+	return search_end(ctl, &s, "pod", name, out);
+}
+
+/* "POD/CONTAINER", cut at the slash. */
+static int
+find_in_pod(struct ctl *ctl, struct pods *pods, const char *name, const char *slash,
+    struct found *out)
+{
+	AUTO_FREE char *pod_name = mem_printf("%.*s", (int)(slash - name), name);
+	struct search s = {0};
+	struct found pod;
+	int rc;
+
+	rc = find_pod(ctl, pods, pod_name, &pod);
+	if (rc != CTL_OK)
+		return rc;
+	search_containers(&s, pod.pod, 1, slash + 1, EXACT);
+	if (s.n == 0)
+		search_containers(&s, pod.pod, 1, slash + 1, PREFIX);
+	return search_end(ctl, &s, "container", name, out);
+}
+
+int
+find_any(struct ctl *ctl, struct pods *pods, const char *name, struct found *out)
+{
+	const enum how hows[] = {EXACT, PREFIX};
+	const char *slash = strrchr(name, '/');
+	struct search s = {0};
+	size_t i;
+
+	if (slash != NULL)
+		return find_in_pod(ctl, pods, name, slash, out);
+	/* a pod and its first container often bear one name: the pod has it in it */
+	for (i = 0; i < ARRAY_LEN(hows) && s.n == 0; i++) {
+		search_pods(&s, pods, name, hows[i]);
+		if (s.n == 0)
+			search_containers(&s, pods->v, pods->n, name, hows[i]);
+	}
+	return search_end(ctl, &s, "pod or container", name, out);
+}

@@ -1,0 +1,24 @@
+/*
+ * From a name on the command line to one pod or container. A whole name wins
+ * over the beginning of one; a pod's may be its group, or its directory's
+ * name <group>.<hash8>; POD/CONTAINER names a container of that pod.
+ */
+#ifndef PODSHIM_CLIENT_FIND_H
+#define PODSHIM_CLIENT_FIND_H
+
+#include "client/ctl.h"
+#include "client/pods.h"
+
+struct found {
+	struct pod *pod;
+	struct container_info *container; /* NULL: the pod itself */
+};
+
+/* Find the pods, ask and read each; what cannot be read is said on ctl->err and
+ * makes *rc CTL_FAILED. Returns false if not even the state root can be read. */
+bool find_all(struct ctl *ctl, struct pods *pods, int *rc);
+/* CTL_OK, or CTL_FAILED after one line on ctl->err. */
+int find_pod(struct ctl *ctl, struct pods *pods, const char *name, struct found *out);
+int find_any(struct ctl *ctl, struct pods *pods, const char *name, struct found *out);
+
+#endif

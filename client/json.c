@@ -1,0 +1,44 @@
+/*
+ * JSON output through jansson, which refuses what is not UTF-8: text is made
+ * good first.
+ */
+#include "client/json.h"
+
+#include "base/mem.h"
+#include "client/text.h"
+
+json_t *
+js_text(const char *s)
+{
+	AUTO_FREE char *good = s == NULL ? NULL : text_utf8(s);
+
+	return good == NULL ? json_null() : json_string(good);
+}
+
+json_t *
+js_name(const char *s)
+{
+	return js_text(s == NULL || *s == '\0' ? NULL : s);
+}
+
+json_t *
+js_num(int64_t n)
+{
+	return n < 0 ? json_null() : json_integer(n);
+}
+
+json_t *
+js_time(int64_t ns)
+{
+	AUTO_FREE char *s = text_time(ns);
+
+	return s == NULL ? json_null() : json_string(s);
+}
+
+void
+js_print(json_t *value, FILE *out)
+{
+	(void)json_dumpf(value, out, JSON_INDENT(2));
+	(void)fputc('\n', out);
+	json_decref(value);
+}

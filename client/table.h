@@ -1,0 +1,22 @@
+/*
+ * Columns for people: collect cells row by row, print them aligned. No blanks
+ * at the end of a line; an empty cell is "-"; every cell is made safe to print.
+ */
+#ifndef PODSHIM_CLIENT_TABLE_H
+#define PODSHIM_CLIENT_TABLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct table;
+
+/* heads: NULL-terminated; how many there are is the number of columns. */
+struct table *table_new(const char *const *heads);
+void table_free(struct table *t);
+/* The next cell, left to right, row by row. NULL and "": "-". Copied. */
+void table_add(struct table *t, const char *text);
+void table_add_num(struct table *t, int64_t n);
+void table_print(struct table *t, FILE *out);
+
+#endif

@@ -1,0 +1,583 @@
+/*
+ * podshimctl, run as a function on made-up pods: dead ones, some whose keeper
+ * never answers, one whose keeper does; tables, JSON, names, bad usage.
+ */
+#include "store_helper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <jansson.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "client/ctl.h"
+#include "client/table.h"
+#include "client/text.h"
+#include "ipc/admin.h"
+#include "ipc/channel.h"
+
+/* --- running it ----------------------------------------------------------- */
+
+struct run {
+	int code;
+	char *out;
+	char *err;
+};
+
+static void
+run_fini(struct run *r)
+{
+	free(r->out);
+	free(r->err);
+}
+#define AUTO_RUN __attribute__((cleanup(run_fini)))
+
+static struct run
+run_v(const char *root, const char *const *args)
+{
+	struct run r = {0};
+	struct strv argv = {0};
+	size_t out_len, err_len;
+	FILE *out = open_memstream(&r.out, &out_len),
+	     *err = open_memstream(&r.err, &err_len);
+
+	strv_add(&argv, "podshimctl");
+	if (root != NULL) {
+		strv_add(&argv, "--state-root");
+		strv_add(&argv, root);
+	}
+	for (; *args != NULL; args++)
+		strv_add(&argv, *args);
+	r.code = ctl_run((int)argv.n, argv.v, out, err);
+	(void)fclose(out);
+	(void)fclose(err);
+	strv_fini(&argv);
+	return r;
+}
+
+#define RUN(root, ...) run_v(root, (const char *const[]){__VA_ARGS__, NULL})
+
+/* --- made-up pods --------------------------------------------------------- */
+
+static char *
+pod_make(const char *root, const char *ns, const char *name)
+{
+	char *dir = mem_printf("%s/%s/%s", root, ns, name);
+
+	assert_int_equal(dir_make(dir, 0700, NULL), 0);
+	return dir;
+}
+
+static struct store *
+pod_store(const char *dir, const char *group)
+{
+	struct store_identity id = identity(7);
+	struct store *st = NULL;
+
+	id.group = group;
+	assert_int_equal(store_open(dir, &id, false, &st, NULL, NULL), STORE_CREATED);
+	return st;
+}
+
+static void
+container(struct store *st, const char *id, enum task_state s)
+{
+	struct row_container row = {.id = id,
+	    .bundle = "/b",
+	    .runtime = "runc",
+	    .options = "{\"a\":1}",
+	    .state = s,
+	    .created_at = 1700000000000000001};
+
+	store_put_container(st, &row);
+}
+
+static void
+process(struct store *st, const char *id, const char *exec, enum task_state s, int pid)
+{
+	struct row_process row = {.container = id,
+	    .exec_id = exec,
+	    .state = s,
+	    .pid = pid,
+	    .exit_status = 42,
+	    .started_at = 1700000001000000000,
+	    .exited_at = s == TASK_STOPPED ? 1700000002500000000 : 0};
+
+	store_put_process(st, &row);
+}
+
+/* Two namespaces; web: a running and a stopped container; db: one still creating. */
+static void
+pods_make(const char *root)
+{
+	AUTO_FREE char *web = pod_make(root, "default", "web.0123abcd");
+	AUTO_FREE char *db = pod_make(root, "k8s.io", "db.89abcdef");
+	AUTO_FREE __attribute__((unused)) char *no_pod =
+	    pod_make(root, "k8s.io", "notes");
+	struct store *st = pod_store(web, "web");
+
+	store_begin(st);
+	container(st, "front", TASK_RUNNING);
+	process(st, "front", "", TASK_RUNNING, 1001);
+	process(st, "front", "sh", TASK_STOPPED, 1002);
+	container(st, "old", TASK_STOPPED);
+	process(st, "old", "", TASK_STOPPED, 1003);
+	(void)store_add_event(st, &(struct row_event){.container = "old",
+				      .topic = "/tasks/exit",
+				      .type = "T",
+				      .class = EVENT_KEEP,
+				      .t = 5});
+	commit_ok(st);
+	store_close(st);
+	st = pod_store(db, "db");
+	store_begin(st);
+	container(st, "web", TASK_CREATING); /* bears a pod's name */
+	commit_ok(st);
+	store_close(st);
+}
+
+/* --- list ----------------------------------------------------------------- */
+
+static void
+test_client_list_of_dead_pods(void **state)
+{
+	pods_make(*state);
+	AUTO_RUN struct run r = RUN(*state, "list");
+
+	assert_int_equal(r.code, CTL_OK);
+	assert_string_equal(r.err, "");
+	assert_string_equal(r.out, "NAMESPACE  POD  KEEPER  WORKER  RESTARTS  VERSION  "
+				   "CONTAINERS  RUNNING  EVENTS  STATE\n"
+				   "default    web  -       -       -         -        2 "
+				   "          1        1       dead\n"
+				   "k8s.io     db   -       -       -         -        1 "
+				   "          0        0       dead\n");
+}
+
+static void
+test_client_list_as_json(void **state)
+{
+	pods_make(*state);
+	AUTO_RUN struct run r = RUN(*state, "-o", "json", "list", "-n", "default");
+	json_t *all = json_loads(r.out, 0, NULL), *pod;
+	const char *ns, *name, *st;
+	int containers, running, events;
+
+	assert_int_equal(r.code, CTL_OK);
+	assert_int_equal(json_array_size(all), 1);
+	pod = json_array_get(all, 0);
+	assert_int_equal(
+	    json_unpack(pod, "{s:s, s:s, s:n, s:n, s:n, s:n, s:i, s:i, s:i, s:s !}",
+		"namespace", &ns, "pod", &name, "keeper_pid", "worker_pid",
+		"worker_restarts", "version", "containers", &containers, "running",
+		&running, "events_pending", &events, "state", &st),
+	    0);
+	assert_string_equal(ns, "default");
+	assert_string_equal(name, "web");
+	assert_string_equal(st, "dead");
+	assert_int_equal(containers, 2);
+	assert_int_equal(running, 1);
+	assert_int_equal(events, 1);
+	json_decref(all);
+}
+
+static void
+test_client_empty_and_unreadable_roots(void **state)
+{
+	AUTO_FREE char *file = path_in(*state, "file");
+	AUTO_FREE char *damaged = pod_make(*state, "default", "bad.00000000");
+	AUTO_FREE __attribute__((unused)) char *fresh =
+	    pod_make(*state, "default", "new.00000000");
+
+	assert_int_equal(file_write(AT_FDCWD, file, "x", 1, 0600, NULL), 0);
+	AUTO_RUN struct run none = RUN("/nonexistent/root", "list", "-o", "json");
+	assert_int_equal(none.code, CTL_OK);
+	assert_string_equal(none.out, "[]\n");
+	AUTO_RUN struct run no_dir = RUN(file, "list");
+	assert_int_equal(no_dir.code, CTL_FAILED);
+	assert_non_null(strstr(no_dir.err, "Not a directory"));
+
+	free(file);
+	file = path_in(damaged, STORE_FILE);
+	assert_int_equal(
+	    file_write(AT_FDCWD, file, "this is no database, not at all", 31, 0600, NULL),
+	    0);
+	AUTO_RUN struct run r = RUN(*state, "list");
+	assert_int_equal(r.code, CTL_FAILED); /* and yet what is known is shown */
+	assert_non_null(strstr(r.err, "bad.00000000"));
+	assert_null(strstr(r.err, "new.00000000"));
+	assert_non_null(strstr(r.out, "default    bad  -"));
+	assert_non_null(strstr(r.out, "default    new  -"));
+}
+
+static void
+test_client_unresponsive_keepers_cost_200_ms_in_all(void **state)
+{
+	char name[32];
+	boot_us_t t0;
+	int i, fds[20];
+
+	for (i = 0; i < 20; i++) {
+		(void)snprintf(name, sizeof name, "p%02d.0000000%x", i, i % 16);
+		AUTO_FREE char *dir = pod_make(*state, "default", name);
+		AUTO_CLOSE int dirfd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+		if (i == 7) { /* its queue is full as well */
+			fds[i] =
+			    unix_listen_at(dirfd, ADMIN_SOCKET, SOCK_SEQPACKET, NULL);
+			assert_int_equal(listen(fds[i], 0), 0);
+			(void)unix_connect_at(
+			    dirfd, ADMIN_SOCKET, SOCK_SEQPACKET, 0, NULL);
+			(void)unix_connect_at(
+			    dirfd, ADMIN_SOCKET, SOCK_SEQPACKET, 0, NULL);
+		} else {
+			fds[i] =
+			    unix_listen_at(dirfd, ADMIN_SOCKET, SOCK_SEQPACKET, NULL);
+		}
+		assert_true(fds[i] >= 0);
+	}
+	t0 = clock_boot_us();
+	AUTO_RUN struct run r = RUN(*state, "list", "-o", "json");
+	assert_true(clock_boot_us() - t0 < 400 * US_PER_MS);
+	assert_true(clock_boot_us() - t0 >= 190 * US_PER_MS);
+	assert_int_equal(r.code, CTL_OK);
+	json_t *all = json_loads(r.out, 0, NULL), *pod;
+	size_t k;
+
+	assert_int_equal(json_array_size(all), 20);
+	json_array_foreach(all, k, pod) assert_string_equal(
+	    json_string_value(json_object_get(pod, "state")), "unresponsive");
+	json_decref(all);
+	for (i = 0; i < 20; i++)
+		(void)close(fds[i]);
+	t0 = clock_boot_us(); /* sockets without anybody behind: dead, and at once */
+	AUTO_RUN struct run r2 = RUN(*state, "list");
+	assert_true(clock_boot_us() - t0 < 190 * US_PER_MS);
+	assert_non_null(strstr(r2.out, "dead"));
+	assert_null(strstr(r2.out, "unresponsive"));
+}
+
+/* A keeper of one answer, in a process of its own. */
+static pid_t
+keeper_start(const char *dir, const char *text)
+{
+	static _Alignas(8) char buf[MSG_PACKET_MAX], body[4096];
+	AUTO_CLOSE int dirfd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	AUTO_CLOSE int fd = unix_listen_at(dirfd, ADMIN_SOCKET, SOCK_SEQPACKET, NULL);
+	struct msg_head head = {.type = MSG_REPLY}, asked;
+	int conn, fds[MSG_FDS_MAX];
+	size_t len = 0, n_fds = 0;
+	pid_t pid = fork();
+
+	if (pid != 0)
+		return pid;
+	(void)alarm(20);
+	(void)fd_set_nonblock(fd, false);
+	for (;;) {
+		conn = accept(fd, NULL, NULL);
+		if (conn < 0 ||
+		    packet_recv(conn, 5000, &asked, buf, sizeof buf, fds, &n_fds) < 0 ||
+		    asked.type != MSG_STATUS)
+			_exit(1);
+		len = 0;
+		if (msg_put_str(body, sizeof body, &len, MF_TEXT, text) < 0)
+			_exit(2);
+		head.len = (uint32_t)len;
+		if (packet_send(conn, &head, body, NULL, 0) < 0)
+			_exit(3);
+		(void)close(conn);
+	}
+}
+
+static void
+keeper_stop(pid_t pid)
+{
+	int status;
+
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status)); /* it did not give up before */
+}
+
+static void
+test_client_keeper_that_answers(void **state)
+{
+	AUTO_FREE char *dir = mem_printf("%s/default/web.0123abcd", (char *)*state);
+	pid_t pid;
+
+	pods_make(*state);
+	pid = keeper_start(dir, "keeper_pid=11\nworker_pid=12\nworker_restarts=3\n"
+				"worker_state=ready\nversion=0.1.0\nmark=\x1b[31mred\n");
+	AUTO_RUN struct run r = RUN(*state, "list", "-n", "default");
+	assert_int_equal(r.code, CTL_OK);
+	assert_non_null(strstr(r.out, "default    web  11      12      3         0.1.0   "
+				      " 2           1        1       running\n"));
+	AUTO_RUN struct run i = RUN(*state, "inspect", "web");
+	assert_int_equal(i.code, CTL_OK);
+	assert_non_null(strstr(i.out, "  keeper_pid: 11\n"));
+	assert_non_null(strstr(i.out, "  mark: \\x1b[31mred\n"));
+	keeper_stop(pid);
+
+	(void)unlinkat(AT_FDCWD, dir, 0);
+	AUTO_FREE char *sock = path_in(dir, ADMIN_SOCKET);
+	assert_int_equal(unlink(sock), 0);
+	pid = keeper_start(dir, "keeper_pid=11\nworker_state=restarting\nworker_pid=x\n");
+	AUTO_RUN struct run r2 = RUN(*state, "list", "-n", "default");
+	assert_non_null(strstr(r2.out, "restarting\n"));
+	assert_non_null(strstr(r2.out, "web  11      -       -"));
+	keeper_stop(pid);
+}
+
+/* --- tasks ---------------------------------------------------------------- */
+
+static void
+test_client_tasks_table(void **state)
+{
+	pods_make(*state);
+	AUTO_RUN struct run r = RUN(*state, "tasks");
+
+	assert_int_equal(r.code, CTL_OK);
+	assert_string_equal(r.out,
+	    "NAMESPACE  POD  CONTAINER  EXEC  PID   STATUS    EXIT  STARTED              "
+	    "           EXITED\n"
+	    "default    web  front      -     1001  running   -     "
+	    "2023-11-14T22:13:21.000000000Z  -\n"
+	    "default    web  front      sh    1002  stopped   42    "
+	    "2023-11-14T22:13:21.000000000Z  2023-11-14T22:13:22.500000000Z\n"
+	    "default    web  old        -     1003  stopped   42    "
+	    "2023-11-14T22:13:21.000000000Z  2023-11-14T22:13:22.500000000Z\n"
+	    "k8s.io     db   web        -     -     creating  -     -                    "
+	    "           -\n");
+}
+
+static void
+test_client_tasks_json(void **state)
+{
+	json_t *all, *t;
+
+	pods_make(*state);
+	AUTO_RUN struct run r = RUN(*state, "tasks", "web", "--output=json");
+	assert_int_equal(r.code, CTL_OK);
+	all = json_loads(r.out, 0, NULL);
+	assert_int_equal(json_array_size(all), 3);
+	t = json_array_get(all, 0);
+	assert_int_equal(json_object_size(t), 10);
+	assert_true(json_is_null(json_object_get(t, "exec")));
+	assert_true(json_is_null(json_object_get(t, "exit_status")));
+	assert_true(json_is_null(json_object_get(t, "exited_at")));
+	assert_int_equal(json_integer_value(json_object_get(t, "pid")), 1001);
+	assert_string_equal(json_string_value(json_object_get(t, "bundle")), "/b");
+	t = json_array_get(all, 1);
+	assert_string_equal(json_string_value(json_object_get(t, "exec")), "sh");
+	assert_string_equal(json_string_value(json_object_get(t, "status")), "stopped");
+	assert_int_equal(json_integer_value(json_object_get(t, "exit_status")), 42);
+	assert_string_equal(json_string_value(json_object_get(t, "exited_at")),
+	    "2023-11-14T22:13:22.500000000Z");
+	json_decref(all);
+}
+
+/* --- inspect and names ---------------------------------------------------- */
+
+static void
+test_client_inspect(void **state)
+{
+	json_t *v;
+
+	pods_make(*state);
+	AUTO_RUN struct run pod = RUN(*state, "inspect", "web", "-o", "json");
+	assert_int_equal(pod.code, CTL_OK);
+	v = json_loads(pod.out, 0, NULL);
+	assert_string_equal(json_string_value(json_object_get(v, "state")), "dead");
+	assert_true(json_is_null(json_object_get(v, "keeper")));
+	assert_int_equal(json_array_size(json_object_get(v, "containers")), 2);
+	assert_int_equal(json_array_size(json_object_get(v, "events")), 1);
+	assert_string_equal(json_string_value(json_object_get(v, "build")), "build-1");
+	json_decref(v);
+
+	AUTO_RUN struct run c = RUN(*state, "inspect", "front", "-o", "json");
+	assert_int_equal(c.code, CTL_OK);
+	v = json_loads(c.out, 0, NULL);
+	assert_string_equal(json_string_value(json_object_get(v, "container")), "front");
+	assert_int_equal(json_array_size(json_object_get(v, "processes")), 2);
+	assert_int_equal(
+	    json_integer_value(json_object_get(json_object_get(v, "options"), "a")), 1);
+	assert_int_equal(json_array_size(json_object_get(v, "events")), 0);
+	json_decref(v);
+
+	AUTO_RUN struct run t = RUN(*state, "inspect", "db/web");
+	assert_int_equal(t.code, CTL_OK);
+	assert_non_null(strstr(t.out, "container: web\nstatus: creating\n"));
+}
+
+static void
+test_client_names(void **state)
+{
+	AUTO_FREE __attribute__((unused)) char *twin =
+	    pod_make(*state, "k8s.io", "web.fedcba98");
+	AUTO_FREE __attribute__((unused)) char *longer =
+	    pod_make(*state, "default", "website.00000000");
+
+	pods_make(*state);
+	AUTO_RUN struct run unknown = RUN(*state, "inspect", "nope");
+	assert_int_equal(unknown.code, CTL_FAILED);
+	assert_string_equal(unknown.err, "podshimctl: no pod or container 'nope'\n");
+	assert_string_equal(unknown.out, "");
+	AUTO_RUN struct run two = RUN(*state, "tasks", "web");
+	assert_int_equal(two.code, CTL_FAILED);
+	assert_string_equal(two.err, "podshimctl: 'web' is ambiguous: "
+				     "default/web.0123abcd, k8s.io/web.fedcba98\n");
+	AUTO_RUN struct run ns =
+	    RUN(*state, "tasks", "web", "-n", "default"); /* whole beats longer */
+	assert_int_equal(ns.code, CTL_OK);
+	AUTO_RUN struct run hash = RUN(*state, "tasks", "web.0123abcd");
+	assert_int_equal(hash.code, CTL_OK);
+	AUTO_RUN struct run prefix = RUN(*state, "inspect", "fro");
+	assert_int_equal(prefix.code, CTL_OK);
+	AUTO_RUN struct run empty = RUN(*state, "tasks", "");
+	assert_int_equal(empty.code, CTL_FAILED);
+	AUTO_RUN struct run evil = RUN(*state, "inspect", "\x1b]0;x\x07");
+	assert_string_equal(
+	    evil.err, "podshimctl: no pod or container '\\x1b]0;x\\x07'\n");
+}
+
+static void
+test_client_hostile_rows_are_printed_safely(void **state)
+{
+	AUTO_FREE char *dir = pod_make(*state, "default", "e\x1b[2J.00000000");
+	struct store *st = pod_store(dir, "e\x1b[2J");
+	const char *p;
+
+	store_begin(st);
+	container(st,
+	    "c\n\x9b"
+	    "1\xe2\x80\xaex",
+	    TASK_RUNNING);
+	commit_ok(st);
+	store_close(st);
+	AUTO_RUN struct run t = RUN(*state, "tasks");
+	assert_int_equal(t.code, CTL_OK);
+	assert_non_null(strstr(t.out, "e\\x1b[2J  c\\x0a\\x9b1\\u202ex  -"));
+	for (p = t.out; *p != '\0'; p++)
+		assert_true(*p == '\n' || (*p >= ' ' && *p < 0x7f));
+	AUTO_RUN struct run j = RUN(*state, "tasks", "-o", "json");
+	json_t *all = json_loads(j.out, 0, NULL);
+	assert_string_equal(
+	    json_string_value(json_object_get(json_array_get(all, 0), "container")),
+	    "c\n\xef\xbf\xbd"
+	    "1\xe2\x80\xaex");
+	json_decref(all);
+	AUTO_RUN struct run i = RUN(*state, "inspect", "default/x");
+	assert_int_equal(i.code, CTL_FAILED);
+}
+
+/* --- text, table, usage --------------------------------------------------- */
+
+static void
+test_client_table(void **state)
+{
+	static const char *const heads[] = {"A", "LONGER", "C", NULL};
+	struct table *t = table_new(heads);
+	char *out = NULL;
+	size_t len;
+	FILE *f = open_memstream(&out, &len);
+
+	(void)state;
+	table_add(t, "\xc3\xa4\xc3\xb6"); /* two columns, four bytes */
+	table_add_num(t, -5);
+	table_add(t, "");
+	table_add(t, "x");
+	table_add(t, NULL);
+	table_add(t, "last");
+	table_print(t, f);
+	(void)fclose(f);
+	assert_string_equal(out, "A   LONGER  C\n"
+				 "\xc3\xa4\xc3\xb6  -5      -\n"
+				 "x   -       last\n");
+	free(out);
+	table_free(t);
+}
+
+static void
+assert_text(char *got, const char *want)
+{
+	assert_string_equal(got, want);
+	free(got);
+}
+
+static void
+test_client_text(void **state)
+{
+	(void)state;
+	assert_text(text_safe("plain \xe2\x82\xac"), "plain \xe2\x82\xac");
+	assert_text(text_safe("\x7f\t\xc2\x9b"), "\\x7f\\x09\\u009b");
+	assert_text(text_safe("\xc0\x80\xed\xa0\x80"), "\\xc0\\x80\\xed\\xa0\\x80");
+	assert_text(text_safe("\xf4\x90\x80\x80"), "\\xf4\\x90\\x80\\x80");
+	assert_text(text_safe("\xf3\xa0\x84\x80"), "\\ue0100");
+	assert_text(text_safe("cut \xe2\x82"), "cut \\xe2\\x82");
+	assert_text(text_utf8("a\xff"
+			      "b"),
+	    "a\xef\xbf\xbd"
+	    "b");
+	assert_null(text_time(0));
+	assert_text(text_time(1), "1970-01-01T00:00:00.000000001Z");
+	assert_text(text_time(INT64_MAX), "2262-04-11T23:47:16.854775807Z");
+}
+
+static void
+test_client_bad_usage(void **state)
+{
+	static const char *const bad[][4] = {
+	    {"frobnicate"},
+	    {"list", "extra"},
+	    {"inspect"},
+	    {"inspect", "a", "b"},
+	    {"list", "-o", "xml"},
+	    {"list", "-o"},
+	    {"list", "--frob"},
+	    {"-x", "list"},
+	    {"--version=3"},
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(bad); i++) {
+		AUTO_RUN struct run r = run_v(*state, bad[i]);
+
+		assert_int_equal(r.code, CTL_USAGE);
+		assert_string_equal(r.out, "");
+		assert_non_null(strstr(r.err, "podshimctl: "));
+		assert_non_null(strstr(r.err, "Try 'podshimctl help'."));
+	}
+	AUTO_RUN struct run none = run_v(*state, (const char *const[]){NULL});
+	assert_int_equal(none.code, CTL_USAGE);
+	AUTO_RUN struct run help = RUN(*state, "-h");
+	assert_int_equal(help.code, CTL_OK);
+	AUTO_RUN struct run v = RUN(*state, "-v");
+	assert_string_equal(v.out, "podshimctl " PACKAGE_VERSION "\n");
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST_IN_DIR(test_client_list_of_dead_pods),
+	    TEST_IN_DIR(test_client_list_as_json),
+	    TEST_IN_DIR(test_client_empty_and_unreadable_roots),
+	    TEST_IN_DIR(test_client_unresponsive_keepers_cost_200_ms_in_all),
+	    TEST_IN_DIR(test_client_keeper_that_answers),
+	    TEST_IN_DIR(test_client_tasks_table),
+	    TEST_IN_DIR(test_client_tasks_json),
+	    TEST_IN_DIR(test_client_inspect),
+	    TEST_IN_DIR(test_client_names),
+	    TEST_IN_DIR(test_client_hostile_rows_are_printed_safely),
+	    cmocka_unit_test(test_client_table),
+	    cmocka_unit_test(test_client_text),
+	    TEST_IN_DIR(test_client_bad_usage),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
