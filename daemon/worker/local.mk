@@ -47,7 +47,9 @@ libworker_a_SOURCES += \
 	%D%/oci.c %D%/oci.h \
 	%D%/options.c %D%/options.h \
 	%D%/options_toml.c %D%/options_toml.h \
-	%D%/runtime.c %D%/runtime.h
+	%D%/outbox.c %D%/outbox.h %D%/outbox_publish.c %D%/outbox_ttrpc.c \
+	%D%/runtime.c %D%/runtime.h \
+	%D%/ttrpc_client.c %D%/ttrpc_client.h
 dist_man_MANS += %D%/podshim.conf.5
 exampledir = $(docdir)/examples
 dist_example_DATA = %D%/podshim.conf
