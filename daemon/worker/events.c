@@ -13,15 +13,16 @@
 #include "worker/pod.h"
 #include "worker/process.h"
 
+/* The generated code knows no names (CODE_SIZE): type is spelled out. */
 static void
-events_add(struct container *c, const char *exec_id, const char *topic,
+events_add(struct container *c, const char *exec_id, const char *topic, const char *type,
     const ProtobufCMessage *msg)
 {
 	AUTO_FREE void *body = NULL;
 	size_t len;
 
 	wire_pack(msg, &body, &len);
-	outbox_add(c->pod->outbox, c->id, exec_id, topic, msg->descriptor->name, body, len);
+	outbox_add(c->pod->outbox, c->id, exec_id, topic, type, body, len);
 }
 
 void
@@ -41,7 +42,8 @@ events_create(struct container *c, const Containerd__Task__V2__CreateTaskRequest
 	ev.io = &tio;
 	ev.checkpoint = req->checkpoint;
 	ev.pid = (uint32_t)c->init->pid;
-	events_add(c, "", "/tasks/create", &ev.base);
+	events_add(c, "", "/tasks/create", "containerd.events.TaskCreate",
+	    &ev.base);
 }
 
 void
@@ -52,7 +54,8 @@ events_start(struct process *p)
 
 		ev.container_id = p->c->id;
 		ev.pid = (uint32_t)p->pid;
-		events_add(p->c, "", "/tasks/start", &ev.base);
+		events_add(p->c, "", "/tasks/start", "containerd.events.TaskStart",
+	    &ev.base);
 	} else {
 		Containerd__Events__TaskExecStarted ev =
 		    CONTAINERD__EVENTS__TASK_EXEC_STARTED__INIT;
@@ -60,7 +63,8 @@ events_start(struct process *p)
 		ev.container_id = p->c->id;
 		ev.exec_id = p->exec_id;
 		ev.pid = (uint32_t)p->pid;
-		events_add(p->c, p->exec_id, "/tasks/exec-started", &ev.base);
+		events_add(p->c, p->exec_id, "/tasks/exec-started", "containerd.events.TaskExecStarted",
+	    &ev.base);
 	}
 }
 
@@ -71,7 +75,8 @@ events_exec_added(struct process *p)
 
 	ev.container_id = p->c->id;
 	ev.exec_id = p->exec_id;
-	events_add(p->c, p->exec_id, "/tasks/exec-added", &ev.base);
+	events_add(p->c, p->exec_id, "/tasks/exec-added", "containerd.events.TaskExecAdded",
+	    &ev.base);
 }
 
 void
@@ -86,7 +91,8 @@ events_exit(struct process *p)
 	ev.pid = (uint32_t)p->pid;
 	ev.exit_status = p->exit_status;
 	ev.exited_at = &ts;
-	events_add(p->c, p->exec_id, "/tasks/exit", &ev.base);
+	events_add(p->c, p->exec_id, "/tasks/exit", "containerd.events.TaskExit",
+	    &ev.base);
 }
 
 void
@@ -100,5 +106,6 @@ events_delete(struct process *init)
 	ev.pid = (uint32_t)init->pid;
 	ev.exit_status = init->exit_status;
 	ev.exited_at = &ts;
-	events_add(init->c, "", "/tasks/delete", &ev.base);
+	events_add(init->c, "", "/tasks/delete", "containerd.events.TaskDelete",
+	    &ev.base);
 }

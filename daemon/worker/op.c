@@ -29,14 +29,14 @@
 
 /* --- birth and death ----------------------------------------------------------- */
 
-/* A string field of a request by its name; "" if the message has none. */
+/* A string field of a request by its number; "" if it is none. */
 static const char *
-op_field(const ProtobufCMessage *req, const char *name)
+op_field(const ProtobufCMessage *req, unsigned number)
 {
 	const ProtobufCFieldDescriptor *f;
 	const char *value;
 
-	f = protobuf_c_message_descriptor_get_field_by_name(req->descriptor, name);
+	f = protobuf_c_message_descriptor_get_field(req->descriptor, number);
 	if (f == NULL || f->type != PROTOBUF_C_TYPE_STRING)
 		return "";
 	memcpy(&value, (const char *)req + f->offset, sizeof value);
@@ -53,8 +53,8 @@ op_new(struct pod *pod, const struct msg_request *r, const struct op_method *met
 	op->n = r->n;
 	op->method = method;
 	op->req = req;
-	op->id = op_field(req, "id");
-	op->exec_id = op_field(req, "exec_id");
+	op->id = op_field(req, 1);
+	op->exec_id = method->of_exec ? op_field(req, 2) : "";
 	op->t_recv = r->t_recv;
 	op->orphan = (r->flags & REQ_ORPHAN) != 0;
 	if (timeout_ns > 0)

@@ -39,9 +39,10 @@ enum op_class {
 
 struct op_method {
 	const char *name;
-	const ProtobufCMessageDescriptor *desc; /* of the request; has id, may have exec_id */
+	const ProtobufCMessageDescriptor *desc; /* of the request: field 1 is the id */
 	void (*begin)(struct op *op);
 	enum op_class class;
+	bool of_exec;      /* field 2 is an exec id */
 	bool births;       /* Create, Start: a Kill of that process waits for it */
 	bool makes;        /* Create: the container need not exist */
 	void (*queued)(struct op *op); /* if any: runs when it joins the queue */

@@ -85,6 +85,8 @@ query_exec_of_pid(struct container *c, pid_t pid)
 	return NULL;
 }
 
+#define QUERY_DETAILS_TYPE "containerd.runc.v1.ProcessDetails"
+
 struct query_pid {
 	Containerd__Types__ProcessInfo info;
 	Google__Protobuf__Any any;
@@ -106,7 +108,7 @@ query_fill_pid(struct query_pid *q, struct container *c, pid_t pid)
 	details.exec_id = p->exec_id;
 	wire_pack(&details.base, &q->details, &len);
 	q->any = (Google__Protobuf__Any)GOOGLE__PROTOBUF__ANY__INIT;
-	q->any.type_url = (char *)(uintptr_t)details.base.descriptor->name;
+	q->any.type_url = (char *)(uintptr_t)QUERY_DETAILS_TYPE;
 	q->any.value.data = q->details;
 	q->any.value.len = len;
 	q->info.info = &q->any;

@@ -48,6 +48,10 @@ tests_unit_test_options_SOURCES = %D%/test_options.c
 tests_unit_test_options_LDADD = libworker.a libproto.a libbase.a $(PROTOBUF_C_LIBS) \
 	$(JANSSON_LIBS) $(CMOCKA_LIBS)
 
+unit_tests += %D%/test_outbox
+tests_unit_test_outbox_SOURCES = %D%/test_outbox.c %D%/store_helper.h
+tests_unit_test_outbox_LDADD = $(worker_ldadd)
+
 unit_tests += %D%/test_runtime
 tests_unit_test_runtime_SOURCES = %D%/test_runtime.c
 tests_unit_test_runtime_LDADD = libworker.a libframe.a libbase.a $(JANSSON_LIBS) $(CMOCKA_LIBS)
@@ -107,13 +111,48 @@ unit_tests += %D%/test_launcher_group
 tests_unit_test_launcher_group_SOURCES = %D%/test_launcher_group.c
 tests_unit_test_launcher_group_LDADD = liblauncher.a $(unit_ldadd) $(JANSSON_LIBS)
 
-# runs the built launcher
+# run the built launcher
 unit_tests += %D%/test_launcher_start
-tests_unit_test_launcher_start_SOURCES = %D%/test_launcher_start.c
-tests_unit_test_launcher_start_LDADD = libipc.a libproto.a $(unit_ldadd) \
+tests_unit_test_launcher_start_SOURCES = %D%/test_launcher_start.c \
+	%D%/launcher_help.c %D%/launcher_help.h
+tests_unit_test_launcher_start_LDADD = libipc.a libproto.a libframe.a $(unit_ldadd) \
 	$(PROTOBUF_C_LIBS) $(LIBMD_LIBS)
 EXTRA_tests_unit_test_launcher_start_DEPENDENCIES = containerd-shim-podshim-v1$(EXEEXT)
 
+unit_tests += %D%/test_launcher_delete
+tests_unit_test_launcher_delete_SOURCES = %D%/test_launcher_delete.c \
+	%D%/launcher_help.c %D%/launcher_help.h
+tests_unit_test_launcher_delete_LDADD = libipc.a libstate.a libproto.a libframe.a \
+	$(unit_ldadd) $(PROTOBUF_C_LIBS) $(SQLITE_LIBS) $(LIBMD_LIBS)
+EXTRA_tests_unit_test_launcher_delete_DEPENDENCIES = containerd-shim-podshim-v1$(EXEEXT)
+
+io_test_sources = %D%/io_fix.c %D%/io_fix.h %D%/io_help.c %D%/io_help.h
+io_test_ldadd = libworker.a libbase.a $(EVENT_LIBS) $(CMOCKA_LIBS)
+
 unit_tests += %D%/test_io
-tests_unit_test_io_SOURCES = %D%/test_io.c %D%/io_help.c %D%/io_help.h
-tests_unit_test_io_LDADD = libworker.a libbase.a $(EVENT_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_io_SOURCES = %D%/test_io.c $(io_test_sources)
+tests_unit_test_io_LDADD = $(io_test_ldadd)
+
+unit_tests += %D%/test_io_in
+tests_unit_test_io_in_SOURCES = %D%/test_io_in.c $(io_test_sources)
+tests_unit_test_io_in_LDADD = $(io_test_ldadd)
+
+unit_tests += %D%/test_io_death
+tests_unit_test_io_death_SOURCES = %D%/test_io_death.c $(io_test_sources)
+tests_unit_test_io_death_LDADD = $(io_test_ldadd) -lutil
+
+unit_tests += %D%/test_console
+tests_unit_test_console_SOURCES = %D%/test_console.c $(io_test_sources)
+tests_unit_test_console_LDADD = $(io_test_ldadd) -lutil
+tests_unit_test_console_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=splice
+
+# the worker's core against a keeper that is plain functions
+worker_test_sources = %D%/worker_help.c %D%/worker_help.h
+worker_test_ldadd = libworker.a libstate.a libproto.a libframe.a libbase.a $(EVENT_LIBS) \
+	$(PROTOBUF_C_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) $(INIH_LIBS) $(CMOCKA_LIBS)
+worker_test_ldflags = $(AM_LDFLAGS) -Wl,--wrap=store_commit
+
+unit_tests += %D%/test_worker_ops
+tests_unit_test_worker_ops_SOURCES = %D%/test_worker_ops.c $(worker_test_sources)
+tests_unit_test_worker_ops_LDADD = $(worker_test_ldadd)
+tests_unit_test_worker_ops_LDFLAGS = $(worker_test_ldflags)

@@ -1,0 +1,278 @@
+/*
+ * Operations: their order within a container, deadlines, cancels, and what a
+ * client may see meanwhile.
+ */
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <setjmp.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "proto/status.h"
+#include "proto/task.pb-c.h"
+#include "worker_help.h"
+
+static bool
+answered(uint64_t n)
+{
+	return fk_request(n)->answered;
+}
+
+static int
+state_of(const char *id, const char *exec_id)
+{
+	uint64_t n = fk_simple("State", id, exec_id);
+	Containerd__Task__V2__StateResponse *r;
+	int status;
+
+	fk_expect(n, STATUS_OK);
+	r = (Containerd__Task__V2__StateResponse *)protobuf_c_message_unpack(
+	    &containerd__task__v2__state_response__descriptor, NULL, fk_request(n)->payload_len,
+	    fk_request(n)->payload);
+	assert_non_null(r);
+	status = (int)r->status;
+	protobuf_c_message_free_unpacked(&r->base, NULL);
+	return status;
+}
+
+static void
+test_worker_ops_plain_life(void **state)
+{
+	uint64_t wait;
+
+	(void)state;
+	fk_expect(fk_create("c1", true), STATUS_OK);
+	assert_int_equal(state_of("c1", ""), CONTAINERD__TYPES__STATUS__CREATED);
+	wait = fk_simple("Wait", "c1", "");
+	fk_expect(fk_simple("Start", "c1", ""), STATUS_OK);
+	assert_int_equal(state_of("c1", ""), CONTAINERD__TYPES__STATUS__RUNNING);
+	assert_false(answered(wait));
+	fk_expect(fk_kill("c1", "", SIGKILL, false), STATUS_OK);
+	fk_expect(wait, STATUS_OK);
+	assert_int_equal(state_of("c1", ""), CONTAINERD__TYPES__STATUS__STOPPED);
+	fk_expect(fk_kill("c1", "", SIGTERM, false), STATUS_NOT_FOUND);
+	fk_expect(fk_simple("Delete", "c1", ""), STATUS_OK);
+	fk_expect(fk_simple("State", "c1", ""), STATUS_NOT_FOUND);
+	fk_expect(fk_simple("Shutdown", "c1", ""), STATUS_OK);
+	assert_string_equal(fk_events(), "create c1|start c1|exit c1|delete c1");
+	assert_int_equal(fk_count("mount"), 1);
+	assert_int_equal(fk_count("unmount"), 1);
+	assert_int_equal(fk.idle_n, fk.n_requests);
+	fk_expect_clean();
+}
+
+static void
+test_worker_ops_invisible_while_created(void **state)
+{
+	uint64_t create, start, kill, conn;
+
+	(void)state;
+	fk.hold = "create";
+	create = fk_create("c1", false);
+	start = fk_simple("Start", "c1", "");
+	kill = fk_kill("c1", "", SIGTERM, false);
+	fk_run();
+	assert_false(answered(create));
+	fk_expect(fk_simple("State", "c1", ""), STATUS_NOT_FOUND);
+	fk_expect(fk_simple("Wait", "c1", ""), STATUS_NOT_FOUND);
+	fk_expect(fk_simple("Pids", "c1", ""), STATUS_NOT_FOUND);
+	conn = fk_simple("Connect", "c1", "");
+	fk_expect(conn, STATUS_OK);
+	/* another container is not held up */
+	fk.hold = NULL;
+	fk_expect(fk_create("c2", false), STATUS_OK);
+	assert_false(answered(start));
+	assert_false(answered(kill));
+	fk_end(fk_command("create", 0), 0);
+	fk_expect(create, STATUS_OK);
+	fk_expect(start, STATUS_OK);
+	fk_expect(kill, STATUS_OK);
+}
+
+static void
+test_worker_ops_duplicate_create(void **state)
+{
+	uint64_t a, b;
+
+	(void)state;
+	fk.hold = "create";
+	a = fk_create("c1", false);
+	b = fk_create("c1", false);
+	fk_run();
+	fk_end(fk_command("create", 0), 0);
+	fk_expect(a, STATUS_OK);
+	fk_expect(b, STATUS_ALREADY_EXISTS);
+	assert_int_equal(fk_count("create"), 1);
+}
+
+static void
+test_worker_ops_failed_create_leaves_nothing(void **state)
+{
+	uint64_t n, after;
+
+	(void)state;
+	fk.fail = "create";
+	n = fk_create("c1", true);
+	after = fk_simple("Start", "c1", "");
+	fk_expect(n, STATUS_UNKNOWN);
+	assert_non_null(strstr(fk_request(n)->text, "OCI runtime create failed"));
+	fk_expect(after, STATUS_NOT_FOUND);
+	assert_int_equal(fk_count("delete"), 1);
+	assert_int_equal(fk_count("unmount"), 1);
+	assert_string_equal(fk_events(), "");
+	fk_expect_clean();
+	fk.fail = NULL;
+	fk_expect(fk_create("c1", false), STATUS_OK);
+}
+
+static void
+test_worker_ops_late_request_is_not_begun(void **state)
+{
+	Containerd__Task__V2__StartRequest m = CONTAINERD__TASK__V2__START_REQUEST__INIT;
+	char id[] = "c1";
+	uint64_t n;
+
+	(void)state;
+	fk_expect(fk_create("c1", false), STATUS_OK);
+	m.id = id;
+	n = fk_send_late("Start", &m.base, NS_PER_S, clock_boot_us() - 2 * US_PER_S);
+	fk_expect(n, STATUS_DEADLINE_EXCEEDED);
+	assert_int_equal(fk_count("start"), 0);
+}
+
+/* Told DeadlineExceeded while `create` runs: what it made afterwards is undone. */
+static void
+test_worker_ops_create_too_late_is_undone(void **state)
+{
+	Containerd__Task__V2__CreateTaskRequest m =
+	    CONTAINERD__TASK__V2__CREATE_TASK_REQUEST__INIT;
+	char id[] = "c1";
+	uint64_t n, again;
+
+	(void)state;
+	fk.hold = "create";
+	m.id = id;
+	m.bundle = fk.bundle;
+	n = fk_send_late("Create", &m.base, 30 * NS_PER_S / 1000, clock_boot_us());
+	while (!answered(n))
+		fk_run();
+	assert_int_equal(fk_request(n)->code, STATUS_DEADLINE_EXCEEDED);
+	fk.hold = NULL;
+	again = fk_create("c1", false);
+	fk_run();
+	assert_false(answered(again)); /* the queue is closed until it has ended */
+	fk_end(fk_command("create", 0), 0);
+	fk_expect(again, STATUS_OK);
+	assert_int_equal(fk_count("delete"), 1);
+	assert_false(fk_command("create", 0)->alive);
+	assert_true(fk_command("create", 1)->alive);
+	assert_string_equal(fk_events(), "create c1");
+	fk_expect(fk_kill("c1", "", SIGKILL, false), STATUS_OK);
+	fk_expect(fk_simple("Delete", "c1", ""), STATUS_OK);
+	fk_expect_clean();
+}
+
+static void
+test_worker_ops_cancel(void **state)
+{
+	uint64_t wait, create;
+
+	(void)state;
+	fk_expect(fk_create("c1", false), STATUS_OK);
+	wait = fk_simple("Wait", "c1", "");
+	fk_run();
+	fk_cancel(wait);
+	fk_run();
+	assert_true(answered(wait));
+	assert_true(fk_request(wait)->nobody);
+	/* one that has begun goes on to its end */
+	fk.hold = "create";
+	create = fk_create("c2", false);
+	fk_run();
+	fk_cancel(create);
+	fk_run();
+	assert_false(answered(create));
+	fk.hold = NULL;
+	fk_end(fk_command("create", 1), 0);
+	fk_run();
+	assert_true(fk_request(create)->nobody);
+	assert_int_equal(state_of("c2", ""), CONTAINERD__TYPES__STATUS__CREATED);
+}
+
+static void
+test_worker_ops_execs_do_not_wait_for_each_other(void **state)
+{
+	uint64_t a, b, kill_a, del;
+
+	(void)state;
+	fk_expect(fk_create("c1", false), STATUS_OK);
+	fk_expect(fk_simple("Start", "c1", ""), STATUS_OK);
+	fk_expect(fk_exec("c1", "a"), STATUS_OK);
+	fk_expect(fk_exec("c1", "a"), STATUS_ALREADY_EXISTS);
+	fk_expect(fk_exec("c1", "b"), STATUS_OK);
+	fk_expect(fk_kill("c1", "a", SIGTERM, false), STATUS_FAILED_PRECONDITION);
+	fk.hold = "exec";
+	a = fk_simple("Start", "c1", "a");
+	kill_a = fk_kill("c1", "a", SIGTERM, false);
+	fk_run();
+	fk.hold = NULL;
+	b = fk_simple("Start", "c1", "b");
+	fk_expect(b, STATUS_OK);
+	fk_expect(fk_kill("c1", "b", SIGTERM, false), STATUS_OK);
+	assert_false(answered(a));
+	assert_false(answered(kill_a));
+	del = fk_simple("Delete", "c1", "");
+	fk_run();
+	assert_false(answered(del)); /* but the container's Delete does */
+	fk_end(fk_command("exec", 0), 0);
+	fk_expect(a, STATUS_OK);
+	fk_expect(kill_a, STATUS_OK);
+	fk_expect(del, STATUS_UNKNOWN);
+	assert_non_null(strstr(fk_request(del)->text, "running"));
+}
+
+static void
+test_worker_ops_bad_requests(void **state)
+{
+	Containerd__Task__V2__StateRequest m = CONTAINERD__TASK__V2__STATE_REQUEST__INIT;
+	char bad[] = "a\xff";
+	uint64_t n;
+
+	(void)state;
+	fk_expect(fk_send("Frobnicate", &m.base), STATUS_UNIMPLEMENTED);
+	fk_expect(fk_send("some.Service/State", &m.base), STATUS_UNIMPLEMENTED);
+	fk_expect(fk_create("../etc", false), STATUS_INVALID_ARGUMENT);
+	fk_expect(fk_create("", false), STATUS_INVALID_ARGUMENT);
+	m.id = bad;
+	fk_expect(fk_send("State", &m.base), STATUS_INVALID_ARGUMENT);
+	n = fk_send("State", &m.base);
+	memset(fk_request(n)->frame, 0xff, fk_request(n)->len);
+	fk_expect(n, STATUS_INVALID_ARGUMENT);
+	fk_expect_clean();
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, fk_setup, fk_teardown)
+	    T(test_worker_ops_plain_life),
+	    T(test_worker_ops_invisible_while_created),
+	    T(test_worker_ops_duplicate_create),
+	    T(test_worker_ops_failed_create_leaves_nothing),
+	    T(test_worker_ops_late_request_is_not_begun),
+	    T(test_worker_ops_create_too_late_is_undone),
+	    T(test_worker_ops_cancel),
+	    T(test_worker_ops_execs_do_not_wait_for_each_other),
+	    T(test_worker_ops_bad_requests),
+#undef T
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
