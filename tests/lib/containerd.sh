@@ -21,8 +21,6 @@ LIBDIR=${LIBDIR:-$(cd "$(dirname "$0")/../lib" && pwd)}
 RUNTIME=${PODSHIM_TEST_RUNTIME:-io.containerd.podshim.v1}
 BIN=${PODSHIM_DRIVERS:-$LIBDIR/../..}/tests/system
 IMAGE=docker.io/library/busybox:test
-STATE_ROOT=/run/podshim
-SOCKET_DIR=/run/containerd/s
 
 [ "$(id -u)" = 0 ] || skip_all "needs root"
 for ctd_tool in containerd ctr runc; do
@@ -39,11 +37,8 @@ fi
 [ -n "${PODSHIM_PREFIX:-}" ] && PATH=$PODSHIM_PREFIX/bin:$PATH
 
 T=$(mktemp -d "${TMPDIR:-/tmp}/podshim.XXXXXX")
-NS=$(basename "$T" | tr . -)
-TEST_ID=$NS
-SOCK=$T/c.sock
-ctd_pid=
-not_ours= # helpers of the test itself
+# shellcheck source=tests/lib/marks.sh
+. "$LIBDIR/marks.sh"
 ctd_prefix= # e.g. "unshare -m sh -c '...'" for tests that need another mount namespace
 tap_out=$T/tap.out
 mkdir "$T/fifo"
@@ -71,7 +66,7 @@ END
 ctd_start() {
 	# shellcheck disable=SC2086 # the prefix is a list of words
 	PODSHIM_TEST_ID=$TEST_ID setsid $ctd_prefix containerd -c "$T/config.toml" \
-		>>"$T/containerd.log" 2>&1 </dev/null &
+		>>"$T/containerd.log" 2>&1 </dev/null 7<&- 8<&- 9<&- &
 	ctd_pid=$!
 	wait_for 20 ctd_answers || { tail -20 "$T/containerd.log" | sed 's/^/# /'; bail "containerd did not start"; }
 }
@@ -164,8 +159,6 @@ rm_c() {
 }
 
 bundle() { echo "$T/state/io.containerd.runtime.v2.task/$NS/$1"; }
-# sock_path GROUP: the address of the shim, as containerd's own tools compute it
-sock_path() { echo "$SOCKET_DIR/$(printf %s "$SOCK/$NS/$1" | sha256sum | cut -d' ' -f1)"; }
 # group_opts GROUP: for $run_opts
 group_opts() {
 	note_id "$1"
@@ -184,18 +177,6 @@ pids_of() {
 	done
 	return 0
 }
-our_pids() {
-	{
-		grep -lsaz "^PODSHIM_TEST_ID=$TEST_ID\$" /proc/[0-9]*/environ
-		grep -lsa -e "$NS" /proc/[0-9]*/cmdline
-		grep -ls "/$NS/" /proc/[0-9]*/cgroup
-	} 2>/dev/null | cut -d/ -f3 | sort -un | while read -r op_p; do
-		case " $$ $not_ours " in *" $op_p "*) continue ;; esac
-		[ -e "/proc/$op_p/exe" ] && readlink "/proc/$op_p/exe" >/dev/null 2>&1 &&
-			echo "$op_p"
-	done
-	return 0
-}
 # the shim processes: keeper(s) of podshim, or the Go shim
 shim_pids() {
 	if [ -n "$PODSHIM" ]; then
@@ -205,32 +186,8 @@ shim_pids() {
 	fi
 }
 worker_pids() { pids_of podshim-worker; }
-pid_gone() { ! [ -e "/proc/$1" ] || grep -qs '^State:.*[ZX]' "/proc/$1/status"; }
-describe_pid() {
-	echo "$1 $(tr '\0' ' ' <"/proc/$1/cmdline" 2>/dev/null) [$(sed -n 's/^State:[[:space:]]*//p' "/proc/$1/status" 2>/dev/null)]"
-}
-
 # --- the end ---------------------------------------------------------------
 
-# leftovers: one line for each thing of this test that still exists
-leftovers() {
-	for lo_p in $(our_pids); do
-		[ "$lo_p" = "${ctd_pid:-0}" ] && continue
-		pid_gone "$lo_p" || echo "process $(describe_pid "$lo_p")"
-	done
-	while read -r lo_id; do
-		lo_s=$(sock_path "$lo_id")
-		[ -e "$lo_s" ] && echo "socket $lo_s of $lo_id"
-	done <"$T/ids"
-	grep " $T/" /proc/self/mounts | sed 's/^/mount /'
-	find /sys/fs/cgroup -mindepth 2 -type d -path "*/$NS/*" 2>/dev/null | sed 's/^/cgroup /'
-	find "$STATE_ROOT/$NS" -mindepth 1 2>/dev/null | sed 's/^/state /'
-	find "/run/containerd/runc/$NS" -mindepth 1 2>/dev/null | sed 's/^/runtime state /'
-	find "$T/state/io.containerd.runtime.v2.task/$NS" -mindepth 1 -maxdepth 1 2>/dev/null |
-		sed 's/^/bundle /'
-	find "$T/fifo" -mindepth 1 2>/dev/null | sed 's/^/fifo /'
-	return 0
-}
 nothing_left() { [ -z "$(leftovers)" ]; }
 
 # finish: the last line of a test: nothing of it may remain, then the plan
@@ -264,24 +221,8 @@ ctd_cleanup() {
 		kill -KILL "$cl_p" 2>/dev/null
 	done
 	[ -n "$ctd_pid" ] && kill -KILL "$ctd_pid" 2>/dev/null
-	# Twice: what a killed process leaves to its parent shows in the second round.
-	for cl_round in 1 2 3; do
-		cl_pids=$(our_pids)
-		[ -n "$cl_pids" ] || break
-		# shellcheck disable=SC2086
-		kill -KILL $cl_pids 2>/dev/null
-		sleep "0.$cl_round"
-	done
+	sweep
 	wait 2>/dev/null
-	grep " $T/" /proc/self/mounts | cut -d' ' -f2 | sort -r | while read -r cl_m; do
-		umount -l "$cl_m" 2>/dev/null
-	done
-	while read -r cl_id; do
-		rm -f "$(sock_path "$cl_id")"
-	done <"$T/ids"
-	find /sys/fs/cgroup -mindepth 2 -depth -type d \( -path "*/$NS" -o -path "*/$NS/*" \) \
-		-exec rmdir {} + 2>/dev/null
-	rm -rf "${STATE_ROOT:?}/$NS" "/run/containerd/runc/$NS"
 	if [ -n "${PODSHIM_TEST_KEEP:-}" ] && [ "$cl_rc" -ne 0 ]; then
 		diag "kept: $T"
 	else

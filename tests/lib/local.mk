@@ -3,6 +3,7 @@
 check_LIBRARIES += libtests.a
 libtests_a_SOURCES = \
 	%D%/pb.c %D%/pb.h \
+	%D%/task.c %D%/task.h \
 	%D%/ttrpc.c %D%/ttrpc.h
 libtests_ldadd = libtests.a libbase.a
-EXTRA_DIST += %D%/tap.sh %D%/containerd.sh %D%/mkimage
+EXTRA_DIST += %D%/tap.sh %D%/marks.sh %D%/containerd.sh %D%/raw.sh %D%/mkimage %D%/sweep

@@ -71,16 +71,22 @@ raw_delete() {
 	"$BIN/rpc" - Delete <"$T/delete.out"
 }
 
-# call METHOD ID [field=value]...
+# call METHOD ID [field=value]...: to the shim of that bundle, else the last one started
 call() {
-	ca_m=$1 ca_id=$2
+	ca_m=$1 ca_id=$2 ca_addr=$raw_addr
 	shift 2
-	"$BIN/rpc" ${raw_v3:+-3} -t "${raw_timeout:-20}" "$raw_addr" "$ca_m" "id=$ca_id" "$@"
+	[ -n "$ca_id" ] && [ -s "$RAW/$ca_id/address" ] && ca_addr=$(cat "$RAW/$ca_id/address")
+	"$BIN/rpc" ${raw_v3:+-3} -t "${raw_timeout:-20}" "$ca_addr" "$ca_m" "id=$ca_id" "$@"
 }
 raw_create() {
 	rc_id=$1
 	shift
 	call Create "$rc_id" "bundle=$RAW/$rc_id" "$@"
+}
+# raw_fifos NAME: three FIFOs, $raw_stdio for Create or Exec; hold them open yourself
+raw_fifos() {
+	mkfifo "$RAW/$1.in" "$RAW/$1.out" "$RAW/$1.err"
+	raw_stdio="stdin=$RAW/$1.in stdout=$RAW/$1.out stderr=$RAW/$1.err"
 }
 # value FIELD: of lines on stdin
 value() { sed -n "s/^$1=//p"; }
@@ -105,7 +111,12 @@ raw_exec() {
 	call Start "$re_id" "exec_id=$re_exec"
 }
 
-# raw_kill ID: kill and delete the task, whatever its state
+# raw_run ID ARGS...: a bundle, start, Create and Start without stdio; prints the pid
+raw_run() {
+	raw_new "$@" && raw_create "$1" >/dev/null && call Start "$1" | value pid
+}
+
+# raw_rm ID: kill and delete the task, whatever its state
 raw_rm() {
 	call Kill "$1" signal=9 all=1 >/dev/null 2>&1
 	raw_timeout=5 call Wait "$1" >/dev/null 2>&1

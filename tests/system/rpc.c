@@ -70,6 +70,10 @@ static const struct method methods[] = {
 	{"Connect", {ID},
 	    {{"shim_pid", 1, K_U32}, {"task_pid", 2, K_U32}, {"version", 3, K_STR}}},
 	{"Shutdown", {ID, {"now", 2, K_BOOL}}, {{0}}},
+	/* no methods, but messages to print with "-" */
+	{"BootstrapResult", {{0}},
+	    {{"version", 1, K_U32}, {"address", 2, K_STR}, {"protocol", 3, K_STR}}},
+	{"RuntimeInfo", {{0}}, {{"name", 1, K_STR}, {"options", 3, K_ANY}, {"features", 4, K_ANY}}},
 };
 
 static const struct field runc_options[] = {

@@ -1,0 +1,123 @@
+#!/bin/sh
+# kill -9 of the worker under a running pod costs the pod nothing.
+. "$(dirname "$0")/../lib/containerd.sh"
+. "$LIBDIR/raw.sh"
+[ -n "$PODSHIM" ] || skip_all "podshim's own promise"
+ctd_up
+events_start
+run_opts=$(group_opts pod)
+for i in 0 1 2; do
+	run_d "c$i" sh -c 'trap "exit 7" USR1; while :; do sleep 0.1; done'
+done
+run_opts=
+before=$(ctr task ls | sort)
+keeper=$(shim_pids)
+disconnects() { grep -c 'shim disconnected' "$T/containerd.log"; }
+n_disc=$(disconnects)
+sock=unix://$(sock_path pod)
+
+# kill_worker: kill it, wait for the next one
+new_worker() { [ -n "$(worker_pids)" ] && [ "$(worker_pids)" != "$1" ]; }
+kill_worker() {
+	kw_old=$(worker_pids)
+	[ -n "$kw_old" ] || wait_for 5 new_worker none
+	kw_old=$(worker_pids)
+	kill -KILL "$kw_old" 2>/dev/null
+	wait_for 5 new_worker "$kw_old"
+}
+check "another worker comes" kill_worker
+is "$(ctr task ls | sort)" "$before" "same tasks, pids, states"
+is "$(shim_pids)" "$keeper" "same keeper"
+is "$(x c0 e sh -c 'echo hi; exit 3' </dev/null; echo $?)" "hi
+3" "exec works"
+
+# an outstanding Wait, an exec that stays, and a request in flight
+x c1 stay sleep 1000 </dev/null >"$T/stay.out" 2>&1 &
+stay=$!
+wait_for 5 events_has c1 "/tasks/exec-started stay"
+rpc -t 60 "$sock" Wait id=c1 exec_id=stay >"$T/wait" &
+w=$!
+rpc -t 60 "$sock" Wait id=c0 >"$T/wait0" &
+w0=$!
+i=0
+while [ $i -lt 5 ]; do
+	kill_worker || not_ok "restart $i"
+	i=$((i + 1))
+done
+check "five more deaths: the outstanding Wait stays" sh -c "kill -0 $w"
+ctr task kill -s TERM --exec-id stay c1
+wait $stay
+is $? 143 "ctr gets the exec's status"
+wait $w
+is "$(value exit_status <"$T/wait")" 143 "so does the old Wait"
+
+# an exit while there is no worker
+pid=$(task_pid c0)
+old=$(worker_pids)
+kill -STOP "$old"
+kill -USR1 "$pid"
+check "init exits while the worker hangs" wait_for 5 pid_gone "$pid"
+kill -KILL "$old"
+wait $w0
+is "$(value exit_status <"$T/wait0")" 7 "its status is true"
+check "containerd knows" wait_for 5 task_is c0 STOPPED
+like "$(ctr task rm c0 2>&1)" "*exit code 7*" "and tells it"
+check "the event arrives" wait_for 10 events_has c0 /tasks/delete
+is "$(events_of c0 | grep -v ' ' | tr '\n' ' ')" "/tasks/create /tasks/start /tasks/exit /tasks/delete " \
+	"each event once, in order"
+
+# output is not lost: 64 MiB while the worker dies every 100 ms
+# shellcheck disable=SC2016
+prog='yes 0123456789abcdefghijklmnopqrstuvwxyz | head -c 67108864'
+sum=$(sh -c "$prog" | sha256sum)
+x c1 big sh -c "$prog" </dev/null >"$T/big" 2>"$T/big.err" &
+big=$!
+kills=0
+while kill -0 $big 2>/dev/null && [ $kills -lt 40 ]; do
+	kill_worker && kills=$((kills + 1))
+	sleep 0.1
+done
+wait $big
+is $? 0 "the exec ends well ($kills deaths meanwhile)"
+is "$(sha256sum <"$T/big")" "$sum" "64 MiB arrive byte for byte"
+
+# creates, execs and deletes while it dies
+bad=
+i=0
+while [ $i -lt 10 ]; do
+	run_opts=$(group_opts pod)
+	run_d "n$i" sleep 1000 >"$T/run$i" 2>&1 &
+	r=$!
+	sleep "0.0$i"
+	kill_worker
+	wait $r || bad="$bad run:$i:$(cat "$T/run$i")"
+	out=$(x "n$i" e echo "$i" </dev/null 2>&1)
+	[ "$out" = "$i" ] || bad="$bad exec:$i:$out"
+	i=$((i + 1))
+done
+run_opts=
+is "$bad" "" "10 containers made while the worker died"
+i=0
+while [ $i -lt 10 ]; do
+	ctr task rm -f "n$i" >"$T/rm$i" 2>&1 &
+	r=$!
+	sleep "0.0$i"
+	kill_worker
+	wait $r || bad="$bad rm:$i:$(cat "$T/rm$i")"
+	ctr c rm "n$i"
+	i=$((i + 1))
+done
+is "$bad" "" "and removed while it died"
+check "their last event" wait_for 15 events_has n9 /tasks/delete
+i=0
+while [ $i -lt 10 ]; do
+	seq=$(events_of "n$i" | grep -v ' ' | grep -v exec | uniq | tr '\n' ' ')
+	[ "$seq" = "/tasks/create /tasks/start /tasks/exit /tasks/delete " ] || bad="$bad n$i:$seq"
+	i=$((i + 1))
+done
+is "$bad" "" "with their events in order"
+[ "$(disconnects)" -le $((n_disc + 11)) ] && ok "no connection closed but those of removed tasks" ||
+	not_ok "connections closed: $(disconnects)"
+is "$(shim_pids)" "$keeper" "one keeper all the time"
+is "$(task_status c1)$(task_status c2)" RUNNINGRUNNING "the pod runs"
+finish

@@ -1,0 +1,59 @@
+#!/bin/sh
+# A grandchild holds the output: exits are told at once, Delete is bounded.
+. "$(dirname "$0")/../lib/containerd.sh"
+. "$LIBDIR/raw.sh"
+ctd_up
+events_start
+seconds() { date +%s; }
+raw_run main sleep 1000 >/dev/null
+raw_fifos e
+exec 6<>"$RAW/e.err" 7<>"$RAW/e.out"
+call Exec main exec_id=e "stdout=$RAW/e.out" "stderr=$RAW/e.err" \
+	"spec=$(raw_spec sh -c 'sleep 1000 & echo first; exit 3')"
+call Start main exec_id=e >/dev/null
+t0=$(seconds)
+is "$(raw_timeout=10 call Wait main exec_id=e | value exit_status)" 3 "Wait returns although a grandchild holds stdout"
+check "at once" test $(($(seconds) - t0)) -le 2
+check "the exit event too" wait_for 3 events_has main "/tasks/exit e"
+read -r line <&7
+is "$line" first "what was written is there"
+t0=$(seconds)
+# a sibling is not delayed by that Delete
+raw_timeout=20 call Delete main exec_id=e >"$T/delete" &
+deleter=$!
+t1=$(seconds)
+is "$(raw_exec main g sh -c 'exit 0' | value pid | grep -c .)" 1 "another exec starts meanwhile"
+is "$(raw_timeout=5 call Wait main exec_id=g | value exit_status)" 0 "and ends"
+is "$(raw_state main)" "$RUNNING" "State answers meanwhile"
+check "without waiting for the Delete" test $(($(seconds) - t1)) -le 2
+wait $deleter
+is "$(value exit_status <"$T/delete")" 3 "Delete comes back"
+check "within the drain time (12 s)" test $(($(seconds) - t0)) -le 12
+exec 6<&- 7<&-
+
+# the client of the FIFO sees the end after Delete, though the grandchild lives
+raw_fifos h
+cat "$RAW/h.out" >"$T/h.out" &
+reader=$!
+exec 6<>"$RAW/h.err"
+call Exec main exec_id=h "stdout=$RAW/h.out" "stderr=$RAW/h.err" "spec=$(raw_spec sh -c 'sleep 1000 & echo bye')"
+call Start main exec_id=h >/dev/null
+raw_timeout=5 call Wait main exec_id=h >/dev/null
+raw_timeout=20 call Delete main exec_id=h >/dev/null
+check "the reader gets its end of file" wait_for 3 pid_gone $reader
+is "$(cat "$T/h.out")" bye "and the output"
+exec 6<&-
+
+# the same at the end of a task: nobody reads the output at all
+raw_new full sh -c 'head -c 300000 /dev/zero & sleep 0.2; exit 4'
+raw_fifos full
+exec 6<>"$RAW/full.err" 7<>"$RAW/full.out"
+raw_create full "stdout=$RAW/full.out" "stderr=$RAW/full.err" >/dev/null
+call Start full >/dev/null
+is "$(raw_timeout=10 call Wait full | value exit_status)" 4 "a full FIFO does not hold the exit"
+t0=$(seconds)
+is "$(raw_timeout=20 call Delete full | value exit_status)" 4 "nor Delete for ever"
+check "Delete took at most 12 s" test $(($(seconds) - t0)) -le 12
+exec 6<&- 7<&-
+raw_end full main
+finish

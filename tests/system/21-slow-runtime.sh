@@ -1,0 +1,55 @@
+#!/bin/sh
+# A runtime that hangs in create hangs nobody else.
+. "$(dirname "$0")/../lib/containerd.sh"
+. "$LIBDIR/raw.sh"
+[ -n "$PODSHIM" ] || skip_all "the Go shim of containerd 1.6 holds one lock for the whole pod here"
+ctd_up
+cat >"$T/slow-runtime" <<END
+#!/bin/sh
+# runc, but create waits until the file is there
+case " \$* " in
+*" create "*) echo \$\$ >"$T/slow.pid"; while ! [ -e "$T/go" ]; do sleep 0.05; done ;;
+esac
+exec runc "\$@"
+END
+chmod +x "$T/slow-runtime"
+raw_run a sleep 1000 >/dev/null
+raw_jq='.annotations["io.containerd.runc.v2.group"] = "a"'
+raw_new b sleep 1000
+raw_jq=.
+ms() { date +%s%3N; }
+raw_timeout=60 raw_create b "options.binary_name=$T/slow-runtime" >"$T/create" &
+creator=$!
+check "the create is under way" wait_for 10 test -s "$T/slow.pid"
+t0=$(ms)
+like "$(raw_timeout=2 call State b)" "error=5 *" "State of the one in Create: NotFound, at once"
+is "$(raw_timeout=2 call Connect b | value task_pid)" 0 "Connect"
+like "$(raw_timeout=2 call Pids b)" "error=5 *" "Pids"
+is "$(raw_timeout=2 call State a | value status)" "$RUNNING" "State of its neighbour"
+is "$(raw_timeout=10 raw_exec a e true | value pid | grep -c .)" 1 "exec in its neighbour"
+is "$(raw_timeout=5 call Wait a exec_id=e | value exit_status)" 0 "which ends"
+check "all that within 3 s" test $(($(ms) - t0)) -lt 3000
+: >"$T/go"
+wait $creator
+like "$(cat "$T/create")" "pid=*" "the slow create succeeds in the end"
+is "$(call Start b | value pid)" "$(value pid <"$T/create")" "and can be started"
+raw_rm b
+raw_unbundle b
+
+# A caller whose deadline passes: what came to be is undone, the id can be used again.
+rm -f "$T/go" "$T/slow.pid"
+raw_jq='.annotations["io.containerd.runc.v2.group"] = "a"'
+raw_new c sleep 1000
+raw_jq=.
+out=$(raw_timeout=1 raw_create c "options.binary_name=$T/slow-runtime")
+like "$out" "error=4 *" "the caller's deadline: DeadlineExceeded"
+: >"$T/go"
+no_c() { [ -z "$(cgroups_of "c")" ]; }
+check "nothing of it comes to be" wait_for 10 no_c
+like "$(call State c)" "error=5 *" "State: NotFound"
+again() { raw_create c | grep -q ^pid=; }
+check "the id can be used again" wait_for 10 again
+raw_rm c
+raw_unbundle c
+raw_end a
+finish

@@ -1,0 +1,61 @@
+#!/bin/sh
+# The first container of a pod goes first; the shim stays until the last one.
+. "$(dirname "$0")/../lib/containerd.sh"
+. "$LIBDIR/raw.sh"
+ctd_up
+events_start
+raw_run pause sleep 1000 >/dev/null
+addr=$raw_addr
+raw_jq='.annotations["io.kubernetes.cri.sandbox-id"] = "pause" | .annotations["io.kubernetes.cri.container-type"] = "container"'
+raw_run work sleep 1000 >/dev/null
+raw_jq=.
+is "$raw_addr" "$addr" "grouped by the sandbox's id"
+shim=$(shim_pids)
+is "$(echo "$shim" | wc -l)" 1 "one shim"
+
+call Kill pause signal=9
+is "$(raw_timeout=5 call Wait pause | value exit_status)" 137 "pause ends"
+is "$(call Delete pause | value exit_status)" 137 "and is deleted"
+is "$(call Shutdown pause)" "" "Shutdown is answered"
+raw_delete pause >/dev/null
+is $? 0 "its delete call"
+raw_unbundle pause
+raw_addr=$addr
+is "$(raw_state work)" "$RUNNING" "the workload runs on"
+is "$(raw_exec work e true | value pid | grep -c .)" 1 "exec works, though the first bundle is gone"
+raw_timeout=5 call Wait work exec_id=e >/dev/null
+is "$(shim_pids)" "$shim" "the same shim"
+is "$(call Connect "" | value shim_pid)" "$shim" "Connect"
+is "$(call Shutdown work)" "" "Shutdown while it runs"
+is "$(raw_state work)" "$RUNNING" "is ignored"
+
+call Kill work signal=9
+raw_timeout=5 call Wait work >/dev/null
+call Delete work >/dev/null
+is "$(call Shutdown work)" "" "Shutdown of the last one"
+check "the shim ends" wait_for 10 pid_gone "$shim"
+check "and its socket" wait_for 5 test ! -e "${addr#unix://}"
+raw_delete work >/dev/null
+is $? 0 "the last delete call, after its end"
+raw_unbundle work
+check "all events left before" wait_for 5 events_has work /tasks/delete
+
+# Shutdown, and at once the next container of the same group, many times
+bad=
+i=0
+while [ $i -lt 15 ]; do
+	raw_run "n$i" sleep 1000 >"$T/pid" || bad="$bad run:$i"
+	raw_rm "n$i"
+	call Shutdown "n$i" >/dev/null
+	raw_jq='.annotations["io.containerd.runc.v2.group"] = "n'$i'"'
+	raw_run "m$i" sleep 1000 >"$T/pid" || bad="$bad again:$i"
+	raw_jq=.
+	[ -s "$T/pid" ] && [ "$(raw_state "m$i")" = "$RUNNING" ] || bad="$bad state:$i"
+	raw_delete "n$i" >/dev/null
+	raw_unbundle "n$i"
+	[ "$(raw_state "m$i")" = "$RUNNING" ] || bad="$bad killed:$i"
+	raw_end "m$i"
+	i=$((i + 1))
+done
+is "$bad" "" "15 times: a newcomer while the shim ends"
+finish

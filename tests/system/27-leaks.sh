@@ -1,0 +1,69 @@
+#!/bin/sh
+# The same work again and again: descriptors and memory return to where they were.
+. "$(dirname "$0")/../lib/containerd.sh"
+. "$LIBDIR/raw.sh"
+ctd_up
+raw_run a sleep 1000 >/dev/null
+shim=$(shim_pids)
+fds() {
+	for p in $shim $(worker_pids); do
+		find "/proc/$p/fd" -mindepth 1 2>/dev/null
+	done | wc -l
+}
+rss() { awk '/^VmRSS/ { s += $2 } END { print s }' $(for p in $shim $(worker_pids); do echo "/proc/$p/status"; done); }
+work() {
+	# an exec with FIFOs
+	raw_fifos "f$1"
+	exec 6<>"$RAW/f$1.err" 7<>"$RAW/f$1.out"
+	call Exec a "exec_id=f$1" "spec=$(raw_spec echo hi)" "stdin=$RAW/f$1.in" "stdout=$RAW/f$1.out" "stderr=$RAW/f$1.err"
+	call Start a "exec_id=f$1" >/dev/null
+	raw_timeout=5 call Wait a "exec_id=f$1" >/dev/null
+	call Delete a "exec_id=f$1" >/dev/null
+	# one with a terminal
+	call Exec a "exec_id=t$1" "spec=$(raw_spec echo hi)" terminal=1 "stdin=$RAW/f$1.in" "stdout=$RAW/f$1.out"
+	call Start a "exec_id=t$1" >/dev/null
+	raw_timeout=5 call Wait a "exec_id=t$1" >/dev/null
+	call Delete a "exec_id=t$1" >/dev/null
+	# failing ones
+	for tty in 0 1; do
+		call Exec a "exec_id=b$1" "spec=$(raw_spec /no/such)" terminal=$tty "stdin=$RAW/f$1.in" \
+			"stdout=$RAW/f$1.out" "stderr=$RAW/f$1.err"
+		call Start a "exec_id=b$1" >/dev/null
+		call Delete a "exec_id=b$1" >/dev/null
+	done
+	# containers: one that works, one that fails
+	for cmd in true /no/such; do
+		raw_jq='.annotations["io.containerd.runc.v2.group"] = "a"'
+		raw_new "c$1" $cmd
+		raw_jq=.
+		raw_create "c$1" "stdin=$RAW/f$1.in" "stdout=$RAW/f$1.out" "stderr=$RAW/f$1.err" >/dev/null &&
+			call Start "c$1" >/dev/null
+		raw_end "c$1"
+	done
+	exec 6<&- 7<&-
+	rm -f "$RAW/f$1".*
+}
+work 0
+work 1
+settled() { fd_now=$(fds); [ "$fd_now" -le "$1" ]; }
+n0=$(fds)
+for i in 2 3; do
+	work $i
+	m=$(fds)
+	[ "$m" -lt "$n0" ] && n0=$m
+done
+r0=$(rss)
+i=10
+while [ $i -lt 40 ]; do
+	work $i
+	i=$((i + 1))
+done
+check "descriptors are as many as before ($n0)" wait_for 5 settled "$n0"
+diag "descriptors $n0 -> $fd_now, resident KiB $r0 -> $(rss)"
+[ -z "$PODSHIM" ] || check "memory did not grow by 400 KiB" test "$(($(rss) - r0))" -lt 400
+is "$(ls "$RAW/a" | sort | tr '\n' ' ' | sed 's/options.json //; s/runtime //; s/log.json //')" \
+	"address config.json init.pid log " "nothing was left in the bundle"
+is "$(ps -o pid= --ppid "$shim" | wc -l)" "$([ -n "$PODSHIM" ] && echo 2 || echo 1)" \
+	"the shim's children: init (and podshim's worker)"
+raw_end a
+finish
