@@ -69,7 +69,7 @@ proc_stat_read(pid_t pid, struct proc_stat *out)
 		return -EINVAL;
 	out->state = p[2];
 	out->ppid = (pid_t)strtol(p + 3, &p, 10);
-	for (field = 5; field <= 22; field++) {
+	for (field = 5; field < 22; field++) { /* ends in front of field 22 */
 		p = strchr(p + 1, ' ');
 		if (p == NULL)
 			return -EINVAL;
