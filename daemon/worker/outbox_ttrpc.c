@@ -100,7 +100,8 @@ ttrpc_on_answer(int rc, const struct ttrpc_answer *answer, void *arg)
 	ttrpc_flight_free(flight);
 	if (rc < 0) {
 		log_debug("events: ttrpc: %s", strerror(-rc));
-		rc = -EHOSTDOWN;
+		/* the event's own fault must not look like containerd's */
+		rc = rc == -EMSGSIZE || rc == -EBADMSG ? -EIO : -EHOSTDOWN;
 	} else if (answer->status != STATUS_OK) {
 		log_debug("events: ttrpc: %s: %s", status_name(answer->status), answer->message);
 		rc = ttrpc_result(answer->status);

@@ -52,6 +52,20 @@ unit_tests += %D%/test_outbox
 tests_unit_test_outbox_SOURCES = %D%/test_outbox.c %D%/store_helper.h
 tests_unit_test_outbox_LDADD = $(worker_ldadd)
 
+unit_tests += %D%/test_outbox_publish
+tests_unit_test_outbox_publish_SOURCES = %D%/test_outbox_publish.c %D%/fake_link.c \
+	%D%/fake_link.h %D%/store_helper.h
+tests_unit_test_outbox_publish_LDADD = $(worker_ldadd)
+
+unit_tests += %D%/test_outbox_containerd
+tests_unit_test_outbox_containerd_SOURCES = %D%/test_outbox_containerd.c %D%/fake_link.c \
+	%D%/fake_link.h %D%/store_helper.h
+tests_unit_test_outbox_containerd_LDADD = $(worker_ldadd)
+
+unit_tests += %D%/test_ttrpc_client
+tests_unit_test_ttrpc_client_SOURCES = %D%/test_ttrpc_client.c %D%/store_helper.h
+tests_unit_test_ttrpc_client_LDADD = $(worker_ldadd)
+
 unit_tests += %D%/test_runtime
 tests_unit_test_runtime_SOURCES = %D%/test_runtime.c
 tests_unit_test_runtime_LDADD = libworker.a libframe.a libbase.a $(JANSSON_LIBS) $(CMOCKA_LIBS)
