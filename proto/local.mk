@@ -32,12 +32,14 @@ EXTRA_DIST += $(proto_files) %D%/PROTOCOL.md
 
 # One run of protoc-c makes both files; a second one for the header would
 # write them under the nose of a parallel compiler. As a system header it may
-# cast away const in its *__INIT macros.
+# cast away const in its *__INIT macros; clang wants that cast made plainer.
 SUFFIXES = .proto .pb-c.c
 .proto.pb-c.c:
 	@$(MKDIR_P) $(@D)
 	$(AM_V_GEN)$(PROTOC_C) --proto_path=$(srcdir) --c_out=. $(<:$(srcdir)/%=%) && \
-	h=$(@:.c=.h) && $(SED) '1i#pragma GCC system_header' $$h >$$h.tmp && mv $$h.tmp $$h
+	h=$(@:.c=.h) && $(SED) -e '1i#pragma GCC system_header' \
+		-e 's/(char \*)protobuf_c_empty_string/(char *)(uintptr_t)protobuf_c_empty_string/g' \
+		$$h >$$h.tmp && mv $$h.tmp $$h
 $(proto_headers): %.pb-c.h: %.pb-c.c
 	@test -f $@ || { rm -f $<; $(MAKE) $(AM_MAKEFLAGS) $<; }
 	@touch $@
