@@ -14,7 +14,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -442,8 +441,6 @@ proc_fork(struct proc *p, const int keep[3])
 		close_others(keep);
 		return true;
 	}
-	p->pidfd = (int)syscall(SYS_pidfd_open, p->pid, 0);
-	(void)fcntl(p->pidfd, F_SETFD, FD_CLOEXEC);
 	return false;
 }
 
@@ -503,9 +500,10 @@ proc_run(struct proc *p, const int fds[3], void (*run)(void *arg), void *arg)
 bool
 proc_ended(const struct proc *p)
 {
-	struct pollfd pfd = {.fd = p->pidfd, .events = POLLIN};
+	siginfo_t si = {0};
 
-	return poll(&pfd, 1, 0) == 1;
+	return waitid(P_PID, (id_t)p->pid, &si, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+	       si.si_pid == p->pid;
 }
 
 int
@@ -515,7 +513,6 @@ proc_status(struct proc *p)
 
 	if (waitpid(p->pid, &status, 0) != p->pid)
 		return 255;
-	fd_close(&p->pidfd);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 

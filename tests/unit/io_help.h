@@ -54,7 +54,6 @@ int64_t pattern_read(int fd, uint64_t seed, uint64_t from, uint64_t to);
  */
 struct proc {
 	pid_t pid;
-	int pidfd;
 };
 void proc_write(
     struct proc *p, const char *path, int fd, uint64_t seed, uint64_t from, uint64_t to);

@@ -68,7 +68,7 @@ tests_unit_test_ttrpc_client_LDADD = $(worker_ldadd)
 
 unit_tests += %D%/test_runtime
 tests_unit_test_runtime_SOURCES = %D%/test_runtime.c
-tests_unit_test_runtime_LDADD = libworker.a libframe.a libbase.a $(JANSSON_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_runtime_LDADD = $(worker_ldadd)
 
 unit_tests += %D%/test_frame
 tests_unit_test_frame_SOURCES = %D%/test_frame.c
@@ -90,6 +90,17 @@ tests_unit_test_msg_LDADD = $(unit_ipc_ldadd)
 tests_unit_test_channel_SOURCES = %D%/test_channel.c
 tests_unit_test_channel_LDADD = $(unit_ipc_ldadd)
 
+# run the built keeper with a worker whose part the test plays
+keeper_rig_sources = %D%/keeper_rig.c %D%/keeper_rig.h
+keeper_rig_ldadd = libipc.a libframe.a $(unit_ldadd)
+keeper_rig_deps = podshim-keeper$(EXEEXT) %D%/keeper_worker$(EXEEXT)
+check_PROGRAMS += %D%/keeper_worker
+tests_unit_keeper_worker_SOURCES = %D%/keeper_worker.c
+unit_tests += %D%/test_keeper
+tests_unit_test_keeper_SOURCES = %D%/test_keeper.c $(keeper_rig_sources)
+tests_unit_test_keeper_LDADD = $(keeper_rig_ldadd)
+EXTRA_tests_unit_test_keeper_DEPENDENCIES = $(keeper_rig_deps)
+
 unit_tests += %D%/test_podpath
 tests_unit_test_podpath_SOURCES = %D%/test_podpath.c
 tests_unit_test_podpath_LDADD = $(unit_ldadd) $(LIBMD_LIBS)
@@ -104,6 +115,9 @@ tests_unit_test_store_events_LDADD = $(store_ldadd)
 unit_tests += %D%/test_store_disk
 tests_unit_test_store_disk_SOURCES = %D%/test_store_disk.c %D%/store_helper.h
 tests_unit_test_store_disk_LDADD = $(store_ldadd)
+unit_tests += %D%/test_store_fault
+tests_unit_test_store_fault_SOURCES = %D%/test_store_fault.c %D%/store_helper.h
+tests_unit_test_store_fault_LDADD = $(store_ldadd)
 unit_tests += %D%/test_client
 tests_unit_test_client_SOURCES = %D%/test_client.c %D%/store_helper.h
 tests_unit_test_client_LDADD = $(client_ldadd) $(CMOCKA_LIBS)
