@@ -161,6 +161,10 @@ int oplog_find_int(const struct store *st, enum stmt a, enum stmt b, int64_t key
 int oplog_find_text(const struct store *st, enum stmt a, enum stmt b, const char *key,
     const void **data, size_t *len);
 
+/* --- store_read.c */
+/* *value: malloc'ed, NULL if there is none. */
+int meta_read(struct store *st, const char *key, char **value, struct err *err);
+
 /* --- store_events.c */
 int event_rows_load(struct store *st, struct err *err);
 /* Called right behind each S_ADD_EVENT: bytes of its strings and body. */

@@ -172,27 +172,40 @@ store_get_answer(struct store *st, uint64_t n, void **response, size_t *len)
 	return rc;
 }
 
-char *
-store_get_meta(struct store *st, const char *key)
+int
+meta_read(struct store *st, const char *key, char **value, struct err *err)
 {
 	const void *data = NULL;
-	char *value = NULL;
 	sqlite3_stmt *q;
 	size_t size;
 	int found, rc;
 
+	*value = NULL;
 	found = oplog_find_text(st, S_SET_META, S_DELETE_META, key, &data, &size);
+	if (found == 1)
+		*value = mem_strdup(data);
 	if (found > 0)
-		return found == 1 ? mem_strdup(data) : NULL;
-	if (stmt_take(st, S_GET_META, &q, NULL) < 0)
-		return NULL;
+		return 0;
+	rc = stmt_take(st, S_GET_META, &q, err);
+	if (rc < 0)
+		return rc;
 	stmt_text(q, 1, key);
 	rc = sqlite3_step(q);
 	if (rc == SQLITE_ROW)
-		value = mem_strdup(col_text(q, 0));
-	else if (rc != SQLITE_DONE)
-		(void)db_error(st, rc, NULL, "read meta");
+		*value = mem_strdup(col_text(q, 0));
+	rc = rc == SQLITE_ROW || rc == SQLITE_DONE ? 0
+						   : db_error(st, rc, err, "read meta");
 	stmt_give(st, S_GET_META, q);
+	return rc;
+}
+
+char *
+store_get_meta(struct store *st, const char *key)
+{
+	char *value;
+
+	(void)meta_read(
+	    st, key, &value, NULL); /* cannot be read: as if it were not there */
 	return value;
 }
 

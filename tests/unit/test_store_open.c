@@ -215,6 +215,14 @@ test_open_truncated_anywhere(void **state)
 		assert_int_equal(truncate(path, (off_t)at), 0);
 		expect_survival(*state);
 	}
+	reset_to(*state, image, len); /* found when opened, not when it hurts */
+	assert_int_equal(truncate(path, (off_t)len - 2048), 0);
+	store_close(open_expect(*state, STORE_SET_ASIDE));
+	for (at = 4096; at + 1024 <= len; at += 1024) {
+		reset_to(*state, image, len);
+		write_at(path, (off_t)at, "\xff\xff\xff\xff\xff\xff\xff\xff", 8);
+		store_close(open_expect(*state, STORE_SET_ASIDE));
+	}
 }
 
 static void
@@ -313,6 +321,7 @@ test_open_replacement_takes_over_what_it_can(void **state)
 	struct store *st = open_expect(*state, STORE_CREATED);
 	struct store_counts n;
 	struct err err = ERR_INIT;
+	uint64_t seq;
 	void *p;
 	size_t len;
 
@@ -327,8 +336,15 @@ test_open_replacement_takes_over_what_it_can(void **state)
 	assert_int_equal(store_get_answer(st, 40, &p, &len), 0);
 	free(p);
 	assert_int_equal(store_backlog(st), 0);
+	for (seq = 1; seq <= 40; seq++)
+		store_event_done(st, seq, "ttrpc");
+	st->damaged = true; /* and again, when no event is left to tell the number */
+	store_set_meta(st, "ending", "2");
+	assert_true(store_take_replaced(st));
 	store_close(st);
-	store_close(open_expect(*state, STORE_OPENED));
+	st = open_expect(*state, STORE_OPENED);
+	assert_int_equal(st->next_seq, 41);
+	store_close(st);
 }
 
 /* A value that SQLite takes for whole and we do not. */
