@@ -185,8 +185,12 @@ memfd_sealed(const char *name, const void *buf, size_t len)
 	rc = fd_write_all(fd, buf, len);
 	if (rc < 0)
 		return rc;
+	/*
+	 * Not F_SEAL_WRITE: that waits, up to some 100 ms, until nobody uses the
+	 * pages any more. There is no writable mapping that it would be needed for.
+	 */
 	if (fcntl(fd, F_ADD_SEALS,
-		F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) == -1 ||
+		F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE) == -1 ||
 	    lseek(fd, 0, SEEK_SET) == -1)
 		return -errno;
 	return steal_fd(&fd);

@@ -16,6 +16,7 @@
 #include "keeper/limits.h"
 
 #define FNV_OFFSET UINT64_C(0xcbf29ce484222325)
+#define FIELDS_MAX 64
 #define FNV_PRIME  UINT64_C(0x100000001b3)
 
 int
@@ -59,8 +60,12 @@ blob_finish(struct blob *b)
 {
 	if (b->memfd == -1)
 		return 0;
+	/*
+	 * Not F_SEAL_WRITE: that waits, up to some 100 ms, until nobody uses the
+	 * pages any more. There is no writable mapping that it would be needed for.
+	 */
 	if (fcntl(b->memfd, F_ADD_SEALS,
-		F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) == -1)
+		F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE) == -1)
 		return -errno;
 	return 0;
 }
@@ -115,8 +120,10 @@ blob_request_timeout_ns(const struct blob *b)
 {
 	uint64_t tag, value;
 	size_t off = 0;
+	unsigned i;
 
-	while (off < b->len && read_varint(b, &off, &tag)) {
+	/* garbage must not keep us busy: a Request has a handful of fields */
+	for (i = 0; i < FIELDS_MAX && off < b->len && read_varint(b, &off, &tag); i++) {
 		switch (tag & 7) {
 		case 0: /* varint */
 			if (!read_varint(b, &off, &value))
