@@ -15,6 +15,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "launcher/args.h"
+#include "launcher/delete.h"
 #include "launcher/start.h"
 
 #define PROGRAM "containerd-shim-podshim-v1"
@@ -53,7 +54,7 @@ dispatch(const struct args *args, struct err *err)
 	case ACTION_START:
 		return start_run(args, err);
 	case ACTION_DELETE:
-		break;
+		return delete_run(args, err);
 	case ACTION_NONE:
 		break;
 	}

@@ -100,6 +100,14 @@ unit_tests += %D%/test_keeper
 tests_unit_test_keeper_SOURCES = %D%/test_keeper.c $(keeper_rig_sources)
 tests_unit_test_keeper_LDADD = $(keeper_rig_ldadd)
 EXTRA_tests_unit_test_keeper_DEPENDENCIES = $(keeper_rig_deps)
+unit_tests += %D%/test_keeper_life
+tests_unit_test_keeper_life_SOURCES = %D%/test_keeper_life.c $(keeper_rig_sources)
+tests_unit_test_keeper_life_LDADD = $(keeper_rig_ldadd)
+EXTRA_tests_unit_test_keeper_life_DEPENDENCIES = $(keeper_rig_deps)
+unit_tests += %D%/test_keeper_steps
+tests_unit_test_keeper_steps_SOURCES = %D%/test_keeper_steps.c $(keeper_rig_sources)
+tests_unit_test_keeper_steps_LDADD = $(keeper_rig_ldadd)
+EXTRA_tests_unit_test_keeper_steps_DEPENDENCIES = $(keeper_rig_deps)
 
 unit_tests += %D%/test_podpath
 tests_unit_test_podpath_SOURCES = %D%/test_podpath.c

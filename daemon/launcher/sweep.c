@@ -1,0 +1,292 @@
+/*
+ * Killing and cleaning without a keeper. What can hang (a runtime, an umount of
+ * a dead file server) runs in a child that is waited for only so long; a child
+ * that is left behind has none of our descriptors, for containerd reads our
+ * output to its end.
+ */
+#include "launcher/sweep.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "launcher/account.h"
+#include "launcher/podlock.h"
+#include "worker/cgroup.h"
+#include "worker/mount.h"
+#include "worker/mountinfo.h"
+#include "worker/runtime.h"
+
+#define DEATH_LIMIT_US     US_PER_S
+#define RUNTIME_LIMIT_US   (3 * US_PER_S)
+#define RUNTIME_OUTPUT_MAX 16384u
+
+/* --- children ---------------------------------------------------------------- */
+
+/* Whatever it is doing, it must not hold our descriptors, nor our ways with signals. */
+static void
+child_prepare(int out_fd)
+{
+	struct sigaction dfl = {.sa_handler = SIG_DFL};
+	int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	(void)sigaction(SIGPIPE, &dfl, NULL);
+	(void)sigaction(SIGALRM, &dfl, NULL);
+	(void)setpgid(0, 0);
+	if (null_fd == -1 || dup2(null_fd, 0) == -1 ||
+	    dup2(out_fd >= 0 ? out_fd : null_fd, 1) == -1 ||
+	    dup2(out_fd >= 0 ? out_fd : null_fd, 2) == -1)
+		_exit(126);
+	(void)close_range(3, ~0U, 0);
+}
+
+static int
+pidfd_of(pid_t pid)
+{
+	return (int)syscall(SYS_pidfd_open, pid, 0);
+}
+
+/* Until the process of pidfd is dead; false if it lives on at end. */
+static bool
+pidfd_wait(int pidfd, boot_us_t end)
+{
+	struct pollfd pfd = {.fd = pidfd, .events = POLLIN};
+	boot_us_t now;
+
+	for (;;) {
+		now = clock_boot_us();
+		if (poll(&pfd, 1, now < end ? (int)((end - now) / US_PER_MS) + 1 : 0) == 1)
+			return true;
+		if (now >= end)
+			return false;
+	}
+}
+
+/* Its wait status; -ETIMEDOUT if it still runs: then it is killed if so asked. */
+static int
+child_wait(pid_t pid, boot_us_t end, bool then_kill, int *status)
+{
+	AUTO_CLOSE int pidfd = pidfd_of(pid);
+	bool dead = pidfd >= 0 && pidfd_wait(pidfd, end);
+
+	if (!dead && then_kill) {
+		(void)kill(pid, SIGKILL);
+		/* a process in D does not die of it at once */
+		if (pidfd < 0 || pidfd_wait(pidfd, clock_boot_us() + 100 * US_PER_MS))
+			(void)waitpid(pid, status, 0);
+		return -ETIMEDOUT;
+	}
+	if (!dead)
+		return -ETIMEDOUT;
+	return waitpid(pid, status, 0) == pid ? 0 : -errno;
+}
+
+/* --- killing -------------------------------------------------------------------- */
+
+/* True if it was alive and is hit. */
+static bool
+victim_kill(const struct victim *v, int *pidfd)
+{
+	struct pollfd pfd = {.events = POLLIN};
+
+	*pidfd = pidfd_of(v->pid);
+	if (*pidfd < 0)
+		return false;
+	/* the number may have changed hands before the pidfd was open, not after */
+	pfd.fd = *pidfd;
+	if (!victim_is_alive(v) || poll(&pfd, 1, 0) == 1) {
+		fd_close(pidfd);
+		return false;
+	}
+	return syscall(SYS_pidfd_send_signal, *pidfd, SIGKILL, NULL, 0) == 0;
+}
+
+static bool
+sweep_is_alive(const struct account *acc)
+{
+	size_t i;
+
+	for (i = 0; i < acc->n_victims; i++)
+		if (victim_is_alive(&acc->victims[i]))
+			return true;
+	return false;
+}
+
+bool
+sweep_init_is_alive(const struct account *acc)
+{
+	return acc->n_victims > 0 && acc->victims[0].pid == acc->pid &&
+	    victim_is_alive(&acc->victims[0]);
+}
+
+void
+sweep_kill(const struct account *acc, boot_us_t end)
+{
+	boot_us_t limit = clock_boot_us() + DEATH_LIMIT_US;
+	AUTO_CLOSE int init_fd = -1;
+	size_t i;
+
+	for (i = 0; i < acc->n_victims; i++) {
+		AUTO_CLOSE int pidfd = -1;
+
+		if (victim_kill(&acc->victims[i], &pidfd) && acc->victims[i].pid == acc->pid)
+			init_fd = steal_fd(&pidfd);
+	}
+	if (acc->cgroup != NULL) {
+		/* also what has outlived its init: it may share the host's pids */
+		(void)cgroup_kill(acc->cgroup, NULL);
+		/* the frozen do not die */
+		cgroup_thaw(acc->cgroup);
+	}
+	if (init_fd >= 0)
+		(void)pidfd_wait(init_fd, limit < end ? limit : end);
+}
+
+/* --- the runtime's state and the mounts ------------------------------------------ */
+
+static char *
+state_dir_of(const struct account *acc)
+{
+	return mem_printf("%s/%s", acc->runtime_root, acc->id);
+}
+
+static char *
+rootfs_of(const struct account *acc)
+{
+	return acc->bundle == NULL ? NULL : mem_printf("%s/rootfs", acc->bundle);
+}
+
+struct mount_scan {
+	const char *path;
+	size_t len;
+	bool found;
+};
+
+static void
+scan_on_mount(const struct mountinfo *m, void *arg)
+{
+	struct mount_scan *scan = arg;
+
+	if (strncmp(m->target, scan->path, scan->len) == 0 &&
+	    (m->target[scan->len] == '\0' || m->target[scan->len] == '/'))
+		scan->found = true;
+}
+
+static bool
+rootfs_is_mounted(const struct account *acc)
+{
+	AUTO_FREE char *rootfs = rootfs_of(acc);
+	struct mount_scan scan = {.path = rootfs};
+
+	if (rootfs == NULL)
+		return false;
+	scan.len = strlen(rootfs);
+	(void)mountinfo_each(scan_on_mount, &scan, NULL);
+	return scan.found;
+}
+
+static bool
+state_dir_exists(const struct account *acc)
+{
+	AUTO_FREE char *dir = state_dir_of(acc);
+	struct stat st;
+
+	return lstat(dir, &st) == 0;
+}
+
+bool
+sweep_is_needed(const struct account *acc)
+{
+	return state_dir_exists(acc) || sweep_is_alive(acc) || rootfs_is_mounted(acc);
+}
+
+static void
+runtime_delete_run(const struct account *acc, boot_us_t end, struct err *err)
+{
+	AUTO_CLOSE int out_fd = memfd_bounded("runtime", RUNTIME_OUTPUT_MAX);
+	AUTO_FREE char *log = acc->bundle == NULL ? mem_strdup("/dev/null")
+						  : mem_printf("%s/log.json", acc->bundle);
+	AUTO_FREE char *printed = mem_zalloc(RUNTIME_OUTPUT_MAX + 1);
+	AUTO_STRV struct strv argv = {0};
+	struct runtime_target target = {.opts = &acc->options, .ns = acc->ns, .id = acc->id,
+	    .bundle = acc->bundle, .log_path = log};
+	boot_us_t limit = clock_boot_us() + RUNTIME_LIMIT_US;
+	int status = 0, rc;
+	ssize_t n;
+	pid_t pid;
+
+	runtime_delete(&argv, &target, true);
+	pid = fork();
+	if (pid == 0) {
+		/* or runc would take systemd's messages for its own business */
+		(void)unsetenv("NOTIFY_SOCKET");
+		child_prepare(out_fd);
+		(void)execvp(argv.v[0], argv.v);
+		_exit(errno == ENOENT ? 127 : 126);
+	}
+	if (pid == -1) {
+		(void)err_set(err, errno, "fork");
+		return;
+	}
+	rc = child_wait(pid, limit < end ? limit : end, true, &status);
+	if (rc < 0) {
+		(void)err_set(err, -rc, "'%s delete' of container '%s'", argv.v[0], acc->id);
+		return;
+	}
+	if (status != 0) {
+		n = out_fd < 0 ? 0 : pread(out_fd, printed, RUNTIME_OUTPUT_MAX, 0);
+		AUTO_FREE char *why = runtime_error("OCI runtime delete failed", log, printed,
+		    n > 0 ? strnlen(printed, (size_t)n) : 0, status);
+
+		(void)err_setx(err, EPROTO, "container '%s': %s", acc->id, why);
+	}
+}
+
+/*
+ * A dead file server may hold the umount for ever, a busy one for some seconds.
+ * The child that does it is not killed: it finishes by itself, or never.
+ */
+static void
+rootfs_unmount(const struct account *acc, boot_us_t end, struct err *err)
+{
+	AUTO_FREE char *rootfs = rootfs_of(acc);
+	int status = 0;
+	pid_t pid;
+
+	pid = fork();
+	if (pid == 0) {
+		child_prepare(-1);
+		_exit(mount_undo(rootfs, NULL) < 0);
+	}
+	if (pid == -1)
+		(void)err_set(err, errno, "fork");
+	else if (child_wait(pid, end, false, &status) < 0)
+		(void)err_setx(err, ETIMEDOUT, "'%s' is still being unmounted", rootfs);
+	else if (status != 0)
+		(void)err_setx(err, EBUSY, "'%s' could not be unmounted", rootfs);
+}
+
+void
+sweep_clean(const struct account *acc, boot_us_t end, struct err *err)
+{
+	/* execs that were being made in it while we killed */
+	if (acc->cgroup != NULL)
+		(void)cgroup_kill(acc->cgroup, NULL);
+	if (state_dir_exists(acc))
+		runtime_delete_run(acc, end, err);
+	if (rootfs_is_mounted(acc))
+		rootfs_unmount(acc, end, err);
+	/* a runtime killed in mid-create left it, and no runtime will remove it */
+	if (acc->cgroup != NULL)
+		cgroup_remove(acc->cgroup);
+}

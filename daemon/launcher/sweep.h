@@ -1,0 +1,24 @@
+/*
+ * Ending a container by ourselves: kill, `runtime delete --force`, unmount,
+ * remove its cgroup. For `delete` when there is no keeper to do it.
+ */
+#ifndef PODSHIM_LAUNCHER_SWEEP_H
+#define PODSHIM_LAUNCHER_SWEEP_H
+
+#include <stdbool.h>
+
+#include "base/clock.h"
+
+struct account;
+struct err;
+
+/* Is anything of it left: a process, the runtime's state, a mount? */
+bool sweep_is_needed(const struct account *acc);
+/* Does its init live? Then killing is what ends it. */
+bool sweep_init_is_alive(const struct account *acc);
+/* SIGKILL to everything in it, and wait for its init: a second, or until end. */
+void sweep_kill(const struct account *acc, boot_us_t end);
+/* The rest, until end at most. *err says what did not work; it is not an error. */
+void sweep_clean(const struct account *acc, boot_us_t end, struct err *err);
+
+#endif
