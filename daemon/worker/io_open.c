@@ -22,15 +22,17 @@
 #include "worker/link.h"
 
 #define FIFO_BYTES (1024 * 1024)
+/* The container's pipe: four times the default halve the wake-ups per byte. */
+#define PIPE_BYTES (256 * 1024)
 #define IO_OPEN	   (O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
 
 /* --- FIFOs and files ------------------------------------------------------------ */
 
 /* A bigger pipe lets a burst through while its reader is busy; 64 KiB do as well. */
 static void
-pipe_enlarge(int fd)
+pipe_enlarge(int fd, int bytes)
 {
-	if (fcntl(fd, F_SETPIPE_SZ, FIFO_BYTES) == -1)
+	if (fcntl(fd, F_SETPIPE_SZ, bytes) == -1)
 		log_debug("a pipe stays small");
 }
 
@@ -81,7 +83,7 @@ sink_open(const char *path, struct stream *s, struct err *err)
 	if (rc == 0)
 		rc = path_open(path, O_WRONLY, true, &s->fd[IO_DST], err);
 	if (rc == 0)
-		pipe_enlarge(s->fd[IO_DST]);
+		pipe_enlarge(s->fd[IO_DST], FIFO_BYTES);
 	return rc;
 }
 
@@ -199,7 +201,10 @@ open_out(struct io *io, const struct io_spec *spec, enum io_which which, int *ch
 	s->state = STREAM_WAITING;
 	if (io->terminal)
 		return 0;
-	return pipe_make(spec, 1, child, &s->fd[IO_SRC], err);
+	rc = pipe_make(spec, 1, child, &s->fd[IO_SRC], err);
+	if (rc == 0)
+		pipe_enlarge(*child, PIPE_BYTES);
+	return rc;
 }
 
 static int
