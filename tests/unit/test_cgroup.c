@@ -308,7 +308,7 @@ test_cgroup_kill_never_kills_us(void **state)
 	put(dirs[0], "cgroup.procs", "0");
 	assert_int_equal(cgroup_kill(dirs[0], &err), -EPERM);
 	put("/sys/fs/cgroup/pids", "cgroup.procs", "0");
-	assert_int_equal(cgroup_kill("/sys/fs/cgroup/pids", &err), -EPERM);
+	/* not tried on a hierarchy's root: too much would depend on this test passing */
 }
 
 /* Processes that fork as fast as they can: all end. */

@@ -496,6 +496,14 @@ test_mount_undo_nested_covered_and_busy(void **state)
 	assert_int_equal(mount_undo(rootfs, NULL), 0);
 	assert_int_equal(umount2(beside, 0), 0); /* the neighbour was left alone */
 	assert_int_equal(mounted(), 0);
+	/* a mount that is older than the one it lies on: one pass is not enough */
+	assert_int_equal(mount("tmpfs", beside, "tmpfs", 0, NULL), 0);
+	assert_int_equal(mount("tmpfs", rootfs, "tmpfs", 0, NULL), 0);
+	dir_at("rootfs/a b");
+	assert_int_equal(mount(beside, deep, "", MS_MOVE, NULL), 0);
+	assert_int_equal(mounted(), 2);
+	assert_int_equal(mount_undo(rootfs, NULL), 0);
+	assert_int_equal(mounted(), 0);
 	assert_int_equal(mount_undo("/nonexistent/x", NULL), 0);
 	assert_int_equal(mount_undo("/", NULL), -EINVAL);
 

@@ -107,6 +107,7 @@ test_oci_spec_private_pid_namespace(void **state)
 		{"[{\"type\":\"pid\",\"path\":\"\"}]", true},
 		{"[{\"type\":\"pid\",\"path\":\"/proc/1/ns/pid\"}]", false},
 		{"[{\"path\":\"/proc/1/ns/net\",\"type\":\"network\"},{\"type\":\"pid\"}]", true},
+		{"[{\"type\":\"pid\"},{\"type\":\"pid\",\"path\":\"/x\"}]", false},
 		{"null", false},
 	};
 	size_t i;

@@ -524,6 +524,24 @@ test_outbox_event_dropped_by_the_store(void **state)
 }
 
 static void
+test_outbox_event_dropped_while_it_waits(void **state)
+{
+	(void)state;
+	make_outbox(TRANSPORT_TTRPC, false, true);
+	add("a", "e", "a1");
+	end(&ttrpc, flying(&ttrpc), -EHOSTDOWN);
+	add("b", "", "b1");
+	add("a", "", "a2");
+	store_event_done(st, 1, "dropped");
+	later(1);
+	end(&ttrpc, flying(&ttrpc), 0); /* the probe */
+	end(&ttrpc, flying(&ttrpc), 0);
+	expect_bodies(&ttrpc, "a1 b1 a2");
+	assert_true(outbox_empty(ob));
+	assert_int_equal(pending(), 0);
+}
+
+static void
 test_outbox_after_a_restart(void **state)
 {
 	(void)state;
@@ -588,6 +606,21 @@ test_outbox_drain_waits_for_the_last(void **state)
 	end_of(&ttrpc, "2", 0);
 	assert_int_equal(drained, 1);
 	assert_false(event_pending(ob->drain_ev, EV_TIMEOUT, NULL));
+}
+
+/* Empty, and before the loop comes to say so, not empty any more. */
+static void
+test_outbox_drain_of_a_late_event(void **state)
+{
+	(void)state;
+	drained = 0;
+	make_outbox(TRANSPORT_TTRPC, false, true);
+	outbox_drain(ob, 1000 * US_PER_S, on_drained, &drained);
+	add("a", "", "late");
+	assert_int_equal(drained, 0);
+	assert_int_equal(pending(), 1);
+	end(&ttrpc, flying(&ttrpc), 0);
+	assert_int_equal(drained, 1);
 }
 
 static void
@@ -701,9 +734,11 @@ main(void)
 		SCENE(test_outbox_without_any_way_keeps_events),
 		SCENE(test_outbox_rolled_back_events_never_were),
 		SCENE(test_outbox_event_dropped_by_the_store),
+		SCENE(test_outbox_event_dropped_while_it_waits),
 		SCENE(test_outbox_after_a_restart),
 		SCENE(test_outbox_drain_when_empty),
 		SCENE(test_outbox_drain_waits_for_the_last),
+		SCENE(test_outbox_drain_of_a_late_event),
 		SCENE(test_outbox_drain_times_out),
 		SCENE(test_outbox_long_queue),
 		cmocka_unit_test(test_outbox_publish_words),
