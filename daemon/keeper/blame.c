@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -191,9 +192,10 @@ records_prune(int dir_fd, const char *prefix)
 {
 	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd == -1 ? NULL : fdopendir(fd);
-	uint64_t newest[LIMIT_RECORDS] = {0}, num;
+	int64_t newest[LIMIT_RECORDS] = {0}, when;
 	size_t len = strlen(prefix), i;
 	struct dirent *de;
+	struct stat st;
 	int pass;
 
 	if (dir == NULL) {
@@ -204,19 +206,20 @@ records_prune(int dir_fd, const char *prefix)
 	for (pass = 0; pass < 2; pass++) {
 		rewinddir(dir);
 		while ((de = readdir(dir)) != NULL) {
-			if (strncmp(de->d_name, prefix, len) != 0)
+			if (strncmp(de->d_name, prefix, len) != 0 ||
+			    fstatat(dir_fd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) == -1)
 				continue;
-			num = strtoull(de->d_name + len, NULL, 10);
+			when = st.st_mtim.tv_sec * NS_PER_S + st.st_mtim.tv_nsec;
 			if (pass == 1) {
-				if (num < newest[0])
+				if (when < newest[0])
 					(void)unlinkat(dir_fd, de->d_name, 0);
 				continue;
 			}
-			if (num <= newest[0])
+			if (when <= newest[0])
 				continue;
-			for (i = 0; i + 1 < LIMIT_RECORDS && newest[i + 1] < num; i++)
+			for (i = 0; i + 1 < LIMIT_RECORDS && newest[i + 1] < when; i++)
 				newest[i] = newest[i + 1];
-			newest[i] = num;
+			newest[i] = when;
 		}
 	}
 	(void)closedir(dir);

@@ -40,10 +40,7 @@ void blame_death(struct blame *bl, const struct worker_death *death);
 void blame_each_trace(const struct blame *bl, void (*cb)(const char *line, void *arg),
     void *arg);
 
-/*
- * In the pod's directory, keep the newest LIMIT_RECORDS of the files
- * "<prefix><number>.txt".
- */
+/* In the pod's directory, keep the newest LIMIT_RECORDS of the files "<prefix>*". */
 void records_prune(int dir_fd, const char *prefix);
 
 #endif

@@ -152,7 +152,7 @@ request_send(struct requests *rs, struct request *r)
 
 	if (r->delivered)
 		m.flags |= REQ_REDELIVERED;
-	if (r->conn == NULL || r->answered)
+	if (r->conn == NULL || (r->answered && !r->condemned))
 		m.flags |= REQ_ORPHAN;
 	if (r->condemned)
 		m.flags |= REQ_CONDEMNED;

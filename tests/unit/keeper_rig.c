@@ -211,8 +211,8 @@ rig_take_worker(struct rig *rig)
 	    .msg_control = control.buf,
 	    .msg_controllen = sizeof control.buf};
 
-	forget_worker(rig);
 	wait_readable(rig->control_fd);
+	forget_worker(rig);
 	rig->ctl = accept4(rig->control_fd, NULL, NULL, SOCK_CLOEXEC);
 	assert_true(rig->ctl >= 0);
 	wait_readable(rig->ctl);

@@ -33,6 +33,8 @@ main(int argc, char **argv)
 	if (argc > 1 && strcmp(argv[1], "--check") == 0)
 		return verdict != NULL ? atoi(verdict) : 0;
 	(void)prctl(PR_SET_NAME, "keeper_worker");
+	(void)signal(SIGSEGV, SIG_DFL); /* a sanitizer may have taken it */
+	(void)signal(SIGABRT, SIG_DFL);
 	if (path == NULL || strlen(path) >= sizeof sa.sun_path || fd == -1)
 		return 99;
 	strncpy(sa.sun_path, path, sizeof sa.sun_path - 1);
