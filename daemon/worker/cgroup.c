@@ -28,7 +28,7 @@
 #include "base/mem.h"
 #include "worker/mountinfo.h"
 
-#define CGROUP_TEXT_MAX   (16u * 1024u * 1024u)
+#define CGROUP_TEXT_MAX	  (16u * 1024u * 1024u)
 #define CGROUP_DEPTH_MAX  64u
 #define CGROUP_ROUNDS_MAX 1024u
 #define CGROUP_PIDFDS_MAX 128u /* open at a time */
@@ -36,8 +36,8 @@
 /* --- where hierarchies are mounted ------------------------------------------ */
 
 struct hierarchy {
-	char *mount; /* "/sys/fs/cgroup/pids" */
-	char *root;  /* what of the hierarchy is mounted there: "/" */
+	char *mount;   /* "/sys/fs/cgroup/pids" */
+	char *root;    /* what of the hierarchy is mounted there: "/" */
 	char *options; /* of the superblock: names the controllers on v1 */
 	bool v2;
 };
@@ -105,7 +105,7 @@ cgroup_is_below(const char *path, size_t path_len, const char *dir, size_t dir_l
 	if (dir_len == 1 && dir[0] == '/')
 		return true;
 	return path_len >= dir_len && memcmp(path, dir, dir_len) == 0 &&
-	    (path_len == dir_len || path[dir_len] == '/');
+	       (path_len == dir_len || path[dir_len] == '/');
 }
 
 /* --- from a process to its cgroup ------------------------------------------- */
@@ -122,7 +122,8 @@ membership_next(const char **text, struct membership *m)
 	while (**text != '\0') {
 		const char *line = *text, *end = strchrnul(line, '\n');
 		const char *c1 = memchr(line, ':', (size_t)(end - line));
-		const char *c2 = c1 == NULL ? NULL : memchr(c1 + 1, ':', (size_t)(end - c1 - 1));
+		const char *c2 =
+		    c1 == NULL ? NULL : memchr(c1 + 1, ':', (size_t)(end - c1 - 1));
 
 		*text = *end == '\0' ? end : end + 1;
 		if (c2 == NULL || c2[1] != '/')
@@ -151,7 +152,8 @@ membership_is_shared(const struct membership *m, const char *self_cgroup)
 	while (membership_next(&self_cgroup, &mine)) {
 		if (mine.controllers_len == m->controllers_len &&
 		    memcmp(mine.controllers, m->controllers, m->controllers_len) == 0)
-			return cgroup_is_below(mine.path, mine.path_len, m->path, m->path_len);
+			return cgroup_is_below(
+			    mine.path, mine.path_len, m->path, m->path_len);
 	}
 	return false;
 }
@@ -176,7 +178,8 @@ membership_dir(const struct membership *m, const struct hierarchies *hs)
 		if (!cgroup_is_below(m->path, m->path_len, h->root, root_len))
 			continue;
 		skip = root_len == 1 ? 0 : root_len;
-		return mem_printf("%s%.*s", h->mount, (int)(m->path_len - skip), m->path + skip);
+		return mem_printf(
+		    "%s%.*s", h->mount, (int)(m->path_len - skip), m->path + skip);
 	}
 	return NULL;
 }
@@ -245,9 +248,10 @@ cgroup_of_pid_controller(pid_t pid, const char *controller, char **path, struct 
 	if (rc == -ENOENT || rc == -ESRCH)
 		return err_setx(err, ESRCH, "process %ld is gone", (long)pid);
 	if (rc < 0 ||
-	    (rc = file_read(AT_FDCWD, "/proc/self/cgroup", CGROUP_TEXT_MAX, &ours, &len, err)) < 0 ||
-	    (rc = file_read(AT_FDCWD, "/proc/self/mountinfo", CGROUP_TEXT_MAX, &mountinfo, &len,
-		 err)) < 0)
+	    (rc = file_read(
+		 AT_FDCWD, "/proc/self/cgroup", CGROUP_TEXT_MAX, &ours, &len, err)) < 0 ||
+	    (rc = file_read(AT_FDCWD, "/proc/self/mountinfo", CGROUP_TEXT_MAX, &mountinfo,
+		 &len, err)) < 0)
 		return rc;
 	rc = cgroup_resolve(theirs, ours, mountinfo, controller, path, err);
 	return rc < 0 ? err_wrap(err, rc, "process %ld", (long)pid) : 0;
@@ -418,7 +422,8 @@ cgroup_kill_round(int fd, const struct pid_list *now, struct pid_list *done)
 		if (pid_list_has(done, now->v[i]))
 			continue;
 		pins[n] = (int)syscall(SYS_pidfd_open, now->v[i], 0);
-		if (pins[n] == -1 && errno != ENOSYS && errno != EMFILE && errno != ENFILE)
+		if (pins[n] == -1 && errno != ENOSYS && errno != EMFILE &&
+		    errno != ENFILE)
 			continue; /* it has ended */
 		pinned[n++] = now->v[i];
 	}
@@ -427,7 +432,8 @@ cgroup_kill_round(int fd, const struct pid_list *now, struct pid_list *done)
 	for (i = 0; i < n; i++) {
 		if (pid_list_has(&again, pinned[i])) {
 			if (pins[i] >= 0)
-				(void)syscall(SYS_pidfd_send_signal, pins[i], SIGKILL, NULL, 0);
+				(void)syscall(
+				    SYS_pidfd_send_signal, pins[i], SIGKILL, NULL, 0);
 			else
 				(void)kill(pinned[i], SIGKILL);
 		}
@@ -458,7 +464,8 @@ cgroup_kill(const char *path, struct err *err)
 		return fd;
 	cgroup_list(fd, &now);
 	if (pid_list_has(&now, getpid()) || pid_list_has(&now, getppid()))
-		return err_setx(err, EPERM, "'%s' holds podshim itself, not killing it", path);
+		return err_setx(
+		    err, EPERM, "'%s' holds podshim itself, not killing it", path);
 	kill_fd = openat(fd, "cgroup.kill", O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (kill_fd >= 0 && write(kill_fd, "1", 1) == 1)
 		return 0;
@@ -498,7 +505,8 @@ cgroup_each_hierarchy(const char *path, void (*cb)(const char *dir, void *arg), 
 	    path[strlen(home->mount) + 1] == '\0')
 		return;
 	for (i = 0; i < hs.n; i++) {
-		AUTO_FREE char *dir = mem_printf("%s%s", hs.v[i].mount, path + strlen(home->mount));
+		AUTO_FREE char *dir =
+		    mem_printf("%s%s", hs.v[i].mount, path + strlen(home->mount));
 
 		if (strcmp(hs.v[i].root, home->root) == 0)
 			cb(dir, arg);

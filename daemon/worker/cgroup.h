@@ -22,14 +22,15 @@ int cgroup_of_pid(pid_t pid, char **path, struct err *err);
  * The same for one controller ("memory", "cpu", …): where its files are. On v2
  * every controller's files are in the one directory.
  */
-int cgroup_of_pid_controller(pid_t pid, const char *controller, char **path, struct err *err);
+int cgroup_of_pid_controller(
+    pid_t pid, const char *controller, char **path, struct err *err);
 /*
  * What both do, from the texts of /proc/PID/cgroup, /proc/self/cgroup and
  * /proc/self/mountinfo; controller NULL chooses as cgroup_of_pid() does. A
  * cgroup that self sits in, too, belongs to no container: -ENOENT.
  */
-int cgroup_resolve(const char *proc_cgroup, const char *self_cgroup, const char *mountinfo,
-    const char *controller, char **path, struct err *err);
+int cgroup_resolve(const char *proc_cgroup, const char *self_cgroup,
+    const char *mountinfo, const char *controller, char **path, struct err *err);
 
 /*
  * All pids of the cgroup and those below it. *pids malloc'ed. A cgroup that is

@@ -24,12 +24,12 @@
 #define CONF_MAX  (64u * 1024u)
 
 static const struct conf conf_defaults = {
-	.events_transport = TRANSPORT_AUTO,
-	.stdio_direct = false,
-	.runtime_timeout_us = 120 * US_PER_S,
-	.drain_timeout_us = 10 * US_PER_S,
-	.end_delay_us = 30 * US_PER_S,
-	.debug = false,
+    .events_transport = TRANSPORT_AUTO,
+    .stdio_direct = false,
+    .runtime_timeout_us = 120 * US_PER_S,
+    .drain_timeout_us = 10 * US_PER_S,
+    .end_delay_us = 30 * US_PER_S,
+    .debug = false,
 };
 
 /* Each sets its member and returns true, or leaves it alone. */
@@ -107,12 +107,12 @@ static const struct {
 	const char *section, *key;
 	bool (*set)(struct conf *c, const char *value);
 } conf_keys[] = {
-	{"events", "transport", conf_set_transport},
-	{"stdio", "direct", conf_set_direct},
-	{"stdio", "drain", conf_set_drain},
-	{"runtime", "timeout", conf_set_timeout},
-	{"pod", "end_delay", conf_set_end_delay},
-	{"log", "level", conf_set_level},
+    {"events", "transport", conf_set_transport},
+    {"stdio", "direct", conf_set_direct},
+    {"stdio", "drain", conf_set_drain},
+    {"runtime", "timeout", conf_set_timeout},
+    {"pod", "end_delay", conf_set_end_delay},
+    {"log", "level", conf_set_level},
 };
 
 struct conf_reading {
@@ -131,11 +131,12 @@ conf_on_pair(void *arg, const char *section, const char *key, const char *value)
 		    strcmp(conf_keys[i].key, key) != 0)
 			continue;
 		if (!conf_keys[i].set(r->conf, value == NULL ? "" : value))
-			log_warnx("%s: '%.200s' is no value for %s in [%s], ignoring", r->path,
-			    value == NULL ? "" : value, key, section);
+			log_warnx("%s: '%.200s' is no value for %s in [%s], ignoring",
+			    r->path, value == NULL ? "" : value, key, section);
 		return 1;
 	}
-	log_warnx("%s: unknown key '%.200s' in [%.200s], ignoring", r->path, key, section);
+	log_warnx(
+	    "%s: unknown key '%.200s' in [%.200s], ignoring", r->path, key, section);
 	return 1;
 }
 

@@ -35,10 +35,10 @@
 #include "base/mem.h"
 #include "worker/mountinfo.h"
 
-#define MOUNT_ORDERS_FD  3
-#define MOUNT_ORDERS_MAX (16u * 1024u * 1024u)
-#define MOUNT_COUNT_MAX  4096u
-#define MOUNT_BUSY_US    (2500 * US_PER_MS)
+#define MOUNT_ORDERS_FD	   3
+#define MOUNT_ORDERS_MAX   (16u * 1024u * 1024u)
+#define MOUNT_COUNT_MAX	   4096u
+#define MOUNT_BUSY_US	   (2500 * US_PER_MS)
 #define MOUNT_BUSY_STEP_MS 50
 
 /* --- orders -------------------------------------------------------------------- */
@@ -157,21 +157,24 @@ mount_open_beneath_by_hand(int root, const char *target, struct err *err)
 
 	if (fd < 0)
 		return err_set(err, -fd, "open target");
-	for (part = strtok_r(copy, "/", &save); part != NULL; part = strtok_r(NULL, "/", &save)) {
+	for (part = strtok_r(copy, "/", &save); part != NULL;
+	     part = strtok_r(NULL, "/", &save)) {
 		struct stat st;
 		int next;
 
 		if (strcmp(part, ".") == 0)
 			continue;
 		if (strcmp(part, "..") == 0)
-			return err_setx(err, EINVAL, "mount target '%s' has '..'", target);
+			return err_setx(
+			    err, EINVAL, "mount target '%s' has '..'", target);
 		next = openat(fd, part, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 		if (next == -1)
 			return err_set(err, errno, "mount target '%s'", target);
 		(void)close(fd);
 		fd = next;
 		if (fstat(fd, &st) == -1 || S_ISLNK(st.st_mode))
-			return err_setx(err, ELOOP, "mount target '%s' has a symbolic link", target);
+			return err_setx(
+			    err, ELOOP, "mount target '%s' has a symbolic link", target);
 	}
 	return steal_fd(&fd);
 }
@@ -181,7 +184,7 @@ static int
 mount_open_target(const char *rootfs, const char *target, struct err *err)
 {
 	struct open_how how = {.flags = O_PATH | O_CLOEXEC,
-		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+	    .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
 	AUTO_CLOSE int root = open(rootfs, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	int fd;
 
@@ -201,8 +204,8 @@ mount_open_target(const char *rootfs, const char *target, struct err *err)
 
 /* What mount(8) calls a helper for: type "fuse.x" is "mount.fuse … -t x". */
 static int
-mount_by_program(const struct mount_spec *m, const char *program, const char *type, int target,
-    struct err *err)
+mount_by_program(const struct mount_spec *m, const char *program, const char *type,
+    int target, struct err *err)
 {
 	AUTO_STRV struct strv argv = {0};
 	char link[32], path[4096];
@@ -258,14 +261,14 @@ mount_call(const char *source, int target, const char *type, unsigned long flags
  * In a user namespace, flags that the source has are locked; keep them then.
  */
 static int
-mount_flags_of_bind(const char *rootfs, const struct mount_spec *m, unsigned long flags,
-    struct err *err)
+mount_flags_of_bind(
+    const char *rootfs, const struct mount_spec *m, unsigned long flags, struct err *err)
 {
 	static const struct {
 		unsigned long st, ms;
-	} locked[] = {{ST_RDONLY, MS_RDONLY}, {ST_NOSUID, MS_NOSUID}, {ST_NODEV, MS_NODEV},
-		{ST_NOEXEC, MS_NOEXEC}, {ST_NOATIME, MS_NOATIME},
-		{ST_NODIRATIME, MS_NODIRATIME}, {ST_RELATIME, MS_RELATIME}};
+	} locked[] = {{ST_RDONLY, MS_RDONLY}, {ST_NOSUID, MS_NOSUID},
+	    {ST_NODEV, MS_NODEV}, {ST_NOEXEC, MS_NOEXEC}, {ST_NOATIME, MS_NOATIME},
+	    {ST_NODIRATIME, MS_NODIRATIME}, {ST_RELATIME, MS_RELATIME}};
 	AUTO_CLOSE int fd = mount_open_target(rootfs, m->target, err);
 	struct statvfs vfs;
 	size_t i;
@@ -282,7 +285,8 @@ mount_flags_of_bind(const char *rootfs, const struct mount_spec *m, unsigned lon
 		}
 		rc = mount_call("", fd, "", flags, NULL);
 	}
-	return rc < 0 ? err_set(err, -rc, "set the flags of bind mount '%s'", m->source) : 0;
+	return rc < 0 ? err_set(err, -rc, "set the flags of bind mount '%s'", m->source)
+		      : 0;
 }
 
 static int
@@ -299,11 +303,12 @@ mount_propagate(const char *rootfs, const struct mount_spec *m, unsigned long pr
 }
 
 static int
-mount_with_flags(const char *rootfs, const struct mount_spec *m, const struct mount_flags *f,
-    struct err *err)
+mount_with_flags(const char *rootfs, const struct mount_spec *m,
+    const struct mount_flags *f, struct err *err)
 {
-	const unsigned long of_bind = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME |
-	    MS_NODIRATIME | MS_RELATIME | MS_STRICTATIME;
+	const unsigned long of_bind = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC |
+				      MS_NOATIME | MS_NODIRATIME | MS_RELATIME |
+				      MS_STRICTATIME;
 	bool is_bind = (f->flags & MS_BIND) != 0 && (f->flags & MS_REMOUNT) == 0;
 	AUTO_CLOSE int fd = mount_open_target(rootfs, m->target, err);
 	int rc = 0;
@@ -319,12 +324,13 @@ mount_with_flags(const char *rootfs, const struct mount_spec *m, const struct mo
 	if (is_bind)
 		rc = mount_call(m->source, fd, "", f->flags & (MS_BIND | MS_REC), NULL);
 	else
-		rc = mount_call(m->source, fd, m->type, f->flags, f->data[0] ? f->data : NULL);
+		rc = mount_call(
+		    m->source, fd, m->type, f->flags, f->data[0] ? f->data : NULL);
 	if (f->cwd != NULL)
 		(void)!chdir("/");
 	if (rc < 0)
-		return err_set(err, -rc, "mount '%s' (%s) on '%s/%s'", m->source, m->type, rootfs,
-		    m->target);
+		return err_set(err, -rc, "mount '%s' (%s) on '%s/%s'", m->source, m->type,
+		    rootfs, m->target);
 	if (rc == 0 && is_bind && (f->flags & of_bind) != 0)
 		rc = mount_flags_of_bind(rootfs, m, f->flags, err);
 	if (rc == 0 && f->propagation != 0)

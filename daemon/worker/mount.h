@@ -15,7 +15,7 @@ struct err;
 struct mount_spec {
 	const char *type;
 	const char *source;
-	const char *target;      /* below rootfs; "" usually */
+	const char *target; /* below rootfs; "" usually */
 	const char *const *options;
 	size_t n_options;
 };
@@ -34,10 +34,11 @@ int mount_main(void);
 
 /* What a mount's options mean. */
 struct mount_flags {
-	unsigned long flags;       /* MS_… */
-	unsigned long propagation; /* MS_SHARED and so on, for a call of its own; 0 none */
-	char *data;                /* for the file system; "" if there is nothing */
-	char *cwd;                 /* where data's relative paths begin; NULL: anywhere */
+	unsigned long flags; /* MS_… */
+	unsigned long
+	    propagation; /* MS_SHARED and so on, for a call of its own; 0 none */
+	char *data;	 /* for the file system; "" if there is nothing */
+	char *cwd;	 /* where data's relative paths begin; NULL: anywhere */
 };
 
 /*
@@ -45,12 +46,13 @@ struct mount_flags {
  * made relative to what they have in common if they are too long otherwise.
  * -EINVAL for options we must not pass on, -E2BIG if they do not fit a page.
  */
-int mount_parse_options(const struct mount_spec *m, struct mount_flags *out, struct err *err);
+int mount_parse_options(
+    const struct mount_spec *m, struct mount_flags *out, struct err *err);
 void mount_flags_fini(struct mount_flags *f);
 /*
  * Unmount everything at and below path, deepest first; nothing there is fine.
- * What stays busy for 2.5 s is detached, to go when its last user goes. Blocks;
- * for the launcher's own use and the helper's.
+ * What stays busy for 2.5 s is detached, to go when its last user goes. Blocks:
+ * for the helper, not for the worker's loop.
  */
 int mount_undo(const char *path, struct err *err);
 

@@ -25,43 +25,43 @@ static const struct mount_word {
 	const char *word;
 	unsigned long set, clear;
 } mount_words[] = {
-	{"defaults", 0, 0},
-	{"ro", MS_RDONLY, 0},
-	{"rw", 0, MS_RDONLY},
-	{"nosuid", MS_NOSUID, 0},
-	{"suid", 0, MS_NOSUID},
-	{"nodev", MS_NODEV, 0},
-	{"dev", 0, MS_NODEV},
-	{"noexec", MS_NOEXEC, 0},
-	{"exec", 0, MS_NOEXEC},
-	{"sync", MS_SYNCHRONOUS, 0},
-	{"async", 0, MS_SYNCHRONOUS},
-	{"dirsync", MS_DIRSYNC, 0},
-	{"mand", MS_MANDLOCK, 0},
-	{"nomand", 0, MS_MANDLOCK},
-	{"noatime", MS_NOATIME, 0},
-	{"atime", 0, MS_NOATIME},
-	{"nodiratime", MS_NODIRATIME, 0},
-	{"diratime", 0, MS_NODIRATIME},
-	{"relatime", MS_RELATIME, 0},
-	{"norelatime", 0, MS_RELATIME},
-	{"strictatime", MS_STRICTATIME, 0},
-	{"nostrictatime", 0, MS_STRICTATIME},
-	{"bind", MS_BIND, 0},
-	{"rbind", MS_BIND | MS_REC, 0},
-	{"remount", MS_REMOUNT, 0},
+    {"defaults", 0, 0},
+    {"ro", MS_RDONLY, 0},
+    {"rw", 0, MS_RDONLY},
+    {"nosuid", MS_NOSUID, 0},
+    {"suid", 0, MS_NOSUID},
+    {"nodev", MS_NODEV, 0},
+    {"dev", 0, MS_NODEV},
+    {"noexec", MS_NOEXEC, 0},
+    {"exec", 0, MS_NOEXEC},
+    {"sync", MS_SYNCHRONOUS, 0},
+    {"async", 0, MS_SYNCHRONOUS},
+    {"dirsync", MS_DIRSYNC, 0},
+    {"mand", MS_MANDLOCK, 0},
+    {"nomand", 0, MS_MANDLOCK},
+    {"noatime", MS_NOATIME, 0},
+    {"atime", 0, MS_NOATIME},
+    {"nodiratime", MS_NODIRATIME, 0},
+    {"diratime", 0, MS_NODIRATIME},
+    {"relatime", MS_RELATIME, 0},
+    {"norelatime", 0, MS_RELATIME},
+    {"strictatime", MS_STRICTATIME, 0},
+    {"nostrictatime", 0, MS_STRICTATIME},
+    {"bind", MS_BIND, 0},
+    {"rbind", MS_BIND | MS_REC, 0},
+    {"remount", MS_REMOUNT, 0},
 };
 
 /* No file system knows these as data: they mean a mount call of their own. */
 static const struct mount_word mount_propagations[] = {
-	{"shared", MS_SHARED, 0},
-	{"rshared", MS_SHARED | MS_REC, 0},
-	{"private", MS_PRIVATE, 0},
-	{"rprivate", MS_PRIVATE | MS_REC, 0},
-	{"slave", MS_SLAVE, 0},
-	{"rslave", MS_SLAVE | MS_REC, 0},
-	{"unbindable", MS_UNBINDABLE, 0},
-	{"runbindable", MS_UNBINDABLE | MS_REC, 0},
+    {"shared", MS_SHARED, 0},
+    {"rshared", MS_SHARED | MS_REC, 0},
+    {"private", MS_PRIVATE, 0},
+    {"rprivate", MS_PRIVATE | MS_REC, 0},
+    {"slave", MS_SLAVE, 0},
+    {"rslave", MS_SLAVE | MS_REC, 0},
+    {"unbindable", MS_UNBINDABLE, 0},
+    {"runbindable", MS_UNBINDABLE | MS_REC, 0},
 };
 
 static const struct mount_word *
@@ -81,19 +81,24 @@ static int
 mount_refuse_word(const char *word, struct err *err)
 {
 	if (strncmp(word, "X-containerd.", 13) == 0)
-		return err_setx(err, EINVAL, "option '%.200s' is containerd's own and should "
-					     "not have come here", word);
+		return err_setx(err, EINVAL,
+		    "option '%.200s' is containerd's own and should "
+		    "not have come here",
+		    word);
 	if (strcmp(word, "loop") == 0 || strncmp(word, "loop=", 5) == 0)
-		return err_setx(err, EINVAL, "loop devices ('%.200s') are not supported", word);
+		return err_setx(
+		    err, EINVAL, "loop devices ('%.200s') are not supported", word);
 	if (strncmp(word, "uidmap=", 7) == 0 || strncmp(word, "gidmap=", 7) == 0)
-		return err_setx(err, EINVAL, "id-mapped mounts ('%.200s') are not supported", word);
+		return err_setx(
+		    err, EINVAL, "id-mapped mounts ('%.200s') are not supported", word);
 	return 0;
 }
 
 static void
 mount_add_data(char **data, const char *word)
 {
-	char *longer = (*data)[0] == '\0' ? mem_strdup(word) : mem_printf("%s,%s", *data, word);
+	char *longer =
+	    (*data)[0] == '\0' ? mem_strdup(word) : mem_printf("%s,%s", *data, word);
 
 	free(*data);
 	*data = longer;
@@ -180,7 +185,8 @@ mount_shorten_overlay(const struct mount_spec *m, struct mount_flags *f)
 
 		if (word[0] == '\0' ||
 		    mount_find_word(mount_words, ARRAY_LEN(mount_words), word) != NULL ||
-		    mount_find_word(mount_propagations, ARRAY_LEN(mount_propagations), word) != NULL)
+		    mount_find_word(
+			mount_propagations, ARRAY_LEN(mount_propagations), word) != NULL)
 			continue;
 		if (strncmp(word, "lowerdir=", 9) == 0 && f->cwd == NULL)
 			shorter = mount_shorten_lower(word, &f->cwd);
@@ -211,10 +217,11 @@ mount_parse_options(const struct mount_spec *m, struct mount_flags *out, struct 
 			mount_flags_fini(&f);
 			return -EINVAL;
 		}
-		if ((w = mount_find_word(mount_words, ARRAY_LEN(mount_words), word)) != NULL)
+		if ((w = mount_find_word(mount_words, ARRAY_LEN(mount_words), word)) !=
+		    NULL)
 			f.flags = (f.flags | w->set) & ~w->clear;
-		else if ((w = mount_find_word(mount_propagations, ARRAY_LEN(mount_propagations),
-			      word)) != NULL)
+		else if ((w = mount_find_word(mount_propagations,
+			      ARRAY_LEN(mount_propagations), word)) != NULL)
 			f.propagation = w->set;
 		else if (word[0] != '\0')
 			mount_add_data(&f.data, word);
@@ -225,8 +232,8 @@ mount_parse_options(const struct mount_spec *m, struct mount_flags *out, struct 
 		size_t len = strlen(f.data);
 
 		mount_flags_fini(&f);
-		return err_setx(err, E2BIG, "mount options of %zu bytes, the kernel takes %zu",
-		    len, page - 1);
+		return err_setx(err, E2BIG,
+		    "mount options of %zu bytes, the kernel takes %zu", len, page - 1);
 	}
 	*out = f;
 	return 0;

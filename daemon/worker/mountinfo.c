@@ -21,9 +21,10 @@ mountinfo_unescape(char *s)
 	char *out = s;
 
 	for (; *s != '\0'; s++) {
-		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' &&
-		    s[3] >= '0' && s[3] <= '7') {
-			*out++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
+		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' &&
+		    s[2] <= '7' && s[3] >= '0' && s[3] <= '7') {
+			*out++ =
+			    (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
 			s += 3;
 		} else {
 			*out++ = *s;
@@ -64,7 +65,8 @@ mountinfo_parse(const char *text, mountinfo_cb cb, void *arg)
 	char *save = NULL, *line;
 	struct mountinfo m;
 
-	for (line = strtok_r(copy, "\n", &save); line != NULL; line = strtok_r(NULL, "\n", &save)) {
+	for (line = strtok_r(copy, "\n", &save); line != NULL;
+	     line = strtok_r(NULL, "\n", &save)) {
 		if (mountinfo_line(line, &m))
 			cb(&m, arg);
 	}
@@ -75,7 +77,8 @@ mountinfo_each(mountinfo_cb cb, void *arg, struct err *err)
 {
 	AUTO_FREE char *text = NULL;
 	size_t len;
-	int rc = file_read(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX, &text, &len, err);
+	int rc =
+	    file_read(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX, &text, &len, err);
 
 	if (rc == 0)
 		mountinfo_parse(text, cb, arg);

@@ -8,8 +8,8 @@ struct err;
 
 /* Borrowed until the callback returns; never NULL. */
 struct mountinfo {
-	const char *root;    /* what of the file system is mounted */
-	const char *target;  /* where, as an absolute path without symlinks */
+	const char *root;   /* what of the file system is mounted */
+	const char *target; /* where, as an absolute path without symlinks */
 	const char *type;
 	const char *options; /* of the superblock */
 };

@@ -60,10 +60,14 @@ oci_member(json_t *obj, const char *key, json_type type, const char *where, json
     struct err *err)
 {
 	static const char *const names[] = {
-		[JSON_OBJECT] = "an object", [JSON_ARRAY] = "an array",
-		[JSON_STRING] = "a string", [JSON_INTEGER] = "an integer",
-		[JSON_REAL] = "a number", [JSON_TRUE] = "a boolean",
-		[JSON_FALSE] = "a boolean", [JSON_NULL] = "null",
+	    [JSON_OBJECT] = "an object",
+	    [JSON_ARRAY] = "an array",
+	    [JSON_STRING] = "a string",
+	    [JSON_INTEGER] = "an integer",
+	    [JSON_REAL] = "a number",
+	    [JSON_TRUE] = "a boolean",
+	    [JSON_FALSE] = "a boolean",
+	    [JSON_NULL] = "null",
 	};
 	json_t *v = obj == NULL ? NULL : json_object_get(obj, key);
 	bool right;
@@ -90,9 +94,10 @@ oci_id(json_t *obj, const char *key, const char *where, uint32_t *out, struct er
 		return 0;
 	}
 	d = json_number_value(v);
-	if (!json_is_number(v) || !(d >= 0 && d <= (double)UINT32_MAX) || d != (double)(uint32_t)d)
-		return err_setx(err, EINVAL, "%s%s is not a number from 0 to 4294967295",
-		    where, key);
+	if (!json_is_number(v) || !(d >= 0 && d <= (double)UINT32_MAX) ||
+	    d != (double)(uint32_t)d)
+		return err_setx(
+		    err, EINVAL, "%s%s is not a number from 0 to 4294967295", where, key);
 	*out = (uint32_t)d;
 	return 0;
 }
@@ -114,7 +119,8 @@ oci_string(json_t *obj, const char *key, const char *where, char **out, struct e
  * outside: 0, which leaves owners alone.
  */
 static int
-oci_map_id(json_t *linux_obj, const char *key, uint32_t id, unsigned *host, struct err *err)
+oci_map_id(
+    json_t *linux_obj, const char *key, uint32_t id, unsigned *host, struct err *err)
 {
 	json_t *maps = NULL, *m;
 	uint32_t inside, outside, size;
@@ -125,9 +131,11 @@ oci_map_id(json_t *linux_obj, const char *key, uint32_t id, unsigned *host, stru
 	rc = oci_member(linux_obj, key, JSON_ARRAY, "linux.", &maps, err);
 	if (rc <= 0)
 		return rc;
-	json_array_foreach(maps, i, m) {
+	json_array_foreach(maps, i, m)
+	{
 		if (!json_is_object(m))
-			return err_setx(err, EINVAL, "linux.%s[%zu] is not an object", key, i);
+			return err_setx(
+			    err, EINVAL, "linux.%s[%zu] is not an object", key, i);
 		if (oci_id(m, "containerID", "mapping: ", &inside, err) < 0 ||
 		    oci_id(m, "hostID", "mapping: ", &outside, err) < 0 ||
 		    oci_id(m, "size", "mapping: ", &size, err) < 0)
@@ -152,12 +160,14 @@ oci_load_namespaces(json_t *linux_obj, struct oci_spec *spec, struct err *err)
 	rc = oci_member(linux_obj, "namespaces", JSON_ARRAY, "linux.", &list, err);
 	if (rc <= 0)
 		return rc;
-	json_array_foreach(list, i, ns) {
+	json_array_foreach(list, i, ns)
+	{
 		bool joined;
 
 		type = path = NULL;
 		if (!json_is_object(ns))
-			return err_setx(err, EINVAL, "linux.namespaces[%zu] is not an object", i);
+			return err_setx(
+			    err, EINVAL, "linux.namespaces[%zu] is not an object", i);
 		if (oci_member(ns, "type", JSON_STRING, "", &type, err) < 0 ||
 		    oci_member(ns, "path", JSON_STRING, "", &path, err) < 0)
 			return err_wrap(err, -EINVAL, "linux.namespaces[%zu]", i);
@@ -187,7 +197,7 @@ oci_load_user(json_t *process, json_t *linux_obj, struct oci_spec *spec, struct 
 		return rc;
 	uid = gid = 0;
 	if (user != NULL && (oci_id(user, "uid", "process.user.", &uid, err) < 0 ||
-			     oci_id(user, "gid", "process.user.", &gid, err) < 0))
+				oci_id(user, "gid", "process.user.", &gid, err) < 0))
 		return -EINVAL;
 	if (!spec->has_userns) {
 		spec->host_uid = uid;
@@ -209,9 +219,11 @@ oci_load_root(json_t *doc, struct oci_spec *spec, struct err *err)
 	if ((rc = oci_member(doc, "process", JSON_OBJECT, "", &process, err)) < 0 ||
 	    (rc = oci_member(doc, "root", JSON_OBJECT, "", &root, err)) < 0 ||
 	    (rc = oci_member(doc, "linux", JSON_OBJECT, "", &linux_obj, err)) < 0 ||
-	    (rc = oci_member(process, "terminal", JSON_TRUE, "process.", &tty, err)) < 0 ||
+	    (rc = oci_member(process, "terminal", JSON_TRUE, "process.", &tty, err)) <
+		0 ||
 	    (rc = oci_string(root, "path", "root.", &spec->root_path, err)) < 0 ||
-	    (rc = oci_string(linux_obj, "cgroupsPath", "linux.", &spec->cgroups_path, err)) < 0 ||
+	    (rc = oci_string(
+		 linux_obj, "cgroupsPath", "linux.", &spec->cgroups_path, err)) < 0 ||
 	    (rc = oci_load_namespaces(linux_obj, spec, err)) < 0 ||
 	    (rc = oci_load_user(process, linux_obj, spec, err)) < 0)
 		return rc;
@@ -261,7 +273,8 @@ oci_check_strings(json_t *process, const char *key, struct err *err)
 
 	if (rc <= 0)
 		return rc;
-	json_array_foreach(list, i, s) {
+	json_array_foreach(list, i, s)
+	{
 		if (!json_is_string(s))
 			return err_setx(err, EINVAL, "%s[%zu] is not a string", key, i);
 	}
@@ -320,7 +333,8 @@ oci_key_is_terminal(const char *key, size_t len)
 {
 	AUTO_JSON json_t *s = json_loadb(key, len, JSON_DECODE_ANY, NULL);
 
-	return s != NULL && json_is_string(s) && strcasecmp(json_string_value(s), "terminal") == 0;
+	return s != NULL && json_is_string(s) &&
+	       strcasecmp(json_string_value(s), "terminal") == 0;
 }
 
 /* White space between tokens, and the commas and colons it surrounds. */

@@ -12,10 +12,10 @@ struct err;
 struct oci_spec {
 	char *cgroups_path; /* linux.cgroupsPath; NULL if absent */
 	char *root_path;    /* root.path */
-	bool own_pidns;     /* a pid namespace without a path: contract.md 6.3.6 */
-	bool terminal;      /* process.terminal */
+	bool own_pidns;	    /* a pid namespace without a path: contract.md 6.3.6 */
+	bool terminal;	    /* process.terminal */
 	bool has_userns;
-	unsigned host_uid;  /* host ids of process.user: for stdio in a user namespace */
+	unsigned host_uid; /* host ids of process.user: for stdio in a user namespace */
 	unsigned host_gid;
 };
 

@@ -30,16 +30,16 @@
 #define OPTIONS_CONFIG_MAX (64u * 1024u)
 
 /* X(member, snake_case name without underscores in lower case, kind) */
-#define OPTIONS_TABLE(X)                     \
-	X(no_pivot_root, "nopivotroot", BOOL)     \
-	X(no_new_keyring, "nonewkeyring", BOOL)   \
-	X(shim_cgroup, "shimcgroup", STRING)      \
-	X(io_uid, "iouid", INT)                   \
-	X(io_gid, "iogid", INT)                   \
-	X(binary_name, "binaryname", STRING)      \
-	X(root, "root", STRING)                   \
-	X(systemd_cgroup, "systemdcgroup", BOOL)  \
-	X(criu_image_path, "criuimagepath", STRING) \
+#define OPTIONS_TABLE(X)                                                                 \
+	X(no_pivot_root, "nopivotroot", BOOL)                                            \
+	X(no_new_keyring, "nonewkeyring", BOOL)                                          \
+	X(shim_cgroup, "shimcgroup", STRING)                                             \
+	X(io_uid, "iouid", INT)                                                          \
+	X(io_gid, "iogid", INT)                                                          \
+	X(binary_name, "binaryname", STRING)                                             \
+	X(root, "root", STRING)                                                          \
+	X(systemd_cgroup, "systemdcgroup", BOOL)                                         \
+	X(criu_image_path, "criuimagepath", STRING)                                      \
 	X(criu_work_path, "criuworkpath", STRING)
 
 static const struct options_field {
@@ -48,8 +48,9 @@ static const struct options_field {
 	enum toml_kind kind;
 	size_t offset;
 } options_fields[] = {
-#define X(member, folded, kind) {#member, folded, TOML_##kind, offsetof(struct options, member)},
-	OPTIONS_TABLE(X)
+#define X(member, folded, kind)                                                          \
+	{#member, folded, TOML_##kind, offsetof(struct options, member)},
+    OPTIONS_TABLE(X)
 #undef X
 };
 
@@ -84,7 +85,8 @@ options_set_string(char **slot, const char *s)
 static int
 options_from_runc(const void *value, size_t len, struct options *o, struct err *err)
 {
-	Containerd__Runc__V1__Options *m = containerd__runc__v1__options__unpack(NULL, len, value);
+	Containerd__Runc__V1__Options *m =
+	    containerd__runc__v1__options__unpack(NULL, len, value);
 
 	if (m == NULL)
 		return err_setx(err, EINVAL, "the bytes do not decode");
@@ -135,7 +137,8 @@ options_find(const char *key)
 			continue;
 		if (n + 1 >= sizeof folded)
 			return NULL;
-		folded[n++] = *key >= 'A' && *key <= 'Z' ? (char)(*key - 'A' + 'a') : *key;
+		folded[n++] =
+		    *key >= 'A' && *key <= 'Z' ? (char)(*key - 'A' + 'a') : *key;
 	}
 	folded[n] = '\0';
 	for (i = 0; i < ARRAY_LEN(options_fields); i++) {
@@ -158,19 +161,14 @@ options_on_toml(const char *key, const struct toml_value *v, void *arg, struct e
 	if (v->kind != f->kind)
 		return err_setx(err, EINVAL, "'%s' has a value of the wrong type", key);
 	switch (f->kind) {
-	case TOML_BOOL:
-		*options_bool(o, f) = v->boolean;
-		break;
+	case TOML_BOOL: *options_bool(o, f) = v->boolean; break;
 	case TOML_INT:
 		if (v->integer < 0 || v->integer > (int64_t)UINT32_MAX)
 			return err_setx(err, EINVAL, "'%s' is not an id", key);
 		*options_int(o, f) = (uint32_t)v->integer;
 		break;
-	case TOML_STRING:
-		options_set_string(options_string(o, f), v->string);
-		break;
-	case TOML_OTHER:
-		break;
+	case TOML_STRING: options_set_string(options_string(o, f), v->string); break;
+	case TOML_OTHER: break;
 	}
 	return 0;
 }
@@ -194,8 +192,10 @@ options_read_config(const char *path, struct options *o, struct err *err)
 		return err_set(err, errno, "stat '%s'", path);
 	if (!S_ISREG(st.st_mode))
 		return err_setx(err, EINVAL, "'%s' is not a regular file", path);
-	if ((st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
-		return err_setx(err, EINVAL, "'%s' can be written by others than root", path);
+	if ((st.st_uid != 0 && st.st_uid != geteuid()) ||
+	    (st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+		return err_setx(
+		    err, EINVAL, "'%s' can be written by others than root", path);
 	rc = fd_read_all(fd, OPTIONS_CONFIG_MAX, &text, &len, err);
 	if (rc == 0)
 		rc = toml_read(text, len, options_on_toml, o, err);
@@ -205,7 +205,8 @@ options_read_config(const char *path, struct options *o, struct err *err)
 static int
 options_from_generic(const void *value, size_t len, struct options *o, struct err *err)
 {
-	Runtimeoptions__V1__Options *m = runtimeoptions__v1__options__unpack(NULL, len, value);
+	Runtimeoptions__V1__Options *m =
+	    runtimeoptions__v1__options__unpack(NULL, len, value);
 	int rc = 0;
 
 	if (m == NULL)
@@ -232,9 +233,9 @@ options_decode(const char *type_url, const void *value, size_t len, struct optio
 		const char *name;
 		int (*decode)(const void *, size_t, struct options *, struct err *);
 	} types[] = {
-		{"containerd.runc.v1.Options", options_from_runc},
-		{"runtimeoptions.v1.Options", options_from_generic},
-		{"containerd.linux.runc.CreateOptions", options_from_runctypes},
+	    {"containerd.runc.v1.Options", options_from_runc},
+	    {"runtimeoptions.v1.Options", options_from_generic},
+	    {"containerd.linux.runc.CreateOptions", options_from_runctypes},
 	};
 	const char *slash = type_url == NULL ? NULL : strrchr(type_url, '/');
 	const char *name = slash != NULL ? slash + 1 : type_url;
@@ -248,8 +249,8 @@ options_decode(const char *type_url, const void *value, size_t len, struct optio
 				break;
 		}
 		if (i == ARRAY_LEN(types))
-			return err_setx(err, EINVAL, "runtime options of type '%.200s' are not known",
-			    type_url);
+			return err_setx(err, EINVAL,
+			    "runtime options of type '%.200s' are not known", type_url);
 		if (len > 0)
 			rc = types[i].decode(value, len, &o, err);
 	} else if (len > 0) {
@@ -286,11 +287,10 @@ options_to_json(const struct options *opts)
 		const char *s;
 
 		switch (f->kind) {
-		case TOML_BOOL:
-			v = *options_bool(&o, f) ? json_true() : NULL;
-			break;
+		case TOML_BOOL: v = *options_bool(&o, f) ? json_true() : NULL; break;
 		case TOML_INT:
-			v = *options_int(&o, f) != 0 ? json_integer(*options_int(&o, f)) : NULL;
+			v = *options_int(&o, f) != 0 ? json_integer(*options_int(&o, f))
+						     : NULL;
 			break;
 		case TOML_STRING:
 			s = *options_string(&o, f);
@@ -299,10 +299,10 @@ options_to_json(const struct options *opts)
 				break;
 			v = json_string(s);
 			if (v == NULL)
-				log_warnx("runtime option %s is not UTF-8, ignoring", f->name);
+				log_warnx(
+				    "runtime option %s is not UTF-8, ignoring", f->name);
 			break;
-		case TOML_OTHER:
-			break;
+		case TOML_OTHER: break;
 		}
 		if (v != NULL && json_object_set_new(root, f->name, v) != 0)
 			abort();
@@ -315,8 +315,8 @@ options_to_json(const struct options *opts)
 }
 
 static int
-options_field_from_json(const struct options_field *f, json_t *v, struct options *o,
-    struct err *err)
+options_field_from_json(
+    const struct options_field *f, json_t *v, struct options *o, struct err *err)
 {
 	bool right = false;
 
@@ -327,17 +327,18 @@ options_field_from_json(const struct options_field *f, json_t *v, struct options
 		break;
 	case TOML_INT:
 		right = json_is_integer(v) && json_integer_value(v) >= 0 &&
-		    json_integer_value(v) <= (json_int_t)UINT32_MAX;
+			json_integer_value(v) <= (json_int_t)UINT32_MAX;
 		*options_int(o, f) = right ? (uint32_t)json_integer_value(v) : 0;
 		break;
 	case TOML_STRING:
 		right = json_is_string(v);
 		options_set_string(options_string(o, f), json_string_value(v));
 		break;
-	case TOML_OTHER:
-		break;
+	case TOML_OTHER: break;
 	}
-	return right ? 0 : err_setx(err, EINVAL, "runtime option %s has a wrong value", f->name);
+	return right ? 0
+		     : err_setx(
+			   err, EINVAL, "runtime option %s has a wrong value", f->name);
 }
 
 int

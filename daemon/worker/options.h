@@ -12,8 +12,8 @@
 struct err;
 
 struct options {
-	char *binary_name;     /* never NULL: "runc" if not given */
-	char *root;            /* parent of the runtime's root; NULL: default */
+	char *binary_name; /* never NULL: "runc" if not given */
+	char *root;	   /* parent of the runtime's root; NULL: default */
 	bool systemd_cgroup;
 	bool no_pivot_root;
 	bool no_new_keyring;

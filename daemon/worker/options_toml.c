@@ -267,8 +267,7 @@ toml_value_read(struct toml *t, struct toml_value *v, char **owned)
 		v->string = *owned;
 		return 0;
 	case '[':
-	case '{':
-		return toml_skip_brackets(t);
+	case '{': return toml_skip_brackets(t);
 	}
 	return toml_word(t, v);
 }
@@ -294,7 +293,7 @@ toml_key(struct toml *t, char **out)
 			const char *from = t->p;
 
 			while (isalnum(toml_peek(t)) || toml_peek(t) == '_' ||
-			    toml_peek(t) == '-')
+			       toml_peek(t) == '-')
 				t->p++;
 			if (t->p == from)
 				return toml_fail(t, "not a key");

@@ -26,8 +26,8 @@ struct toml_value {
  * -errno with err filled, which ends the reading. -EINVAL for a syntax error,
  * with its line.
  */
-typedef int (*toml_cb)(const char *key, const struct toml_value *value, void *arg,
-    struct err *err);
+typedef int (*toml_cb)(
+    const char *key, const struct toml_value *value, void *arg, struct err *err);
 int toml_read(const char *text, size_t len, toml_cb cb, void *arg, struct err *err);
 
 #endif

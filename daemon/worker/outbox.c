@@ -41,16 +41,16 @@ enum way { WAY_PUBLISH, WAY_TTRPC, WAY_COUNT };
 struct route {
 	struct transport *tr; /* NULL: containerd gave no means for it */
 	unsigned in_flight;
-	unsigned failures;    /* in a row; 0: healthy */
+	unsigned failures; /* in a row; 0: healthy */
 	boot_us_t rest_until;
 };
 
 struct lane {
 	UT_hash_handle hh;
-	uint64_t head;     /* oldest pending event */
-	bool more;         /* there may be others behind it */
-	bool exec;         /* the oldest tells of an exec */
-	unsigned tried;    /* ways, as bits, that the oldest was refused on in this round */
+	uint64_t head;	/* oldest pending event */
+	bool more;	/* there may be others behind it */
+	bool exec;	/* the oldest tells of an exec */
+	unsigned tried; /* ways, as bits, that the oldest was refused on in this round */
 	unsigned refusals; /* in a row */
 	boot_us_t rest_until;
 	struct flight *flight;
@@ -74,7 +74,7 @@ struct outbox {
 	struct lane *lanes;
 	struct flight *flights;
 	uint64_t looked; /* rows up to here have been seen */
-	bool dirty;      /* there may be rows behind it */
+	bool dirty;	 /* there may be rows behind it */
 	struct event *pump_ev, *timer;
 	void (*drain_cb)(void *arg);
 	void *drain_arg;
@@ -92,8 +92,8 @@ outbox_delay(unsigned failures)
 static void
 outbox_arm(struct event *ev, uint64_t us)
 {
-	const struct timeval tv = {.tv_sec = (time_t)(us / US_PER_S),
-		.tv_usec = (suseconds_t)(us % US_PER_S)};
+	const struct timeval tv = {
+	    .tv_sec = (time_t)(us / US_PER_S), .tv_usec = (suseconds_t)(us % US_PER_S)};
 
 	(void)evtimer_add(ev, &tv);
 }
@@ -236,7 +236,8 @@ route_is_open(const struct route *r, boot_us_t now)
  * *wake is lowered to when it is worth another look (if only time can help).
  */
 static enum way
-lane_choose(const struct outbox *ob, const struct lane *lane, boot_us_t now, boot_us_t *wake)
+lane_choose(
+    const struct outbox *ob, const struct lane *lane, boot_us_t now, boot_us_t *wake)
 {
 	enum way ways[WAY_COUNT];
 	unsigned n = outbox_ways(ob, lane, ways), i;
@@ -297,8 +298,12 @@ outbox_send_one(const struct row_event *row, void *arg)
 {
 	struct outbox_sending *s = arg;
 	struct transport *tr = s->ob->routes[s->way].tr;
-	const struct outbox_event ev = {.seq = row->seq, .topic = row->topic, .type = row->type,
-		.body = row->body, .len = row->body_len, .t_ns = row->t};
+	const struct outbox_event ev = {.seq = row->seq,
+	    .topic = row->topic,
+	    .type = row->type,
+	    .body = row->body,
+	    .len = row->body_len,
+	    .t_ns = row->t};
 
 	if (row->seq == s->lane->head) {
 		struct flight *f = flight_new(s->ob, s->lane, s->way);
@@ -344,7 +349,7 @@ outbox_pump(struct outbox *ob)
 
 	outbox_look(ob);
 	HASH_SORT(ob->lanes, lane_compare);
-	HASH_ITER(hh, ob->lanes, lane, next) {
+	HASH_ITER (hh, ob->lanes, lane, next) {
 		enum way way;
 
 		if (lane->flight != NULL)
@@ -379,7 +384,8 @@ route_failed(struct route *r)
 	if (now < r->rest_until)
 		return; /* sent together with one that has failed already */
 	if (r->failures++ == 0)
-		log_warnx("events: containerd is not reached by %s, trying again", r->tr->name);
+		log_warnx(
+		    "events: containerd is not reached by %s, trying again", r->tr->name);
 	r->rest_until = now + outbox_delay(r->failures);
 }
 
@@ -414,7 +420,8 @@ lane_failed(struct outbox *ob, struct lane *lane, enum way way, int rc)
 	lane->tried = 0;
 	lane->refusals++;
 	lane->rest_until = clock_boot_us() + outbox_delay(lane->refusals);
-	log_warnx("events: containerd refuses event %" PRIu64 " of '%s' (%s), trying again",
+	log_warnx("events: containerd refuses event %" PRIu64
+		  " of '%s' (%s), trying again",
 	    lane->head, lane->container, strerror(-rc));
 }
 
@@ -438,9 +445,11 @@ outbox_on_done(int rc, void *arg)
 		lane->flight = NULL;
 		if (rc == -EINVAL)
 			log_errx("events: containerd will not take event %" PRIu64
-				 " of '%s', dropping it", f->seq, lane->container);
+				 " of '%s', dropping it",
+			    f->seq, lane->container);
 		if (rc == 0 || rc == -EINVAL) {
-			store_event_done(ob->st, f->seq, rc == 0 ? r->tr->name : "dropped");
+			store_event_done(
+			    ob->st, f->seq, rc == 0 ? r->tr->name : "dropped");
 			lane_advance(ob, lane);
 		} else {
 			lane_failed(ob, lane, f->way, rc);
@@ -453,13 +462,17 @@ outbox_on_done(int rc, void *arg)
 /* --- the pod's side -------------------------------------------------------------------- */
 
 void
-outbox_add(struct outbox *ob, const char *container, const char *exec_id, const char *topic,
-    const char *type, const void *body, size_t len)
+outbox_add(struct outbox *ob, const char *container, const char *exec_id,
+    const char *topic, const char *type, const void *body, size_t len)
 {
-	const struct row_event row = {.container = container, .exec_id = exec_id,
-		.topic = topic, .type = type, .body = body, .body_len = len,
-		.class = exec_id == NULL || exec_id[0] == '\0' ? EVENT_KEEP : EVENT_EXEC,
-		.t = clock_real_ns()};
+	const struct row_event row = {.container = container,
+	    .exec_id = exec_id,
+	    .topic = topic,
+	    .type = type,
+	    .body = body,
+	    .body_len = len,
+	    .class = exec_id == NULL || exec_id[0] == '\0' ? EVENT_KEEP : EVENT_EXEC,
+	    .t = clock_real_ns()};
 
 	(void)store_add_event(ob->st, &row);
 	ob->dirty = true;
@@ -482,7 +495,7 @@ outbox_retry_now(struct outbox *ob)
 		return;
 	for (i = 0; i < WAY_COUNT; i++)
 		ob->routes[i].rest_until = 0;
-	HASH_ITER(hh, ob->lanes, lane, next)
+	HASH_ITER (hh, ob->lanes, lane, next)
 		lane->rest_until = 0;
 	event_active(ob->pump_ev, 0, 0);
 }
@@ -502,7 +515,7 @@ outbox_resume(struct outbox *ob)
 	ob->dirty = true;
 	outbox_look(ob);
 	if (tr != NULL && tr->resume != NULL) {
-		HASH_ITER(hh, ob->lanes, lane, next) {
+		HASH_ITER (hh, ob->lanes, lane, next) {
 			struct flight *f = flight_new(ob, lane, WAY_PUBLISH);
 
 			if (tr->resume(tr, lane->head, outbox_on_done, f))
@@ -550,7 +563,7 @@ outbox_forget_lanes(struct outbox *ob)
 {
 	struct lane *lane, *next;
 
-	HASH_ITER(hh, ob->lanes, lane, next) {
+	HASH_ITER (hh, ob->lanes, lane, next) {
 		if (lane->flight != NULL)
 			lane->flight->lane = NULL;
 		lane_free(ob, lane);

@@ -18,10 +18,10 @@ struct outbox;
 struct store;
 
 struct outbox_target {
-	const char *ns;              /* containerd namespace */
-	const char *grpc_address;    /* -address */
-	const char *ttrpc_address;   /* TTRPC_ADDRESS; "" none */
-	const char *publish_binary;  /* -publish-binary; "" none */
+	const char *ns;		    /* containerd namespace */
+	const char *grpc_address;   /* -address */
+	const char *ttrpc_address;  /* TTRPC_ADDRESS; "" none */
+	const char *publish_binary; /* -publish-binary; "" none */
 };
 
 struct outbox *outbox_new(struct loop *loop, struct link *lk, struct store *st,
@@ -51,7 +51,8 @@ bool outbox_empty(struct outbox *ob);
  * Call cb when empty, or after timeout_us; what is left then is dropped and
  * logged. From the loop, once; a second call takes the place of the first.
  */
-void outbox_drain(struct outbox *ob, uint64_t timeout_us, void (*cb)(void *arg), void *arg);
+void outbox_drain(
+    struct outbox *ob, uint64_t timeout_us, void (*cb)(void *arg), void *arg);
 
 /* An event on its way. Borrowed for the call. */
 struct outbox_event {
@@ -74,30 +75,32 @@ typedef void (*transport_cb)(int rc, void *arg);
 
 /* One way to deliver; outbox_publish.c and outbox_ttrpc.c make one each. */
 struct transport {
-	const char *name;        /* as stored: "publish-binary", "ttrpc" */
+	const char *name; /* as stored: "publish-binary", "ttrpc" */
 	unsigned max_in_flight;
-	void (*send)(struct transport *tr, const struct outbox_event *ev, transport_cb done_cb,
-	    void *arg);
+	void (*send)(struct transport *tr, const struct outbox_event *ev,
+	    transport_cb done_cb, void *arg);
 	/*
 	 * A delivery of seq that a dead worker began: attach to it and return
 	 * true. NULL if none can survive. resume_end: attach to all others, and
 	 * forget them once they end.
 	 */
-	bool (*resume)(struct transport *tr, uint64_t seq, transport_cb done_cb, void *arg);
+	bool (*resume)(
+	    struct transport *tr, uint64_t seq, transport_cb done_cb, void *arg);
 	void (*resume_end)(struct transport *tr);
 	/* No callback after it. */
 	void (*free)(struct transport *tr);
 };
 /* NULL if target has no means for it. */
-struct transport *transport_publish_new(struct loop *loop, struct link *lk,
-    const struct outbox_target *target);
-struct transport *transport_ttrpc_new(struct loop *loop, const struct outbox_target *target);
+struct transport *transport_publish_new(
+    struct loop *loop, struct link *lk, const struct outbox_target *target);
+struct transport *transport_ttrpc_new(
+    struct loop *loop, const struct outbox_target *target);
 /*
  * An outbox with these transports, which it will free; either may be NULL. For
  * tests; outbox_new() makes the real ones.
  */
-struct outbox *outbox_new_with(struct loop *loop, struct store *st, const struct conf *conf,
-    struct transport *publish, struct transport *ttrpc);
+struct outbox *outbox_new_with(struct loop *loop, struct store *st,
+    const struct conf *conf, struct transport *publish, struct transport *ttrpc);
 /* Does that text of `containerd publish` mean that no retry will help? */
 bool outbox_publish_is_rejection(const char *text);
 

@@ -38,8 +38,8 @@ struct publish {
 	uint64_t key; /* 0: none */
 	transport_cb done_cb;
 	void *arg;
-	int out_fd;            /* what the child prints; -1 if another worker has begun it */
-	struct msg_step ended; /* while out_fd is being fetched for such a one */
+	int out_fd; /* what the child prints; -1 if another worker has begun it */
+	struct msg_step ended;	/* while out_fd is being fetched for such a one */
 	struct event *early_ev; /* a delivery that never got as far as a child */
 };
 
@@ -88,7 +88,7 @@ outbox_publish_is_rejection(const char *text)
 	if (strstr(text, "dial") != NULL)
 		return false;
 	return strstr(text, "invalid argument") != NULL ||
-	    strstr(text, "code = InvalidArgument") != NULL;
+	       strstr(text, "code = InvalidArgument") != NULL;
 }
 
 /* What the child printed, as one line. */
@@ -102,7 +102,8 @@ publish_printed(int fd, char out[PUBLISH_PRINTED_MAX + 1])
 	out[0] = '\0';
 	if (end <= 0)
 		return;
-	n = pread(fd, out, (size_t)end < PUBLISH_PRINTED_MAX ? (size_t)end : PUBLISH_PRINTED_MAX, 0);
+	n = pread(fd, out,
+	    (size_t)end < PUBLISH_PRINTED_MAX ? (size_t)end : PUBLISH_PRINTED_MAX, 0);
 	if (n <= 0)
 		return;
 	out[n] = '\0';
@@ -122,7 +123,8 @@ publish_result(const struct msg_step *step, int out_fd)
 	char printed[PUBLISH_PRINTED_MAX + 1];
 
 	if (step->state == STEP_FAILED) {
-		log_debug("events: publish binary: %s: %s", step->text, strerror(step->error));
+		log_debug(
+		    "events: publish binary: %s: %s", step->text, strerror(step->error));
 		return -EHOSTDOWN;
 	}
 	if (WIFEXITED(step->wait_status) && WEXITSTATUS(step->wait_status) == 0)
@@ -130,7 +132,8 @@ publish_result(const struct msg_step *step, int out_fd)
 	if (step->timed_out || !WIFEXITED(step->wait_status))
 		return -EHOSTDOWN;
 	publish_printed(out_fd, printed);
-	log_debug("events: publish binary: status %d: %s", WEXITSTATUS(step->wait_status), printed);
+	log_debug("events: publish binary: status %d: %s", WEXITSTATUS(step->wait_status),
+	    printed);
 	if (outbox_publish_is_rejection(printed))
 		return -EINVAL;
 	return strstr(printed, "dial") != NULL || printed[0] == '\0' ? -EHOSTDOWN : -EIO;
@@ -221,8 +224,8 @@ publish_spawn(struct publish *p, const struct outbox_event *ev, int event_fd)
 	const int fds[] = {event_fd, p->out_fd, p->out_fd};
 	AUTO_STRV struct strv argv = {0};
 	char tag[40], name[32];
-	struct msg_spawn spawn = {.flags = SPAWN_NICE, .fd_nums = nums, .fds = fds,
-		.n_fds = ARRAY_LEN(fds)};
+	struct msg_spawn spawn = {
+	    .flags = SPAWN_NICE, .fd_nums = nums, .fds = fds, .n_fds = ARRAY_LEN(fds)};
 
 	strv_add(&argv, p->binary);
 	strv_add(&argv, "--address");
@@ -243,7 +246,8 @@ publish_spawn(struct publish *p, const struct outbox_event *ev, int event_fd)
 }
 
 static void
-publish_send(struct transport *tr, const struct outbox_event *ev, transport_cb done_cb, void *arg)
+publish_send(
+    struct transport *tr, const struct outbox_event *ev, transport_cb done_cb, void *arg)
 {
 	struct publish *p = (struct publish *)tr;
 	AUTO_CLOSE int event_fd = publish_event_fd(ev);
@@ -344,16 +348,20 @@ publish_free(struct transport *tr)
 }
 
 struct transport *
-transport_publish_new(struct loop *loop, struct link *lk, const struct outbox_target *target)
+transport_publish_new(
+    struct loop *loop, struct link *lk, const struct outbox_target *target)
 {
 	struct publish *p;
 
 	if (target->publish_binary == NULL || target->publish_binary[0] == '\0')
 		return NULL;
 	p = mem_zalloc(sizeof *p);
-	p->tr = (struct transport){.name = "publish-binary", .max_in_flight = 1,
-		.send = publish_send, .resume = publish_resume,
-		.resume_end = publish_resume_end, .free = publish_free};
+	p->tr = (struct transport){.name = "publish-binary",
+	    .max_in_flight = 1,
+	    .send = publish_send,
+	    .resume = publish_resume,
+	    .resume_end = publish_resume_end,
+	    .free = publish_free};
 	p->lk = lk;
 	p->binary = mem_strdup(target->publish_binary);
 	p->address = mem_strdup(target->grpc_address);

@@ -52,15 +52,12 @@ static int
 ttrpc_result(int status)
 {
 	switch ((enum status_code)status) {
-	case STATUS_OK:
-		return 0;
-	case STATUS_INVALID_ARGUMENT:
-		return -EINVAL;
+	case STATUS_OK: return 0;
+	case STATUS_INVALID_ARGUMENT: return -EINVAL;
 	case STATUS_UNIMPLEMENTED: /* a server, but not one for events */
 	case STATUS_UNAVAILABLE:
 	case STATUS_DEADLINE_EXCEEDED:
-	case STATUS_CANCELED:
-		return -EHOSTDOWN;
+	case STATUS_CANCELED: return -EHOSTDOWN;
 	case STATUS_UNKNOWN:
 	case STATUS_NOT_FOUND:
 	case STATUS_ALREADY_EXISTS:
@@ -69,8 +66,7 @@ ttrpc_result(int status)
 	case STATUS_FAILED_PRECONDITION:
 	case STATUS_ABORTED:
 	case STATUS_OUT_OF_RANGE:
-	case STATUS_INTERNAL:
-		return -EIO;
+	case STATUS_INTERNAL: return -EIO;
 	}
 	return -EIO;
 }
@@ -80,8 +76,8 @@ static void ttrpc_on_answer(int rc, const struct ttrpc_answer *answer, void *arg
 static void
 ttrpc_forward(struct ttrpc_flight *f)
 {
-	ttrpc_client_call(f->t->client, "containerd.services.events.ttrpc.v1.Events", "Forward",
-	    f->bytes, f->len, TTRPC_CALL_US, ttrpc_on_answer, f);
+	ttrpc_client_call(f->t->client, "containerd.services.events.ttrpc.v1.Events",
+	    "Forward", f->bytes, f->len, TTRPC_CALL_US, ttrpc_on_answer, f);
 }
 
 static void
@@ -103,14 +99,16 @@ ttrpc_on_answer(int rc, const struct ttrpc_answer *answer, void *arg)
 		/* the event's own fault must not look like containerd's */
 		rc = rc == -EMSGSIZE || rc == -EBADMSG ? -EIO : -EHOSTDOWN;
 	} else if (answer->status != STATUS_OK) {
-		log_debug("events: ttrpc: %s: %s", status_name(answer->status), answer->message);
+		log_debug("events: ttrpc: %s: %s", status_name(answer->status),
+		    answer->message);
 		rc = ttrpc_result(answer->status);
 	}
 	done_cb(rc, done_arg);
 }
 
 static void
-ttrpc_send(struct transport *tr, const struct outbox_event *ev, transport_cb done_cb, void *arg)
+ttrpc_send(
+    struct transport *tr, const struct outbox_event *ev, transport_cb done_cb, void *arg)
 {
 	struct ttrpc_transport *t = (struct ttrpc_transport *)tr;
 	Containerd__Services__Events__Ttrpc__V1__ForwardRequest req =
@@ -160,8 +158,10 @@ transport_ttrpc_new(struct loop *loop, const struct outbox_target *target)
 	if (target->ttrpc_address == NULL || target->ttrpc_address[0] == '\0')
 		return NULL;
 	t = mem_zalloc(sizeof *t);
-	t->tr = (struct transport){.name = "ttrpc", .max_in_flight = TTRPC_FLIGHTS,
-		.send = ttrpc_send, .free = ttrpc_free};
+	t->tr = (struct transport){.name = "ttrpc",
+	    .max_in_flight = TTRPC_FLIGHTS,
+	    .send = ttrpc_send,
+	    .free = ttrpc_free};
 	t->client = ttrpc_client_new(loop, target->ttrpc_address);
 	t->ns = mem_strdup(target->ns);
 	return &t->tr;

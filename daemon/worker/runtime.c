@@ -31,7 +31,8 @@
 char *
 runtime_root(const struct options *opts, const char *ns)
 {
-	return mem_printf("%s/%s", opts->root != NULL ? opts->root : RUNTIME_DEFAULT_ROOT, ns);
+	return mem_printf(
+	    "%s/%s", opts->root != NULL ? opts->root : RUNTIME_DEFAULT_ROOT, ns);
 }
 
 static void
@@ -68,8 +69,8 @@ runtime_flag(struct strv *argv, const char *flag, bool on)
 }
 
 void
-runtime_create(struct strv *argv, const struct runtime_target *t, const char *pid_path,
-    bool console)
+runtime_create(
+    struct strv *argv, const struct runtime_target *t, const char *pid_path, bool console)
 {
 	runtime_begin(argv, t, "create");
 	runtime_pair(argv, "--bundle", t->bundle);
@@ -201,7 +202,8 @@ runtime_read_log(const char *path)
 	text = mem_zalloc(RUNTIME_LOG_TAIL + 1);
 	if (st.st_size > (off_t)RUNTIME_LOG_TAIL)
 		(void)lseek(fd, st.st_size - (off_t)RUNTIME_LOG_TAIL, SEEK_SET);
-	while (len < RUNTIME_LOG_TAIL && (n = read(fd, text + len, RUNTIME_LOG_TAIL - len)) > 0)
+	while (len < RUNTIME_LOG_TAIL &&
+	       (n = read(fd, text + len, RUNTIME_LOG_TAIL - len)) > 0)
 		len += (size_t)n;
 	while (len > 0 && text[len - 1] == '\0') /* a file that was grown, not written */
 		len--;
@@ -293,8 +295,8 @@ runtime_cut(char *s, size_t max)
 }
 
 char *
-runtime_error(const char *what, const char *log_path, const char *printed, size_t printed_len,
-    int wait_status)
+runtime_error(const char *what, const char *log_path, const char *printed,
+    size_t printed_len, int wait_status)
 {
 	AUTO_FREE char *why = runtime_error_from_log(log_path);
 	char *text;
@@ -321,9 +323,13 @@ runtime_error_is_gone(const char *text)
 {
 	/* runc's words, then crun's; Go's for a process that was reaped meanwhile */
 	static const char *const words[] = {
-		"container does not exist", "container not running", "container is not running",
-		"no such process", "process already finished",
-		"` is not running", "/status`: no such file or directory",
+	    "container does not exist",
+	    "container not running",
+	    "container is not running",
+	    "no such process",
+	    "process already finished",
+	    "` is not running",
+	    "/status`: no such file or directory",
 	};
 	const char *open_dir;
 	size_t i;
@@ -333,5 +339,6 @@ runtime_error_is_gone(const char *text)
 			return true;
 	}
 	open_dir = strcasestr(text, "cannot open directory '");
-	return open_dir != NULL && strcasestr(open_dir, "': no such file or directory") != NULL;
+	return open_dir != NULL &&
+	       strcasestr(open_dir, "': no such file or directory") != NULL;
 }

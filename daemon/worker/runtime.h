@@ -19,18 +19,18 @@ struct options;
 /* What every command of one container needs. Borrowed. */
 struct runtime_target {
 	const struct options *opts;
-	const char *ns;          /* containerd namespace: part of --root */
+	const char *ns; /* containerd namespace: part of --root */
 	const char *id;
 	const char *bundle;
-	const char *log_path;    /* --log: one file per command, in the pod's directory */
+	const char *log_path; /* --log: one file per command, in the pod's directory */
 };
 
 /* <root or default>/<namespace>; malloc'ed. */
 char *runtime_root(const struct options *opts, const char *ns);
 
 /* Each appends a whole argv. pid_path: file the runtime writes. */
-void runtime_create(struct strv *argv, const struct runtime_target *t, const char *pid_path,
-    bool console);
+void runtime_create(struct strv *argv, const struct runtime_target *t,
+    const char *pid_path, bool console);
 void runtime_start(struct strv *argv, const struct runtime_target *t);
 void runtime_exec(struct strv *argv, const struct runtime_target *t,
     const char *process_path, const char *pid_path, bool console);
@@ -49,7 +49,7 @@ struct runtime_checkpoint_opts {
 	const char *cgroups_mode;
 	const char *const *empty_namespaces;
 	size_t n_empty_namespaces;
-	bool exit;                  /* else the container runs on */
+	bool exit; /* else the container runs on */
 	bool open_tcp;
 	bool external_unix_sockets;
 	bool terminal;
@@ -58,8 +58,8 @@ struct runtime_checkpoint_opts {
 void runtime_checkpoint(struct strv *argv, const struct runtime_target *t,
     const struct runtime_checkpoint_opts *opts);
 /* A Create from a checkpoint: takes the place of create and start in one. */
-void runtime_restore(struct strv *argv, const struct runtime_target *t, const char *pid_path,
-    bool console, const struct runtime_checkpoint_opts *opts);
+void runtime_restore(struct strv *argv, const struct runtime_target *t,
+    const char *pid_path, bool console, const struct runtime_checkpoint_opts *opts);
 
 /*
  * Why a command failed: the last error line of its JSON log, else the last

@@ -152,7 +152,8 @@ ttrpc_client_address(const char *path, struct sockaddr_un *sa, int *dirfd)
 	*dirfd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (*dirfd == -1)
 		return -errno;
-	(void)snprintf(sa->sun_path, sizeof sa->sun_path, "/proc/self/fd/%d%s", *dirfd, slash);
+	(void)snprintf(
+	    sa->sun_path, sizeof sa->sun_path, "/proc/self/fd/%d%s", *dirfd, slash);
 	return 0;
 }
 
@@ -196,7 +197,8 @@ ttrpc_client_on_event(struct bufferevent *bev, short what, void *arg)
 /* --- answers ---------------------------------------------------------------------- */
 
 static void
-ttrpc_client_answered(struct ttrpc_client *c, struct call *call, const void *frame, size_t len)
+ttrpc_client_answered(
+    struct ttrpc_client *c, struct call *call, const void *frame, size_t len)
 {
 	Ttrpc__Response *r = ttrpc__response__unpack(NULL, len, frame);
 	struct ttrpc_answer answer = {.message = ""};
@@ -218,7 +220,8 @@ ttrpc_client_answered(struct ttrpc_client *c, struct call *call, const void *fra
 
 /* A whole frame stands at the head of in. False: the client is gone. */
 static bool
-ttrpc_client_frame(struct ttrpc_client *c, struct evbuffer *in, const struct frame_head *h)
+ttrpc_client_frame(
+    struct ttrpc_client *c, struct evbuffer *in, const struct frame_head *h)
 {
 	AUTO_FREE void *payload = NULL;
 	struct call *call;

@@ -14,7 +14,7 @@ struct ttrpc_client;
 
 /* An answer; borrowed until the callback returns. */
 struct ttrpc_answer {
-	int status;          /* enum status_code */
+	int status;	     /* enum status_code */
 	const char *message; /* of a status that is not OK; never NULL */
 	const void *payload;
 	size_t len;

@@ -17,7 +17,7 @@
 #include "base/mem.h"
 
 #define STEPS_MAX 64u
-#define FDS_MAX   64u
+#define FDS_MAX	  64u
 
 struct fake_step {
 	struct msg_step step;
@@ -137,7 +137,8 @@ link_spawn(struct link *lk, const struct msg_spawn *spawn, link_step_cb cb, void
 	assert(find(lk, spawn->key) == NULL);
 	while (s->used)
 		s++;
-	*s = (struct fake_step){.used = true, .cb = cb, .arg = arg, .deadline = spawn->deadline};
+	*s = (struct fake_step){
+	    .used = true, .cb = cb, .arg = arg, .deadline = spawn->deadline};
 	s->step.key = spawn->key;
 	s->step.kind = STEP_SPAWN;
 	s->step.state = STEP_RUNNING;
@@ -196,7 +197,8 @@ fake_link_poll(struct link *lk)
 	}
 	while (lk->n_gets > 0) {
 		lk->n_gets--;
-		lk->gets[lk->n_gets].cb(lk->gets[lk->n_gets].fd, lk->gets[lk->n_gets].arg);
+		lk->gets[lk->n_gets].cb(
+		    lk->gets[lk->n_gets].fd, lk->gets[lk->n_gets].arg);
 	}
 }
 
@@ -210,7 +212,8 @@ link_ack(struct link *lk, uint64_t key)
 }
 
 void
-link_each_step(struct link *lk, void (*cb)(const struct msg_step *step, void *arg), void *arg)
+link_each_step(
+    struct link *lk, void (*cb)(const struct msg_step *step, void *arg), void *arg)
 {
 	size_t i;
 

@@ -49,8 +49,13 @@ tests_unit_test_options_LDADD = libworker.a libproto.a libbase.a $(PROTOBUF_C_LI
 	$(JANSSON_LIBS) $(CMOCKA_LIBS)
 
 unit_tests += %D%/test_outbox
-tests_unit_test_outbox_SOURCES = %D%/test_outbox.c %D%/store_helper.h
+tests_unit_test_outbox_SOURCES = %D%/test_outbox.c %D%/outbox_helper.h %D%/store_helper.h
 tests_unit_test_outbox_LDADD = $(worker_ldadd)
+
+unit_tests += %D%/test_outbox_end
+tests_unit_test_outbox_end_SOURCES = %D%/test_outbox_end.c %D%/outbox_helper.h \
+	%D%/store_helper.h
+tests_unit_test_outbox_end_LDADD = $(worker_ldadd)
 
 unit_tests += %D%/test_outbox_publish
 tests_unit_test_outbox_publish_SOURCES = %D%/test_outbox_publish.c %D%/fake_link.c \
@@ -100,6 +105,10 @@ unit_tests += %D%/test_keeper
 tests_unit_test_keeper_SOURCES = %D%/test_keeper.c $(keeper_rig_sources)
 tests_unit_test_keeper_LDADD = $(keeper_rig_ldadd)
 EXTRA_tests_unit_test_keeper_DEPENDENCIES = $(keeper_rig_deps)
+unit_tests += %D%/test_keeper_runtime
+tests_unit_test_keeper_runtime_SOURCES = %D%/test_keeper_runtime.c $(keeper_rig_sources)
+tests_unit_test_keeper_runtime_LDADD = $(keeper_rig_ldadd)
+EXTRA_tests_unit_test_keeper_runtime_DEPENDENCIES = $(keeper_rig_deps)
 unit_tests += %D%/test_keeper_life
 tests_unit_test_keeper_life_SOURCES = %D%/test_keeper_life.c $(keeper_rig_sources)
 tests_unit_test_keeper_life_LDADD = $(keeper_rig_ldadd)

@@ -32,20 +32,22 @@
 
 /* --- texts -------------------------------------------------------------------- */
 
-#define V1_MOUNTS                                                                           \
-	"24 1 0:22 / /proc rw - proc proc rw\n"                                             \
-	"30 25 0:26 / /sys/fs/cgroup/systemd rw shared:9 - cgroup cgroup rw,name=systemd\n" \
-	"31 25 0:27 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n"       \
-	"32 25 0:28 / /sys/fs/cgroup/devices rw - cgroup cgroup rw,devices\n"               \
-	"33 25 0:29 / /sys/fs/cgroup/pids rw shared:1 master:2 - cgroup cgroup rw,pids\n"   \
-	"34 25 0:30 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"                 \
+#define V1_MOUNTS                                                                        \
+	"24 1 0:22 / /proc rw - proc proc rw\n"                                          \
+	"30 25 0:26 / /sys/fs/cgroup/systemd rw shared:9 - cgroup cgroup "               \
+	"rw,name=systemd\n"                                                              \
+	"31 25 0:27 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n"    \
+	"32 25 0:28 / /sys/fs/cgroup/devices rw - cgroup cgroup rw,devices\n"            \
+	"33 25 0:29 / /sys/fs/cgroup/pids rw shared:1 master:2 - cgroup cgroup "         \
+	"rw,pids\n"                                                                      \
+	"34 25 0:30 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"              \
 	"broken line - cgroup\n - cgroup x\n"
-#define V2_MOUNT "40 25 0:40 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n"
+#define V2_MOUNT     "40 25 0:40 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n"
 #define HYBRID_MOUNT "41 25 0:41 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n"
 
 static void
-check_resolve(const char *theirs, const char *ours, const char *mounts, const char *controller,
-    const char *want)
+check_resolve(const char *theirs, const char *ours, const char *mounts,
+    const char *controller, const char *want)
 {
 	AUTO_FREE char *path = NULL;
 	int rc = cgroup_resolve(theirs, ours, mounts, controller, &path, NULL);
@@ -64,7 +66,8 @@ test_cgroup_resolve_v1(void **state)
 {
 	static const char all[] = "9:name=systemd:/k/c\n8:pids:/k/c\n5:devices:/k/c\n"
 				  "4:memory:/k/c\n1:cpu,cpuacct:/k/c\n";
-	static const char self[] = "9:name=systemd:/s\n8:pids:/s\n5:devices:/s\n4:memory:/\n";
+	static const char self[] =
+	    "9:name=systemd:/s\n8:pids:/s\n5:devices:/s\n4:memory:/\n";
 
 	(void)state;
 	check_resolve(all, self, V1_MOUNTS, NULL, "/sys/fs/cgroup/pids/k/c");
@@ -75,7 +78,8 @@ test_cgroup_resolve_v1(void **state)
 	    "/sys/fs/cgroup/devices/k/c");
 	check_resolve("4:memory:/k/c\n1:name=systemd:/k/c", self, V1_MOUNTS, NULL,
 	    "/sys/fs/cgroup/memory/k/c");
-	check_resolve("1:name=systemd:/k/c", self, V1_MOUNTS, NULL, "/sys/fs/cgroup/systemd/k/c");
+	check_resolve(
+	    "1:name=systemd:/k/c", self, V1_MOUNTS, NULL, "/sys/fs/cgroup/systemd/k/c");
 	check_resolve("8:pids:/\n5:devices:/\n", self, V1_MOUNTS, NULL, NULL);
 	check_resolve("", self, V1_MOUNTS, NULL, NULL);
 	check_resolve("junk\n8:pids\n:::\n", self, V1_MOUNTS, NULL, NULL);
@@ -103,8 +107,8 @@ test_cgroup_resolve_never_takes_our_own(void **state)
 	check_resolve("0::/s\n", "0::/s/shim\n", V2_MOUNT, NULL, NULL);
 	check_resolve("0::/s/ctr\n", "0::/s\n", V2_MOUNT, NULL, "/sys/fs/cgroup/s/ctr");
 	check_resolve("0::/sx\n", "0::/s\n", V2_MOUNT, NULL, "/sys/fs/cgroup/sx");
-	check_resolve("8:pids:/s\n5:devices:/k\n", "5:devices:/s\n8:pids:/s/x\n", V1_MOUNTS, NULL,
-	    "/sys/fs/cgroup/devices/k");
+	check_resolve("8:pids:/s\n5:devices:/k\n", "5:devices:/s\n8:pids:/s/x\n",
+	    V1_MOUNTS, NULL, "/sys/fs/cgroup/devices/k");
 }
 
 static void
@@ -114,7 +118,8 @@ test_cgroup_resolve_part_of_a_hierarchy(void **state)
 	    "1 2 0:1 /docker/x /sys/fs/cgroup/my\\040pids rw - cgroup cgroup rw,pids\n";
 
 	(void)state;
-	check_resolve("8:pids:/docker/x/c\n", "", mounts, NULL, "/sys/fs/cgroup/my pids/c");
+	check_resolve(
+	    "8:pids:/docker/x/c\n", "", mounts, NULL, "/sys/fs/cgroup/my pids/c");
 	check_resolve("8:pids:/docker/xy/c\n", "", mounts, NULL, NULL);
 	check_resolve("8:pids:/../other\n", "", V1_MOUNTS, NULL, NULL);
 }
@@ -132,8 +137,8 @@ setup(void **state)
 	(void)state;
 	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
 	for (i = 0; i < ARRAY_LEN(dirs); i++) {
-		(void)snprintf(dirs[i], sizeof dirs[i], "/sys/fs/cgroup/%s/podshim-test-%ld",
-		    mounts[i], (long)getpid());
+		(void)snprintf(dirs[i], sizeof dirs[i],
+		    "/sys/fs/cgroup/%s/podshim-test-%ld", mounts[i], (long)getpid());
 		if (mkdir(dirs[i], 0755) == -1)
 			dirs[i][0] = '\0';
 	}
@@ -258,7 +263,8 @@ test_cgroup_of_pid_finds_pids_hierarchy(void **state)
 static void
 test_cgroup_pids_counts_those_below(void **state)
 {
-	AUTO_FREE char *sub = mem_printf("%s/a", dirs[0]), *deep = mem_printf("%s/a/b", dirs[0]);
+	AUTO_FREE char *sub = mem_printf("%s/a", dirs[0]),
+		       *deep = mem_printf("%s/a/b", dirs[0]);
 	AUTO_FREE pid_t *pids = NULL;
 	pid_t one, two;
 	size_t n;
@@ -271,7 +277,8 @@ test_cgroup_pids_counts_those_below(void **state)
 	two = spawn_in(deep, false);
 	assert_int_equal(cgroup_pids(dirs[0], &pids, &n, NULL), 0);
 	assert_int_equal(n, 2);
-	assert_true((pids[0] == one && pids[1] == two) || (pids[0] == two && pids[1] == one));
+	assert_true(
+	    (pids[0] == one && pids[1] == two) || (pids[0] == two && pids[1] == one));
 	assert_int_equal(cgroup_kill(dirs[0], NULL), 0);
 	assert_int_equal(waitpid(one, NULL, 0), one);
 	assert_int_equal(waitpid(two, NULL, 0), two);
@@ -288,7 +295,8 @@ test_cgroup_gone_or_none(void **state)
 	size_t n = 7;
 
 	(void)state;
-	assert_int_equal(cgroup_pids("/sys/fs/cgroup/pids/podshim-no-such", &pids, &n, &err), 0);
+	assert_int_equal(
+	    cgroup_pids("/sys/fs/cgroup/pids/podshim-no-such", &pids, &n, &err), 0);
 	assert_int_equal(n, 0);
 	assert_int_equal(cgroup_kill("/sys/fs/cgroup/pids/podshim-no-such", &err), 0);
 	cgroup_remove("/sys/fs/cgroup/pids/podshim-no-such");
@@ -371,7 +379,8 @@ test_cgroup_thaw_lets_the_killed_die(void **state)
 static void
 test_cgroup_remove_in_every_hierarchy(void **state)
 {
-	AUTO_FREE char *sub = mem_printf("%s/x/y", dirs[1]), *mid = mem_printf("%s/x", dirs[1]);
+	AUTO_FREE char *sub = mem_printf("%s/x/y", dirs[1]),
+		       *mid = mem_printf("%s/x", dirs[1]);
 	size_t i;
 	pid_t pid;
 
@@ -399,18 +408,18 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cgroup_resolve_v1),
-		cmocka_unit_test(test_cgroup_resolve_v2_and_hybrid),
-		cmocka_unit_test(test_cgroup_resolve_never_takes_our_own),
-		cmocka_unit_test(test_cgroup_resolve_part_of_a_hierarchy),
-		cmocka_unit_test(test_cgroup_gone_or_none),
-		cmocka_unit_test(test_cgroup_of_pid_finds_pids_hierarchy),
-		cmocka_unit_test(test_cgroup_pids_counts_those_below),
-		cmocka_unit_test(test_cgroup_kill_never_kills_us),
-		cmocka_unit_test(test_cgroup_kill_ends_a_fork_bomb),
-		cmocka_unit_test(test_cgroup_kill_v2),
-		cmocka_unit_test(test_cgroup_thaw_lets_the_killed_die),
-		cmocka_unit_test(test_cgroup_remove_in_every_hierarchy),
+	    cmocka_unit_test(test_cgroup_resolve_v1),
+	    cmocka_unit_test(test_cgroup_resolve_v2_and_hybrid),
+	    cmocka_unit_test(test_cgroup_resolve_never_takes_our_own),
+	    cmocka_unit_test(test_cgroup_resolve_part_of_a_hierarchy),
+	    cmocka_unit_test(test_cgroup_gone_or_none),
+	    cmocka_unit_test(test_cgroup_of_pid_finds_pids_hierarchy),
+	    cmocka_unit_test(test_cgroup_pids_counts_those_below),
+	    cmocka_unit_test(test_cgroup_kill_never_kills_us),
+	    cmocka_unit_test(test_cgroup_kill_ends_a_fork_bomb),
+	    cmocka_unit_test(test_cgroup_kill_v2),
+	    cmocka_unit_test(test_cgroup_thaw_lets_the_killed_die),
+	    cmocka_unit_test(test_cgroup_remove_in_every_hierarchy),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

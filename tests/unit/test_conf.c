@@ -53,7 +53,8 @@ load(const char *text, struct conf *conf)
 	size_t len;
 
 	if (text != NULL)
-		assert_int_equal(file_write(AT_FDCWD, path, text, strlen(text), 0600, NULL), 0);
+		assert_int_equal(
+		    file_write(AT_FDCWD, path, text, strlen(text), 0600, NULL), 0);
 	assert_int_equal(file_write(AT_FDCWD, log_file, "", 0, 0600, NULL), 0);
 	log_set_path(log_file);
 	conf_load(conf);
@@ -91,7 +92,8 @@ test_conf_every_key(void **state)
 	struct conf c;
 
 	(void)state;
-	said = load("# a comment\n[events]\ntransport = ttrpc\n[stdio]\ndirect=always\ndrain = 0\n"
+	said = load("# a comment\n[events]\ntransport = "
+		    "ttrpc\n[stdio]\ndirect=always\ndrain = 0\n"
 		    "[runtime]\ntimeout= 5 ; a comment\n[pod]\nend_delay =86400\n[log]\n"
 		    "level = debug\n",
 	    &c);
@@ -113,20 +115,21 @@ test_conf_bad_values_are_logged_and_ignored(void **state)
 	static const struct {
 		const char *text, *words;
 	} cases[] = {
-		{"[events]\ntransport = pigeon\n", "'pigeon' is no value for transport in [events], ignoring"},
-		{"[events]\ntransport =\n", "'' is no value for transport"},
-		{"[stdio]\ndirect = yes\n", "'yes' is no value for direct in [stdio]"},
-		{"[stdio]\ndrain = -1\n", "'-1' is no value for drain"},
-		{"[stdio]\ndrain = 3601\n", "'3601' is no value"},
-		{"[runtime]\ntimeout = 0\n", "'0' is no value for timeout"},
-		{"[runtime]\ntimeout = 5s\n", "'5s' is no value"},
-		{"[runtime]\ntimeout = 99999999999999999999\n", "is no value"},
-		{"[pod]\nend_delay = x\n", "'x' is no value"},
-		{"[log]\nlevel = loud\n", "'loud' is no value"},
-		{"[log]\ncolour = red\n", "unknown key 'colour' in [log], ignoring"},
-		{"transport = ttrpc\n", "unknown key 'transport' in [], ignoring"},
-		{"[events\ntransport = ttrpc\n", "line 1 makes no sense, ignoring"},
-		{"[events]\nwhat\n", "line 2 makes no sense, ignoring"},
+	    {"[events]\ntransport = pigeon\n",
+		"'pigeon' is no value for transport in [events], ignoring"},
+	    {"[events]\ntransport =\n", "'' is no value for transport"},
+	    {"[stdio]\ndirect = yes\n", "'yes' is no value for direct in [stdio]"},
+	    {"[stdio]\ndrain = -1\n", "'-1' is no value for drain"},
+	    {"[stdio]\ndrain = 3601\n", "'3601' is no value"},
+	    {"[runtime]\ntimeout = 0\n", "'0' is no value for timeout"},
+	    {"[runtime]\ntimeout = 5s\n", "'5s' is no value"},
+	    {"[runtime]\ntimeout = 99999999999999999999\n", "is no value"},
+	    {"[pod]\nend_delay = x\n", "'x' is no value"},
+	    {"[log]\nlevel = loud\n", "'loud' is no value"},
+	    {"[log]\ncolour = red\n", "unknown key 'colour' in [log], ignoring"},
+	    {"transport = ttrpc\n", "unknown key 'transport' in [], ignoring"},
+	    {"[events\ntransport = ttrpc\n", "line 1 makes no sense, ignoring"},
+	    {"[events]\nwhat\n", "line 2 makes no sense, ignoring"},
 	};
 	size_t i;
 
@@ -198,11 +201,11 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_conf_defaults),
-		cmocka_unit_test(test_conf_every_key),
-		cmocka_unit_test(test_conf_bad_values_are_logged_and_ignored),
-		cmocka_unit_test(test_conf_what_is_no_file),
-		cmocka_unit_test(test_conf_the_example),
+	    cmocka_unit_test(test_conf_defaults),
+	    cmocka_unit_test(test_conf_every_key),
+	    cmocka_unit_test(test_conf_bad_values_are_logged_and_ignored),
+	    cmocka_unit_test(test_conf_what_is_no_file),
+	    cmocka_unit_test(test_conf_the_example),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

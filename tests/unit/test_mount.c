@@ -32,12 +32,13 @@
 /* --- options --------------------------------------------------------------------- */
 
 static void
-check_options(const char *type, const char *words, unsigned long flags, unsigned long propagation,
-    const char *data)
+check_options(const char *type, const char *words, unsigned long flags,
+    unsigned long propagation, const char *data)
 {
 	AUTO_FREE char *copy = mem_strdup(words);
 	const char *list[16];
-	struct mount_spec m = {.type = type, .source = "s", .target = "", .options = list};
+	struct mount_spec m = {
+	    .type = type, .source = "s", .target = "", .options = list};
 	struct mount_flags f;
 	char *save = NULL, *w;
 
@@ -56,16 +57,19 @@ test_mount_options_to_flags(void **state)
 {
 	(void)state;
 	check_options("overlay", "", 0, 0, "");
-	check_options("tmpfs", "ro nosuid nodev noexec sync dirsync mand noatime nodiratime "
-			       "relatime strictatime",
-	    MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_SYNCHRONOUS | MS_DIRSYNC | MS_MANDLOCK |
-		MS_NOATIME | MS_NODIRATIME | MS_RELATIME | MS_STRICTATIME,
+	check_options("tmpfs",
+	    "ro nosuid nodev noexec sync dirsync mand noatime nodiratime "
+	    "relatime strictatime",
+	    MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_SYNCHRONOUS | MS_DIRSYNC |
+		MS_MANDLOCK | MS_NOATIME | MS_NODIRATIME | MS_RELATIME | MS_STRICTATIME,
 	    0, "");
-	check_options("tmpfs", "ro rw nosuid suid nodev dev noexec exec sync async mand nomand noatime "
-			       "atime",
+	check_options("tmpfs",
+	    "ro rw nosuid suid nodev dev noexec exec sync async mand nomand noatime "
+	    "atime",
 	    0, 0, "");
-	check_options("tmpfs", "nodiratime diratime relatime norelatime strictatime nostrictatime "
-			       "defaults remount",
+	check_options("tmpfs",
+	    "nodiratime diratime relatime norelatime strictatime nostrictatime "
+	    "defaults remount",
 	    MS_REMOUNT, 0, "");
 	check_options("bind", "rbind ro", MS_BIND | MS_REC | MS_RDONLY, 0, "");
 	check_options("bind", "", MS_BIND, 0, "");
@@ -78,14 +82,17 @@ test_mount_options_to_flags(void **state)
 static void
 test_mount_options_refused(void **state)
 {
-	static const char *const words[] = {"X-containerd.mkdir.path=/x", "loop", "loop=/dev/loop0",
-		"uidmap=0:1000:1", "gidmap=0:1000:1"};
+	static const char *const words[] = {"X-containerd.mkdir.path=/x", "loop",
+	    "loop=/dev/loop0", "uidmap=0:1000:1", "gidmap=0:1000:1"};
 	size_t i;
 
 	(void)state;
 	for (i = 0; i < ARRAY_LEN(words); i++) {
-		struct mount_spec m = {.type = "ext4", .source = "s", .target = "",
-			.options = &words[i], .n_options = 1};
+		struct mount_spec m = {.type = "ext4",
+		    .source = "s",
+		    .target = "",
+		    .options = &words[i],
+		    .n_options = 1};
 		struct err err = ERR_INIT;
 		struct mount_flags f;
 
@@ -112,12 +119,16 @@ lowerdir(const char *prefix, unsigned n)
 static void
 test_mount_options_long_overlay(void **state)
 {
-	static const char prefix[] = "/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/s";
+	static const char prefix[] =
+	    "/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/s";
 	AUTO_FREE char *many = lowerdir(prefix, 100), *too_many = lowerdir(prefix, 1000),
 		       *few = lowerdir(prefix, 2);
 	const char *options[] = {"index=off", "", "workdir=/w", "upperdir=/u"};
-	struct mount_spec m = {.type = "overlay", .source = "overlay", .target = "",
-		.options = options, .n_options = 4};
+	struct mount_spec m = {.type = "overlay",
+	    .source = "overlay",
+	    .target = "",
+	    .options = options,
+	    .n_options = 4};
 	struct mount_flags f;
 	struct err err;
 
@@ -130,7 +141,8 @@ test_mount_options_long_overlay(void **state)
 
 	options[1] = many;
 	assert_int_equal(mount_parse_options(&m, &f, NULL), 0);
-	assert_string_equal(f.cwd, "/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/s/");
+	assert_string_equal(
+	    f.cwd, "/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/s/");
 	assert_memory_equal(f.data, "index=off,lowerdir=0/fs:1/fs:2/fs:", 34);
 	assert_non_null(strstr(f.data, ":99/fs,workdir=/w,upperdir=/u"));
 	mount_flags_fini(&f);
@@ -268,8 +280,8 @@ setup(void **state)
 	if (mkdtemp(bundle) == NULL)
 		return -1;
 	private_ns = unshare(CLONE_NEWNS) == 0 &&
-	    mount("", "/", "", MS_REC | MS_PRIVATE, NULL) == 0 &&
-	    mount("tmpfs", bundle, "tmpfs", 0, NULL) == 0;
+		     mount("", "/", "", MS_REC | MS_PRIVATE, NULL) == 0 &&
+		     mount("tmpfs", bundle, "tmpfs", 0, NULL) == 0;
 	if (!private_ns)
 		return 0;
 	helper_ok(NULL, 0); /* nothing there yet: fine */
@@ -302,8 +314,11 @@ test_mount_helper_overlay_twice_is_once(void **state)
 	AUTO_FREE char *up = mem_printf("upperdir=%s/up", bundle);
 	AUTO_FREE char *work = mem_printf("workdir=%s/work", bundle);
 	const char *options[] = {work, up, low};
-	const struct mount_spec m = {.type = "overlay", .source = "overlay", .target = "",
-		.options = options, .n_options = 3};
+	const struct mount_spec m = {.type = "overlay",
+	    .source = "overlay",
+	    .target = "",
+	    .options = options,
+	    .n_options = 3};
 	AUTO_FREE char *rootfs = mem_printf("%s/rootfs", bundle);
 	struct stat st;
 
@@ -330,8 +345,11 @@ test_mount_helper_overlay_with_many_layers(void **state)
 	char long_name[200];
 	AUTO_FREE char *prefix = NULL, *low = NULL;
 	const char *options[1];
-	const struct mount_spec m = {.type = "overlay", .source = "overlay", .target = "",
-		.options = options, .n_options = 1};
+	const struct mount_spec m = {.type = "overlay",
+	    .source = "overlay",
+	    .target = "",
+	    .options = options,
+	    .n_options = 1};
 	unsigned i;
 
 	(void)state;
@@ -357,14 +375,24 @@ test_mount_helper_overlay_with_many_layers(void **state)
 static void
 test_mount_helper_bind_and_targets(void **state)
 {
-	AUTO_FREE char *src = mem_printf("%s/src", bundle), *file = mem_printf("%s/src/file", bundle),
+	AUTO_FREE char *src = mem_printf("%s/src", bundle),
+		       *file = mem_printf("%s/src/file", bundle),
 		       *sub = mem_printf("%s/src/sub", bundle);
-	const char *rw[] = {"rbind", "rw"}, *ro[] = {"rbind", "ro", "nosuid"}, *shared[] = {"bind", "rshared"};
+	const char *rw[] = {"rbind", "rw"}, *ro[] = {"rbind", "ro", "nosuid"},
+		   *shared[] = {"bind", "rshared"};
 	const struct mount_spec m[] = {
-		{.type = "bind", .source = src, .target = "", .options = rw, .n_options = 2},
-		{.type = "tmpfs", .source = "tmpfs", .target = "/sub", .options = NULL},
-		{.type = "bind", .source = file, .target = "file", .options = ro, .n_options = 3},
-		{.type = "bind", .source = sub, .target = "/sub", .options = shared, .n_options = 2},
+	    {.type = "bind", .source = src, .target = "", .options = rw, .n_options = 2},
+	    {.type = "tmpfs", .source = "tmpfs", .target = "/sub", .options = NULL},
+	    {.type = "bind",
+		.source = file,
+		.target = "file",
+		.options = ro,
+		.n_options = 3},
+	    {.type = "bind",
+		.source = sub,
+		.target = "/sub",
+		.options = shared,
+		.n_options = 2},
 	};
 	AUTO_FREE char *bound = mem_printf("%s/rootfs/file", bundle);
 	struct statvfs vfs;
@@ -392,8 +420,12 @@ test_mount_helper_target_stays_inside(void **state)
 	AUTO_FREE char *to = mem_printf("%s/outside", bundle);
 	const char *bind[] = {"bind"};
 	struct mount_spec m[] = {
-		{.type = "bind", .source = src, .target = "", .options = bind, .n_options = 1},
-		{.type = "tmpfs", .source = "tmpfs", .target = "abs"},
+	    {.type = "bind",
+		.source = src,
+		.target = "",
+		.options = bind,
+		.n_options = 1},
+	    {.type = "tmpfs", .source = "tmpfs", .target = "abs"},
 	};
 	struct count c = {.below = to};
 	char said[4096];
@@ -429,14 +461,19 @@ test_mount_helper_failure_leaves_nothing(void **state)
 {
 	const char *bad[] = {"X-containerd.x=1"};
 	const struct mount_spec m[] = {
-		{.type = "tmpfs", .source = "tmpfs", .target = ""},
-		{.type = "nosuchfs", .source = "x", .target = ""},
+	    {.type = "tmpfs", .source = "tmpfs", .target = ""},
+	    {.type = "nosuchfs", .source = "x", .target = ""},
 	};
 	const struct mount_spec refused[] = {
-		{.type = "tmpfs", .source = "tmpfs", .target = ""},
-		{.type = "tmpfs", .source = "x", .target = "", .options = bad, .n_options = 1},
+	    {.type = "tmpfs", .source = "tmpfs", .target = ""},
+	    {.type = "tmpfs",
+		.source = "x",
+		.target = "",
+		.options = bad,
+		.n_options = 1},
 	};
-	const struct mount_spec helperless = {.type = "fuse3.nosuch", .source = "x", .target = ""};
+	const struct mount_spec helperless = {
+	    .type = "fuse3.nosuch", .source = "x", .target = ""};
 	char said[4096];
 
 	(void)state;
@@ -523,8 +560,20 @@ test_mount_helper_refuses_broken_orders(void **state)
 		const char *bytes;
 		size_t len;
 	} cases[] = {
-		{"", 0}, {"/b", 2}, {"relative\0" "0", 11}, {"/b\0" "x", 5}, {"/b\0" "-1", 6},
-		{"/b\0" "99999999", 12},
+	    {"", 0},
+	    {"/b", 2},
+	    {"relative\0"
+	     "0",
+		11},
+	    {"/b\0"
+	     "x",
+		5},
+	    {"/b\0"
+	     "-1",
+		6},
+	    {"/b\0"
+	     "99999999",
+		12},
 	};
 	char said[4096];
 	size_t i;
@@ -539,7 +588,8 @@ test_mount_helper_refuses_broken_orders(void **state)
 	need_ns();
 	{
 		/* every cut of a good one: an error or a success, never more than it says */
-		AUTO_FREE char *good = mem_printf("%s|2|tmpfs|t||1|ro|tmpfs|t||1|rw|", bundle);
+		AUTO_FREE char *good =
+		    mem_printf("%s|2|tmpfs|t||1|ro|tmpfs|t||1|rw|", bundle);
 		size_t len = strlen(good), n;
 
 		for (n = 0; n < len; n++) {
@@ -562,17 +612,17 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_mount_options_to_flags),
-		cmocka_unit_test(test_mount_options_refused),
-		cmocka_unit_test(test_mount_options_long_overlay),
-		cmocka_unit_test(test_mount_helper_overlay_twice_is_once),
-		cmocka_unit_test(test_mount_helper_overlay_with_many_layers),
-		cmocka_unit_test(test_mount_helper_bind_and_targets),
-		cmocka_unit_test(test_mount_helper_target_stays_inside),
-		cmocka_unit_test(test_mount_helper_failure_leaves_nothing),
-		cmocka_unit_test(test_mount_helper_rootfs_is_no_link),
-		cmocka_unit_test(test_mount_undo_nested_covered_and_busy),
-		cmocka_unit_test(test_mount_helper_refuses_broken_orders),
+	    cmocka_unit_test(test_mount_options_to_flags),
+	    cmocka_unit_test(test_mount_options_refused),
+	    cmocka_unit_test(test_mount_options_long_overlay),
+	    cmocka_unit_test(test_mount_helper_overlay_twice_is_once),
+	    cmocka_unit_test(test_mount_helper_overlay_with_many_layers),
+	    cmocka_unit_test(test_mount_helper_bind_and_targets),
+	    cmocka_unit_test(test_mount_helper_target_stays_inside),
+	    cmocka_unit_test(test_mount_helper_failure_leaves_nothing),
+	    cmocka_unit_test(test_mount_helper_rootfs_is_no_link),
+	    cmocka_unit_test(test_mount_undo_nested_covered_and_busy),
+	    cmocka_unit_test(test_mount_helper_refuses_broken_orders),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

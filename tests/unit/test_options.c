@@ -39,7 +39,8 @@ static int
 decode_generic(const char *path, const char *toml, struct options *o, struct err *err)
 {
 	Runtimeoptions__V1__Options m = RUNTIMEOPTIONS__V1__OPTIONS__INIT;
-	AUTO_FREE uint8_t *body = mem_dup(toml == NULL ? "" : toml, toml == NULL ? 0 : strlen(toml));
+	AUTO_FREE uint8_t *body =
+	    mem_dup(toml == NULL ? "" : toml, toml == NULL ? 0 : strlen(toml));
 	uint8_t buf[8192];
 	size_t len;
 
@@ -56,7 +57,7 @@ static void
 test_options_none_is_defaults(void **state)
 {
 	static const char *const types[] = {NULL, "", "containerd.runc.v1.Options",
-		"runtimeoptions.v1.Options", "containerd.linux.runc.CreateOptions"};
+	    "runtimeoptions.v1.Options", "containerd.linux.runc.CreateOptions"};
 	size_t i;
 
 	(void)state;
@@ -86,7 +87,8 @@ test_options_of_runc(void **state)
 	m.io_uid = 4000000000u;
 	m.task_api_version = 3;
 	len = containerd__runc__v1__options__pack(&m, buf);
-	assert_int_equal(options_decode("containerd.runc.v1.Options", buf, len, &o, NULL), 0);
+	assert_int_equal(
+	    options_decode("containerd.runc.v1.Options", buf, len, &o, NULL), 0);
 	assert_string_equal(o.binary_name, "crun");
 	assert_true(o.systemd_cgroup);
 	assert_true(o.no_pivot_root);
@@ -94,8 +96,8 @@ test_options_of_runc(void **state)
 	assert_int_equal(o.io_uid, 4000000000u);
 	assert_null(o.shim_cgroup);
 	options_fini(&o);
-	assert_int_equal(options_decode("type.googleapis.com/containerd.runc.v1.Options", buf,
-			     len, &o, NULL),
+	assert_int_equal(options_decode("type.googleapis.com/containerd.runc.v1.Options",
+			     buf, len, &o, NULL),
 	    0);
 	assert_string_equal(o.binary_name, "crun");
 	options_fini(&o);
@@ -115,8 +117,8 @@ test_options_of_containerd_1_6_clients(void **state)
 	m.io_gid = 7;
 	m.shim_cgroup = str("/x");
 	len = containerd__linux__runc__create_options__pack(&m, buf);
-	assert_int_equal(options_decode("containerd.linux.runc.CreateOptions", buf, len, &o, NULL),
-	    0);
+	assert_int_equal(
+	    options_decode("containerd.linux.runc.CreateOptions", buf, len, &o, NULL), 0);
 	assert_true(o.no_new_keyring);
 	assert_int_equal(o.io_gid, 7);
 	assert_string_equal(o.shim_cgroup, "/x");
@@ -132,13 +134,14 @@ test_options_refuses(void **state)
 		const char *type;
 		const char *words;
 	} cases[] = {
-		{"containerd.runc.v1.Options", "do not decode"},
-		{"runtimeoptions.v1.Options", "do not decode"},
-		{"containerd.linux.runc.CreateOptions", "do not decode"},
-		{"containerd.runhcs.v1.Options", "of type 'containerd.runhcs.v1.Options' are not known"},
-		{"types.containerd.io/x", "are not known"},
-		{NULL, "without a type"},
-		{"", "without a type"},
+	    {"containerd.runc.v1.Options", "do not decode"},
+	    {"runtimeoptions.v1.Options", "do not decode"},
+	    {"containerd.linux.runc.CreateOptions", "do not decode"},
+	    {"containerd.runhcs.v1.Options",
+		"of type 'containerd.runhcs.v1.Options' are not known"},
+	    {"types.containerd.io/x", "are not known"},
+	    {NULL, "without a type"},
+	    {"", "without a type"},
 	};
 	size_t i;
 
@@ -147,7 +150,8 @@ test_options_refuses(void **state)
 		struct err err = ERR_INIT;
 		struct options o;
 
-		assert_int_equal(options_decode(cases[i].type, junk, sizeof junk, &o, &err), -EINVAL);
+		assert_int_equal(
+		    options_decode(cases[i].type, junk, sizeof junk, &o, &err), -EINVAL);
 		assert_int_equal(err.code, EINVAL);
 		if (strstr(err.text, cases[i].words) == NULL)
 			fail_msg("%s", err.text);
@@ -192,28 +196,30 @@ test_options_toml_errors_name_the_line(void **state)
 	static const struct {
 		const char *toml, *words;
 	} cases[] = {
-		{"BinaryName", "line 1: a key without '='"},
-		{"\n\nBinaryName =", "line 3: no value"},
-		{"BinaryName = \"x", "line 1: a string that does not end"},
-		{"BinaryName = \"x\ny\"", "line 1: a string that does not end"},
-		{"BinaryName = \"\\q\"", "an escape that is none"},
-		{"BinaryName = \"\\ud800\"", "an escape that is no character"},
-		{"BinaryName = \"\\u0000\"", "an escape that is no character"},
-		{"BinaryName = \"\\u00", "an escape that is none"},
-		{"BinaryName = crun", "a value that is none"},
-		{"BinaryName = \"a\" \"b\"", "something behind the value"},
-		{"BinaryName = true", "'BinaryName' has a value of the wrong type"},
-		{"SystemdCgroup = \"true\"", "'SystemdCgroup' has a value of the wrong type"},
-		{"IoUid = -1", "'IoUid' is not an id"},
-		{"IoUid = 4294967296", "'IoUid' is not an id"},
-		{"IoUid = 99999999999999999999", "wrong type"},
-		{"x = [\n1,\n", "line 3: a bracket that is not closed"},
-		{"x = \"\"\"\n", "line 2: a string that does not end"},
-		{"= 1", "not a key"},
-		{"{}", "not a key"},
-		{"a..b = 1", "not a key"},
-		{"x = truetruetruetruetruetruetruetruetruetruetruetruetruetruetruetruetruetruetruetrue",
-		    "a value that is none"},
+	    {"BinaryName", "line 1: a key without '='"},
+	    {"\n\nBinaryName =", "line 3: no value"},
+	    {"BinaryName = \"x", "line 1: a string that does not end"},
+	    {"BinaryName = \"x\ny\"", "line 1: a string that does not end"},
+	    {"BinaryName = \"\\q\"", "an escape that is none"},
+	    {"BinaryName = \"\\ud800\"", "an escape that is no character"},
+	    {"BinaryName = \"\\u0000\"", "an escape that is no character"},
+	    {"BinaryName = \"\\u00", "an escape that is none"},
+	    {"BinaryName = crun", "a value that is none"},
+	    {"BinaryName = \"a\" \"b\"", "something behind the value"},
+	    {"BinaryName = true", "'BinaryName' has a value of the wrong type"},
+	    {"SystemdCgroup = \"true\"", "'SystemdCgroup' has a value of the wrong type"},
+	    {"IoUid = -1", "'IoUid' is not an id"},
+	    {"IoUid = 4294967296", "'IoUid' is not an id"},
+	    {"IoUid = 99999999999999999999", "wrong type"},
+	    {"x = [\n1,\n", "line 3: a bracket that is not closed"},
+	    {"x = \"\"\"\n", "line 2: a string that does not end"},
+	    {"= 1", "not a key"},
+	    {"{}", "not a key"},
+	    {"a..b = 1", "not a key"},
+	    {"x = "
+	     "truetruetruetruetruetruetruetruetruetruetruetruetruetruetruetruetruetruetru"
+	     "etrue",
+		"a value that is none"},
 	};
 	size_t i;
 
@@ -243,7 +249,8 @@ ignore_key(const char *key, const struct toml_value *v, void *arg, struct err *e
 static void
 test_options_toml_survives_anything(void **state)
 {
-	static const char good[] = "a = \"\\u00e9\"\nb=[1,{c='x'}]\n'd'.e = \"\"\"\\\"x\"\"\"\n[t]\n";
+	static const char good[] =
+	    "a = \"\\u00e9\"\nb=[1,{c='x'}]\n'd'.e = \"\"\"\\\"x\"\"\"\n[t]\n";
 	unsigned seed = 1;
 	size_t i, j;
 
@@ -315,10 +322,18 @@ test_options_config_path(void **state)
 static void
 test_options_json_round_trip(void **state)
 {
-	char crun[] = "crun", root[] = "/r\"\xc3\xa9", cgroup[] = "/c", image[] = "/i", work[] = "/w";
-	const struct options all = {.binary_name = crun, .root = root, .shim_cgroup = cgroup,
-		.criu_image_path = image, .criu_work_path = work, .systemd_cgroup = true,
-		.no_pivot_root = true, .no_new_keyring = true, .io_uid = 4294967295u, .io_gid = 1};
+	char crun[] = "crun", root[] = "/r\"\xc3\xa9", cgroup[] = "/c", image[] = "/i",
+	     work[] = "/w";
+	const struct options all = {.binary_name = crun,
+	    .root = root,
+	    .shim_cgroup = cgroup,
+	    .criu_image_path = image,
+	    .criu_work_path = work,
+	    .systemd_cgroup = true,
+	    .no_pivot_root = true,
+	    .no_new_keyring = true,
+	    .io_uid = 4294967295u,
+	    .io_gid = 1};
 	AUTO_FREE char *json = options_to_json(&all), *again = NULL, *empty = NULL;
 	struct options o;
 
@@ -337,22 +352,24 @@ test_options_json_round_trip(void **state)
 	options_fini(&o);
 	assert_int_equal(options_from_json("[]", &o, NULL), -EINVAL);
 	assert_int_equal(options_from_json("{\"io_uid\":-1}", &o, NULL), -EINVAL);
-	assert_int_equal(options_from_json("{\"root\":\"/x\",\"systemd_cgroup\":3}", &o, NULL), -EINVAL);
+	assert_int_equal(
+	    options_from_json("{\"root\":\"/x\",\"systemd_cgroup\":3}", &o, NULL),
+	    -EINVAL);
 }
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_options_none_is_defaults),
-		cmocka_unit_test(test_options_of_runc),
-		cmocka_unit_test(test_options_of_containerd_1_6_clients),
-		cmocka_unit_test(test_options_refuses),
-		cmocka_unit_test(test_options_of_cri),
-		cmocka_unit_test(test_options_toml_errors_name_the_line),
-		cmocka_unit_test(test_options_toml_survives_anything),
-		cmocka_unit_test(test_options_config_path),
-		cmocka_unit_test(test_options_json_round_trip),
+	    cmocka_unit_test(test_options_none_is_defaults),
+	    cmocka_unit_test(test_options_of_runc),
+	    cmocka_unit_test(test_options_of_containerd_1_6_clients),
+	    cmocka_unit_test(test_options_refuses),
+	    cmocka_unit_test(test_options_of_cri),
+	    cmocka_unit_test(test_options_toml_errors_name_the_line),
+	    cmocka_unit_test(test_options_toml_survives_anything),
+	    cmocka_unit_test(test_options_config_path),
+	    cmocka_unit_test(test_options_json_round_trip),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,7 +25,7 @@
 #include "worker/conf.h"
 #include "worker/outbox.h"
 
-#define NS         "podshim-test"
+#define NS	   "podshim-test"
 #define CONTAINERS 3u
 #define EVENTS_MAX 200u
 
@@ -71,7 +71,7 @@ static bool
 installed(const char *name)
 {
 	AUTO_FREE char *sh = mem_printf("command -v %s", name);
-	char *argv[] = {(char *)(uintptr_t)"sh", (char *)(uintptr_t)"-c", sh, NULL};
+	char *argv[] = {(char *)(uintptr_t) "sh", (char *)(uintptr_t) "-c", sh, NULL};
 	int status;
 	pid_t pid = run("/dev/null", argv);
 
@@ -83,7 +83,7 @@ static int
 command(const char *text)
 {
 	AUTO_FREE char *log = path_in(dir, "commands.log"), *copy = mem_strdup(text);
-	char *argv[] = {(char *)(uintptr_t)"sh", (char *)(uintptr_t)"-c", copy, NULL};
+	char *argv[] = {(char *)(uintptr_t) "sh", (char *)(uintptr_t) "-c", copy, NULL};
 	int status = 0;
 	pid_t pid = run(log, argv);
 
@@ -105,9 +105,11 @@ read_events(void)
 static void
 containerd_start(void)
 {
-	AUTO_FREE char *config = path_in(dir, "config.toml"), *log = path_in(dir, "containerd.log");
+	AUTO_FREE char *config = path_in(dir, "config.toml"),
+		       *log = path_in(dir, "containerd.log");
 	AUTO_FREE char *version = mem_printf("ctr -a %s version", sock);
-	char *argv[] = {(char *)(uintptr_t)"containerd", (char *)(uintptr_t)"-c", config, NULL};
+	char *argv[] = {
+	    (char *)(uintptr_t) "containerd", (char *)(uintptr_t) "-c", config, NULL};
 	boot_us_t end = clock_boot_us() + 30 * US_PER_S;
 
 	containerd = run(log, argv);
@@ -122,10 +124,11 @@ static void
 witness_start(void)
 {
 	AUTO_FREE char *name = mem_printf("%s-%ld", NS, (long)clock_boot_us());
-	char *argv[] = {(char *)(uintptr_t)"ctr", (char *)(uintptr_t)"-a", sock,
-		(char *)(uintptr_t)"events", NULL};
+	char *argv[] = {(char *)(uintptr_t) "ctr", (char *)(uintptr_t) "-a", sock,
+	    (char *)(uintptr_t) "events", NULL};
 	AUTO_FREE char *probe = mem_printf("ctr -a %s namespaces create %s; "
-					   "ctr -a %s namespaces remove %s", sock, name, sock, name);
+					   "ctr -a %s namespaces remove %s",
+	    sock, name, sock, name);
 	boot_us_t end = clock_boot_us() + 30 * US_PER_S;
 
 	witness = run(events_file, argv);
@@ -146,8 +149,10 @@ group_setup(void **state)
 	static const char config[] =
 	    "version = 2\nroot = \"%s/root\"\nstate = \"%s/state\"\n"
 	    "disabled_plugins = [\"io.containerd.grpc.v1.cri\", "
-	    "\"io.containerd.snapshotter.v1.aufs\", \"io.containerd.snapshotter.v1.btrfs\", "
-	    "\"io.containerd.snapshotter.v1.devmapper\", \"io.containerd.snapshotter.v1.zfs\", "
+	    "\"io.containerd.snapshotter.v1.aufs\", "
+	    "\"io.containerd.snapshotter.v1.btrfs\", "
+	    "\"io.containerd.snapshotter.v1.devmapper\", "
+	    "\"io.containerd.snapshotter.v1.zfs\", "
 	    "\"io.containerd.internal.v1.opt\", \"io.containerd.internal.v1.tracing\", "
 	    "\"io.containerd.tracing.processor.v1.otlp\"]\n[grpc]\n  address = \"%s\"\n";
 	AUTO_FREE char *text = NULL, *path = NULL;
@@ -190,9 +195,10 @@ static void
 open_outbox(enum conf_transport how, bool publish, bool ttrpc)
 {
 	const struct conf conf = {.events_transport = how};
-	const struct outbox_target target = {.ns = NS, .grpc_address = sock,
-		.ttrpc_address = ttrpc ? ttrpc_sock : "",
-		.publish_binary = publish ? "containerd" : ""};
+	const struct outbox_target target = {.ns = NS,
+	    .grpc_address = sock,
+	    .ttrpc_address = ttrpc ? ttrpc_sock : "",
+	    .publish_binary = publish ? "containerd" : ""};
 
 	ob = outbox_new(loop, lk, st, &conf, &target);
 	outbox_resume(ob);
@@ -275,18 +281,24 @@ all_seen(void)
 
 	for (c = 0; c < CONTAINERS; c++) {
 		for (n = 0; n < added[c]; n++) {
-			AUTO_FREE char *want = mem_printf(
-			    "%s /tasks/exec-added {\"container_id\":\"c%u\",\"exec_id\":\"n%u.\"}",
-			    NS, c, n);
-			AUTO_FREE char *before = n == 0 ? NULL : mem_printf(
-			    "{\"container_id\":\"c%u\",\"exec_id\":\"n%u.\"}", c, n - 1);
+			AUTO_FREE char *want =
+			    mem_printf("%s /tasks/exec-added "
+				       "{\"container_id\":\"c%u\",\"exec_id\":\"n%u.\"}",
+				NS, c, n);
+			AUTO_FREE char *before =
+			    n == 0
+				? NULL
+				: mem_printf(
+				      "{\"container_id\":\"c%u\",\"exec_id\":\"n%u.\"}",
+				      c, n - 1);
 
 			for (;;) {
 				AUTO_FREE char *seen = read_events();
 				const char *at = strstr(seen, want);
 
 				if (at != NULL) {
-					assert_true(before == NULL || strstr(seen, before) < at);
+					assert_true(
+					    before == NULL || strstr(seen, before) < at);
 					break;
 				}
 				if (clock_boot_us() > end)
@@ -300,7 +312,8 @@ all_seen(void)
 /* --- tests ------------------------------------------------------------------------------ */
 
 static void
-deliver_some(enum conf_transport how, bool publish, bool ttrpc, unsigned least, unsigned most)
+deliver_some(
+    enum conf_transport how, bool publish, bool ttrpc, unsigned least, unsigned most)
 {
 	unsigned i;
 
@@ -403,7 +416,8 @@ test_containerd_comes_back_by_itself(void **state)
 static void
 test_containerd_rejects(void **state)
 {
-	static const enum conf_transport ways[] = {TRANSPORT_TTRPC, TRANSPORT_PUBLISH_BINARY};
+	static const enum conf_transport ways[] = {
+	    TRANSPORT_TTRPC, TRANSPORT_PUBLISH_BINARY};
 	struct store_counts counts;
 	size_t i;
 
@@ -412,7 +426,8 @@ test_containerd_rejects(void **state)
 	for (i = 0; i < ARRAY_LEN(ways); i++) {
 		begin(ways[i], true, true);
 		store_begin(st);
-		outbox_add(ob, "c0", "", "no/slash", "containerd.events.TaskOOM", "\n\2c0", 4);
+		outbox_add(
+		    ob, "c0", "", "no/slash", "containerd.events.TaskOOM", "\n\2c0", 4);
 		commit_ok(st);
 		outbox_kick(ob);
 		add(0, false);
@@ -428,10 +443,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_containerd_takes_events_both_ways),
-		cmocka_unit_test(test_containerd_rejects),
-		cmocka_unit_test(test_containerd_comes_back_by_itself),
-		cmocka_unit_test(test_containerd_killed_and_back),
+	    cmocka_unit_test(test_containerd_takes_events_both_ways),
+	    cmocka_unit_test(test_containerd_rejects),
+	    cmocka_unit_test(test_containerd_comes_back_by_itself),
+	    cmocka_unit_test(test_containerd_killed_and_back),
 	};
 
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);

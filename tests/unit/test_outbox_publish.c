@@ -54,8 +54,10 @@ teardown(void **state)
 static void
 make(const char *body)
 {
-	const struct outbox_target target = {.ns = "ns1", .grpc_address = "/run/c.sock",
-		.ttrpc_address = "", .publish_binary = script};
+	const struct outbox_target target = {.ns = "ns1",
+	    .grpc_address = "/run/c.sock",
+	    .ttrpc_address = "",
+	    .publish_binary = script};
 	AUTO_FREE char *text = mem_printf("#!/bin/sh\nD='%s'\n%s\n", dir, body);
 
 	assert_int_equal(file_write(AT_FDCWD, script, text, strlen(text), 0700, NULL), 0);
@@ -77,8 +79,12 @@ on_done(int rc, void *arg)
 static void
 send_event(void)
 {
-	const struct outbox_event ev = {.seq = 77, .topic = "/tasks/oom",
-		.type = "containerd.events.TaskOOM", .body = "\n\2c1", .len = 4, .t_ns = 5};
+	const struct outbox_event ev = {.seq = 77,
+	    .topic = "/tasks/oom",
+	    .type = "containerd.events.TaskOOM",
+	    .body = "\n\2c1",
+	    .len = 4,
+	    .t_ns = 5};
 
 	ended = 1;
 	tr->send(tr, &ev, on_done, &ended);
@@ -122,8 +128,8 @@ test_publish_gives_containerd_what_it_wants(void **state)
 	send_event();
 	assert_int_equal(wait_end(), 0);
 	args = slurp("args", &len);
-	assert_string_equal(args,
-	    "--address|/run/c.sock|publish|--topic|/tasks/oom|--namespace|ns1|");
+	assert_string_equal(
+	    args, "--address|/run/c.sock|publish|--topic|/tasks/oom|--namespace|ns1|");
 	stdin_bytes = slurp("in", &len);
 	any = google__protobuf__any__unpack(NULL, len, (const uint8_t *)stdin_bytes);
 	assert_non_null(any);
@@ -142,15 +148,18 @@ test_publish_ends(void **state)
 		const char *body;
 		int rc;
 	} cases[] = {
-		{"exit 0", 0},
-		{"echo noise; echo noise >&2; exit 0", 0},
-		{"echo 'containerd: namespace validation: x: invalid argument' >&2; exit 1", -EINVAL},
-		{"echo 'failed to dial \"/s\": context deadline exceeded' >&2; exit 1", -EHOSTDOWN},
-		{"echo 'containerd: it hurts' >&2; exit 1", -EIO},
-		{"exit 1", -EHOSTDOWN},
-		{"kill -9 $$", -EHOSTDOWN},
-		/* more than is kept: what comes first decides */
-		{"echo 'x: invalid argument' >&2; head -c 100000 /dev/zero >&2; exit 1", -EINVAL},
+	    {"exit 0", 0},
+	    {"echo noise; echo noise >&2; exit 0", 0},
+	    {"echo 'containerd: namespace validation: x: invalid argument' >&2; exit 1",
+		-EINVAL},
+	    {"echo 'failed to dial \"/s\": context deadline exceeded' >&2; exit 1",
+		-EHOSTDOWN},
+	    {"echo 'containerd: it hurts' >&2; exit 1", -EIO},
+	    {"exit 1", -EHOSTDOWN},
+	    {"kill -9 $$", -EHOSTDOWN},
+	    /* more than is kept: what comes first decides */
+	    {"echo 'x: invalid argument' >&2; head -c 100000 /dev/zero >&2; exit 1",
+		-EINVAL},
 	};
 	size_t i;
 
@@ -169,7 +178,8 @@ test_publish_ends(void **state)
 static void
 test_publish_binary_missing(void **state)
 {
-	const struct outbox_target none = {.ns = "n", .grpc_address = "", .publish_binary = ""};
+	const struct outbox_target none = {
+	    .ns = "n", .grpc_address = "", .publish_binary = ""};
 
 	(void)state;
 	assert_null(transport_publish_new(loop, lk, &none));
@@ -220,9 +230,10 @@ static void
 resume_with(const char *body, bool let_it_end, int rc)
 {
 	AUTO_FREE char *go = path_in(dir, "go");
-	AUTO_FREE char *text = mem_printf("while [ ! -e \"$D/go\" ]; do sleep 0.01; done; %s", body);
-	const struct outbox_target target = {.ns = "ns1", .grpc_address = "/run/c.sock",
-		.publish_binary = script};
+	AUTO_FREE char *text =
+	    mem_printf("while [ ! -e \"$D/go\" ]; do sleep 0.01; done; %s", body);
+	const struct outbox_target target = {
+	    .ns = "ns1", .grpc_address = "/run/c.sock", .publish_binary = script};
 
 	(void)unlink(go);
 	make(text);
@@ -286,13 +297,13 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		SCENE(test_publish_gives_containerd_what_it_wants),
-		SCENE(test_publish_ends),
-		SCENE(test_publish_binary_missing),
-		SCENE(test_publish_has_a_deadline),
-		SCENE(test_publish_out_of_descriptors),
-		SCENE(test_publish_child_outlives_the_worker),
-		SCENE(test_publish_stray_children_are_forgotten),
+	    SCENE(test_publish_gives_containerd_what_it_wants),
+	    SCENE(test_publish_ends),
+	    SCENE(test_publish_binary_missing),
+	    SCENE(test_publish_has_a_deadline),
+	    SCENE(test_publish_out_of_descriptors),
+	    SCENE(test_publish_child_outlives_the_worker),
+	    SCENE(test_publish_stray_children_are_forgotten),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

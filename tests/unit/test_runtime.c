@@ -45,12 +45,15 @@ teardown(void **state)
 
 static char runc[] = "runc", crun[] = "/opt/crun", root[] = "/r";
 static const struct options plain = {.binary_name = runc};
-static const struct options rich = {.binary_name = crun, .root = root, .systemd_cgroup = true,
-	.no_pivot_root = true, .no_new_keyring = true};
-static const struct runtime_target target = {.opts = &plain, .ns = "k8s.io", .id = "c1",
-	.bundle = "/b", .log_path = "/l"};
-static const struct runtime_target rich_target = {.opts = &rich, .ns = "moby", .id = "c1",
-	.bundle = "/b", .log_path = "/l"};
+static const struct options rich = {.binary_name = crun,
+    .root = root,
+    .systemd_cgroup = true,
+    .no_pivot_root = true,
+    .no_new_keyring = true};
+static const struct runtime_target target = {
+    .opts = &plain, .ns = "k8s.io", .id = "c1", .bundle = "/b", .log_path = "/l"};
+static const struct runtime_target rich_target = {
+    .opts = &rich, .ns = "moby", .id = "c1", .bundle = "/b", .log_path = "/l"};
 
 static void
 check(struct strv *argv, const char *want)
@@ -59,7 +62,8 @@ check(struct strv *argv, const char *want)
 	size_t i, n = 0;
 
 	for (i = 0; i < argv->n; i++)
-		n += (size_t)snprintf(got + n, sizeof got - n, "%s%s", i ? " " : "", argv->v[i]);
+		n += (size_t)snprintf(
+		    got + n, sizeof got - n, "%s%s", i ? " " : "", argv->v[i]);
 	assert_string_equal(got, want);
 	assert_null(argv->v[argv->n]);
 	strv_fini(argv);
@@ -72,22 +76,29 @@ static void
 test_runtime_vectors(void **state)
 {
 	static const char *const ns[] = {"network"};
-	const struct runtime_checkpoint_opts ckpt = {.image_path = "/i", .work_path = "/w",
-		.exit = true, .open_tcp = true, .empty_namespaces = ns, .n_empty_namespaces = 1};
-	const struct runtime_checkpoint_opts from = {.image_path = "/i", .parent_path = "/p"};
+	const struct runtime_checkpoint_opts ckpt = {.image_path = "/i",
+	    .work_path = "/w",
+	    .exit = true,
+	    .open_tcp = true,
+	    .empty_namespaces = ns,
+	    .n_empty_namespaces = 1};
+	const struct runtime_checkpoint_opts from = {
+	    .image_path = "/i", .parent_path = "/p"};
 	struct strv argv = {0};
 
 	(void)state;
 	runtime_create(&argv, &target, "/p/init.pid", false);
 	check(&argv, GLOBAL "create --bundle /b --pid-file /p/init.pid c1");
 	runtime_create(&argv, &rich_target, "/p/init.pid", true);
-	check(&argv, RICH "create --bundle /b --pid-file /p/init.pid --console-socket @console@ "
-			  "--no-pivot --no-new-keyring c1");
+	check(&argv,
+	    RICH "create --bundle /b --pid-file /p/init.pid --console-socket @console@ "
+		 "--no-pivot --no-new-keyring c1");
 	runtime_start(&argv, &target);
 	check(&argv, GLOBAL "start c1");
 	runtime_exec(&argv, &target, "/p/e.json", "/p/e.pid", true);
-	check(&argv, GLOBAL "exec --process /p/e.json --console-socket @console@ --detach "
-			    "--pid-file /p/e.pid c1");
+	check(&argv,
+	    GLOBAL "exec --process /p/e.json --console-socket @console@ --detach "
+		   "--pid-file /p/e.pid c1");
 	runtime_kill(&argv, &target, SIGTERM, false);
 	check(&argv, GLOBAL "kill c1 15");
 	runtime_kill(&argv, &rich_target, 34, true);
@@ -106,10 +117,12 @@ test_runtime_vectors(void **state)
 	check(&argv, GLOBAL "checkpoint --image-path /i --work-path /w --tcp-established "
 			    "--empty-ns network c1");
 	runtime_checkpoint(&argv, &target, &from);
-	check(&argv, GLOBAL "checkpoint --image-path /i --parent-path /p --leave-running c1");
+	check(&argv,
+	    GLOBAL "checkpoint --image-path /i --parent-path /p --leave-running c1");
 	runtime_restore(&argv, &target, "/p/init.pid", false, &from);
-	check(&argv, GLOBAL "restore --image-path /i --parent-path /p --detach --no-subreaper "
-			    "--bundle /b --pid-file /p/init.pid c1");
+	check(&argv,
+	    GLOBAL "restore --image-path /i --parent-path /p --detach --no-subreaper "
+		   "--bundle /b --pid-file /p/init.pid c1");
 }
 
 static void
@@ -119,7 +132,8 @@ check_error(const char *log, const char *printed, int status, const char *want)
 
 	(void)unlink(log_path);
 	if (log != NULL)
-		assert_int_equal(file_write(AT_FDCWD, log_path, log, strlen(log), 0600, NULL), 0);
+		assert_int_equal(
+		    file_write(AT_FDCWD, log_path, log, strlen(log), 0600, NULL), 0);
 	text = runtime_error("OCI runtime create failed", log_path, printed,
 	    printed == NULL ? 0 : strlen(printed), status);
 	assert_string_equal(text, want);
@@ -140,8 +154,10 @@ test_runtime_error_prefers_the_logs_last_error(void **state)
 	    "OCI runtime create failed: cannot do it");
 	check_error("text\n{\"level\":\"error\",\"msg\":\"json\"}\nmore\n", NULL, 256,
 	    "OCI runtime create failed: json");
-	check_error("{\"level\":\"error\",\"msg\":\"\"}\n", "p", 256, "OCI runtime create failed: p");
-	check_error("{\"level\":7,\"msg\":[]}\n[]\n", "p", 256, "OCI runtime create failed: []");
+	check_error("{\"level\":\"error\",\"msg\":\"\"}\n", "p", 256,
+	    "OCI runtime create failed: p");
+	check_error(
+	    "{\"level\":7,\"msg\":[]}\n[]\n", "p", 256, "OCI runtime create failed: []");
 }
 
 static void
@@ -153,7 +169,8 @@ test_runtime_error_without_log(void **state)
 	check_error(NULL, "one\n  two  \n\n", 256, "OCI runtime create failed: two");
 	check_error("", " \n", 256, "OCI runtime create failed: exit status 1");
 	check_error("\n\n", NULL, 127 << 8, "OCI runtime create failed: exit status 127");
-	check_error(NULL, NULL, SIGKILL, "OCI runtime create failed: killed by signal 9 (Killed)");
+	check_error(NULL, NULL, SIGKILL,
+	    "OCI runtime create failed: killed by signal 9 (Killed)");
 	text = runtime_error("x", NULL, NULL, 0, 0);
 	assert_string_equal(text, "x: exit status 0");
 }
@@ -226,8 +243,11 @@ static void
 check_gone(const char *binary)
 {
 	struct options opts = {0};
-	struct runtime_target t = {.opts = &opts, .ns = "n", .id = "podshim-test-nothing",
-		.bundle = dir, .log_path = log_path};
+	struct runtime_target t = {.opts = &opts,
+	    .ns = "n",
+	    .id = "podshim-test-nothing",
+	    .bundle = dir,
+	    .log_path = log_path};
 	unsigned verb;
 
 	opts.binary_name = mem_strdup(binary);
@@ -276,11 +296,11 @@ static void
 test_runtime_error_gone_words(void **state)
 {
 	static const char *const gone[] = {"container not running",
-		"kill container: No such process", "the container `t1` is not running",
-		"os: process already finished", "unable to signal init: No such process"};
+	    "kill container: No such process", "the container `t1` is not running",
+	    "os: process already finished", "unable to signal init: No such process"};
 	static const char *const other[] = {"", "exit status 1",
-		"exec: \"x\": stat /x: no such file or directory", "permission denied",
-		"rootfs does not exist", "cannot open directory 'x': Permission denied"};
+	    "exec: \"x\": stat /x: no such file or directory", "permission denied",
+	    "rootfs does not exist", "cannot open directory 'x': Permission denied"};
 	size_t i;
 
 	(void)state;
@@ -294,13 +314,13 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_runtime_vectors),
-		cmocka_unit_test(test_runtime_error_prefers_the_logs_last_error),
-		cmocka_unit_test(test_runtime_error_without_log),
-		cmocka_unit_test(test_runtime_error_is_short_utf8),
-		cmocka_unit_test(test_runtime_error_ignores_what_is_not_a_file),
-		cmocka_unit_test(test_runtime_error_gone_words),
-		cmocka_unit_test(test_runtime_error_gone_as_real_runtimes_say_it),
+	    cmocka_unit_test(test_runtime_vectors),
+	    cmocka_unit_test(test_runtime_error_prefers_the_logs_last_error),
+	    cmocka_unit_test(test_runtime_error_without_log),
+	    cmocka_unit_test(test_runtime_error_is_short_utf8),
+	    cmocka_unit_test(test_runtime_error_ignores_what_is_not_a_file),
+	    cmocka_unit_test(test_runtime_error_gone_words),
+	    cmocka_unit_test(test_runtime_error_gone_as_real_runtimes_say_it),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

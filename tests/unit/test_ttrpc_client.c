@@ -107,8 +107,8 @@ static void
 call(unsigned i, const char *payload)
 {
 	results[i] = (struct result){0};
-	ttrpc_client_call(client, "s.Service", "Method", payload, strlen(payload), 5 * US_PER_S,
-	    on_answer, &results[i]);
+	ttrpc_client_call(client, "s.Service", "Method", payload, strlen(payload),
+	    5 * US_PER_S, on_answer, &results[i]);
 	assert_false(results[i].ended); /* never from the call itself */
 }
 
@@ -304,7 +304,8 @@ test_ttrpc_connection_ends(void **state)
 static void
 test_ttrpc_garbage(void **state)
 {
-	static const uint8_t huge[FRAME_HEAD_LEN] = {0xff, 0xff, 0xff, 0xff, 0, 0, 0, 1, 2, 0};
+	static const uint8_t huge[FRAME_HEAD_LEN] = {
+	    0xff, 0xff, 0xff, 0xff, 0, 0, 0, 1, 2, 0};
 
 	(void)state;
 	call(0, "a");
@@ -326,8 +327,10 @@ test_ttrpc_time_out_takes_the_connection(void **state)
 
 	(void)state;
 	results[0] = results[1] = (struct result){0};
-	ttrpc_client_call(client, "s.Service", "Method", "a", 1, 50 * US_PER_MS, on_answer, &results[0]);
-	ttrpc_client_call(client, "s.Service", "Method", "b", 1, 50 * US_PER_MS, on_answer, &results[1]);
+	ttrpc_client_call(client, "s.Service", "Method", "a", 1, 50 * US_PER_MS,
+	    on_answer, &results[0]);
+	ttrpc_client_call(client, "s.Service", "Method", "b", 1, 50 * US_PER_MS,
+	    on_answer, &results[1]);
 	accept_one();
 	begun = clock_boot_us();
 	while (!results[0].ended || !results[1].ended) {
@@ -349,7 +352,8 @@ test_ttrpc_too_large_a_call(void **state)
 
 	(void)state;
 	results[0] = (struct result){0};
-	ttrpc_client_call(client, "s", "m", big, FRAME_PAYLOAD_MAX, US_PER_S, on_answer, &results[0]);
+	ttrpc_client_call(
+	    client, "s", "m", big, FRAME_PAYLOAD_MAX, US_PER_S, on_answer, &results[0]);
 	passes();
 	assert_int_equal(results[0].rc, -EMSGSIZE);
 }
@@ -370,7 +374,8 @@ test_ttrpc_freed_from_its_callback(void **state)
 	bool called = false;
 
 	(void)state;
-	ttrpc_client_call(client, "s.Service", "Method", "a", 1, 5 * US_PER_S, free_it, &called);
+	ttrpc_client_call(
+	    client, "s.Service", "Method", "a", 1, 5 * US_PER_S, free_it, &called);
 	call(1, "b"); /* hears nothing any more */
 	accept_one();
 	(void)read_request(NULL, NULL);
@@ -428,9 +433,12 @@ on_done(int rc, void *arg)
 	ended = rc;
 }
 
-static const struct outbox_event event = {.seq = 1, .topic = "/tasks/exit",
-	.type = "containerd.events.TaskExit", .body = "body", .len = 4,
-	.t_ns = INT64_C(1700000000000000042)};
+static const struct outbox_event event = {.seq = 1,
+    .topic = "/tasks/exit",
+    .type = "containerd.events.TaskExit",
+    .body = "body",
+    .len = 4,
+    .t_ns = INT64_C(1700000000000000042)};
 
 static void
 test_ttrpc_transport_sends_an_envelope(void **state)
@@ -449,8 +457,8 @@ test_ttrpc_transport_sends_an_envelope(void **state)
 	tr->send(tr, &event, on_done, &ended);
 	accept_one();
 	stream = read_request(payload, &len);
-	req = containerd__services__events__ttrpc__v1__forward_request__unpack(NULL, len,
-	    (const uint8_t *)payload);
+	req = containerd__services__events__ttrpc__v1__forward_request__unpack(
+	    NULL, len, (const uint8_t *)payload);
 	assert_non_null(req);
 	assert_string_equal(req->envelope->namespace_, "ns1");
 	assert_string_equal(req->envelope->topic, "/tasks/exit");
@@ -458,7 +466,8 @@ test_ttrpc_transport_sends_an_envelope(void **state)
 	assert_memory_equal(req->envelope->event->value.data, "body", 4);
 	assert_true(req->envelope->timestamp->seconds == 1700000000);
 	assert_int_equal(req->envelope->timestamp->nanos, 42);
-	containerd__services__events__ttrpc__v1__forward_request__free_unpacked(req, NULL);
+	containerd__services__events__ttrpc__v1__forward_request__free_unpacked(
+	    req, NULL);
 	answer(stream, 0, "", 1000);
 	assert_int_equal(ended, 0);
 	tr->free(tr);
@@ -470,8 +479,8 @@ test_ttrpc_transport_results(void **state)
 	static const struct {
 		int status, rc;
 	} cases[] = {{STATUS_INVALID_ARGUMENT, -EINVAL}, {STATUS_UNKNOWN, -EIO},
-		{STATUS_UNAVAILABLE, -EHOSTDOWN}, {STATUS_UNIMPLEMENTED, -EHOSTDOWN},
-		{STATUS_FAILED_PRECONDITION, -EIO}, {4711, -EIO}};
+	    {STATUS_UNAVAILABLE, -EHOSTDOWN}, {STATUS_UNIMPLEMENTED, -EHOSTDOWN},
+	    {STATUS_FAILED_PRECONDITION, -EIO}, {4711, -EIO}};
 	const struct outbox_target target = {.ns = "ns1", .ttrpc_address = path};
 	struct transport *tr = transport_ttrpc_new(loop, &target);
 	char payload[256];
@@ -508,17 +517,17 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		SCENE(test_ttrpc_calls_are_answered_in_any_order),
-		SCENE(test_ttrpc_foreign_frames_are_ignored),
-		SCENE(test_ttrpc_nobody_listens),
-		SCENE(test_ttrpc_connection_ends),
-		SCENE(test_ttrpc_garbage),
-		SCENE(test_ttrpc_time_out_takes_the_connection),
-		SCENE(test_ttrpc_too_large_a_call),
-		SCENE(test_ttrpc_freed_from_its_callback),
-		SCENE(test_ttrpc_long_path),
-		SCENE(test_ttrpc_transport_sends_an_envelope),
-		SCENE(test_ttrpc_transport_results),
+	    SCENE(test_ttrpc_calls_are_answered_in_any_order),
+	    SCENE(test_ttrpc_foreign_frames_are_ignored),
+	    SCENE(test_ttrpc_nobody_listens),
+	    SCENE(test_ttrpc_connection_ends),
+	    SCENE(test_ttrpc_garbage),
+	    SCENE(test_ttrpc_time_out_takes_the_connection),
+	    SCENE(test_ttrpc_too_large_a_call),
+	    SCENE(test_ttrpc_freed_from_its_callback),
+	    SCENE(test_ttrpc_long_path),
+	    SCENE(test_ttrpc_transport_sends_an_envelope),
+	    SCENE(test_ttrpc_transport_results),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
