@@ -33,6 +33,7 @@ struct container {
 	bool rootfs_mounted;
 	bool create_sent;
 	bool from_row;           /* a CREATING row that no Create has claimed yet */
+	bool foreign;            /* the runtime had one of that name before us */
 	bool purging;            /* containerd has given it up: no events */
 	uint64_t oom_seen;
 	int64_t created_at;

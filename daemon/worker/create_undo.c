@@ -112,14 +112,11 @@ undo_on_unmounted(struct op *op, const struct command_result *res)
 }
 
 static void
-undo_on_deleted(struct op *op, const struct command_result *res)
+undo_rest(struct op *op)
 {
 	struct container *c = op->c;
-	AUTO_FREE char *path = undo_cgroup_of_spec(c);
+	AUTO_FREE char *path = c->foreign ? NULL : undo_cgroup_of_spec(c);
 
-	CRASH_POINT("undo.deleted");
-	if (!res->ok)
-		log_warnx("container '%s': undo create: %s", op->id, res->error);
 	if (path != NULL) {
 		(void)cgroup_kill(path, NULL);
 		cgroup_remove(path);
@@ -132,15 +129,28 @@ undo_on_deleted(struct op *op, const struct command_result *res)
 }
 
 static void
+undo_on_deleted(struct op *op, const struct command_result *res)
+{
+	CRASH_POINT("undo.deleted");
+	if (!res->ok)
+		log_warnx("container '%s': undo create: %s", op->id, res->error);
+	undo_rest(op);
+}
+
+static void
 undo_delete(struct op *op)
 {
-	struct command *cmd = command_new(op, STEP_UNDO_DELETE, TAG_DELETE, "undo create");
+	struct command *cmd;
 
-	if (!op->c->has_opts) {
-		command_free(cmd);
-		undo_final(op);
+	/*
+	 * A create that failed because the runtime has one of that name already:
+	 * that one is not ours to delete.
+	 */
+	if (!op->c->has_opts || op->c->foreign) {
+		undo_rest(op);
 		return;
 	}
+	cmd = command_new(op, STEP_UNDO_DELETE, TAG_DELETE, "undo create");
 	runtime_delete(&cmd->argv, &cmd->target, true);
 	command_run(cmd, undo_on_deleted);
 }
@@ -170,15 +180,14 @@ create_undo(struct op *op)
 {
 	const struct msg_step *create = op_step_known(op, STEP_CREATE);
 
-	if (op->c->init != NULL && op->c->init->key != 0)
-		link_signal(op->pod->link, link_internal_key(op->pod->link), op->c->init->key,
-		    SIGKILL, NULL, NULL);
-	if (create == NULL || create->state != STEP_RUNNING) {
-		undo_delete(op);
-		return;
+	if (create == NULL) {
+		undo_rest(op); /* the runtime has never heard of it */
+	} else if (create->state != STEP_RUNNING) {
+		undo_on_create_ended(create, op);
+	} else {
+		op_signal(op, STEP_UNDO_KILL, create->key, SIGKILL, undo_on_killed);
+		link_step_watch(op->pod->link, create->key, undo_on_create_ended, op);
 	}
-	op_signal(op, STEP_UNDO_KILL, create->key, SIGKILL, undo_on_killed);
-	link_step_watch(op->pod->link, create->key, undo_on_create_ended, op);
 }
 
 static const struct op_method undo_method = {

@@ -144,11 +144,13 @@ link_fd_drop(struct link *lk, const char *name, bool prefix)
 		}
 	} else {
 		e = link_name_find(lk, name);
-		if (e != NULL) {
-			/* name may be e's own: send first */
-			link_send_text(lk, &head, MF_NAME, name);
+		/*
+		 * Send first, name may be e's own; and also for a name we do not
+		 * know: tty/<key> is the keeper's own doing.
+		 */
+		link_send_text(lk, &head, MF_NAME, name);
+		if (e != NULL)
 			link_name_del(lk, e);
-		}
 		return;
 	}
 	if (n > 0)

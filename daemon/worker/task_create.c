@@ -76,7 +76,7 @@ create_read(struct op *op, struct err *err)
 
 	if (c->has_opts)
 		options_fini(&c->opts);
-	c->has_opts = false;
+	c->has_opts = c->foreign = false;
 	rc = req->options == NULL
 	    ? options_decode(NULL, NULL, 0, &c->opts, err)
 	    : options_decode(req->options->type_url, req->options->value.data,
@@ -197,15 +197,18 @@ create_on_created(struct op *op, const struct command_result *res)
 
 	CRASH_POINT("create.done");
 	if (!res->ok) {
+		op->c->foreign = strstr(res->error, "already exists") != NULL;
 		op_set_fail(op, STATUS_UNKNOWN, "%s", res->error);
 		create_undo(op);
 		return;
 	}
-	process_bind(p, res->step->key, res->step->child_pid, res->step->child_start);
-	if (op->told)
+	if (op->told) {
+		/* not bound: its exit is nobody's, and dropped when this has ended */
 		create_undo(op);
-	else
-		create_final(op);
+		return;
+	}
+	process_bind(p, res->step->key, res->step->child_pid, res->step->child_start);
+	create_final(op);
 }
 
 /* --- the way there -------------------------------------------------------------------- */
