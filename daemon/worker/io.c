@@ -347,7 +347,8 @@ io_resume(
 		if (!(io->terminal && i == IO_ERR))
 			stream_resume(s);
 	}
-	if (io->terminal && tty_name != NULL) {
+	/* not there yet while the runtime command runs: io_start() follows */
+	if (io->terminal && tty_name != NULL && link_fd_known(lk, tty_name)) {
 		io->tty_name = mem_strdup(tty_name);
 		console_fetch(io);
 	}

@@ -51,9 +51,9 @@ void io_start(struct io *io, const char *tty_name);
 /*
  * Take a process's io up again after a worker restart, from the fd store
  * alone; pumping begins as the descriptors arrive. Never fails: what is not in the
- * store is not pumped. tty_name NULL unless spec->terminal; with one, also NULL
- * while the runtime command still runs: io_start() then follows. If the process
- * has exited already, call io_process_exited() as well.
+ * store is not pumped. tty_name: NULL unless spec->terminal. While the runtime
+ * command still runs there is no master under that name; io_start() then follows.
+ * If the process has exited already, call io_process_exited() as well.
  */
 struct io *io_resume(
     struct loop *loop, struct link *lk, const struct io_spec *spec, const char *tty_name);

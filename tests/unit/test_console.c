@@ -507,8 +507,8 @@ test_console_resume(void **state)
 	start_tty_io();
 	io_abandon(steal_ptr(&fx.io));
 	loop_once(fx.loop, 1);
-	/* while the runtime command still runs: the name is not known yet */
-	fx.io = io_resume(fx.loop, fx.lk, &fx.spec, NULL);
+	/* while the runtime command still runs: it is not there yet */
+	fx.io = io_resume(fx.loop, fx.lk, &fx.spec, "tty/2");
 	loop_passes(fx.loop, 5);
 	assert_int_equal(fx.io->s[IO_OUT].state, STREAM_WAITING);
 	start_tty_io();
