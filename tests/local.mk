@@ -2,7 +2,11 @@
 LOG_DRIVER = env CMOCKA_MESSAGE_OUTPUT=TAP AM_TAP_AWK='$(AWK)' \
 	$(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
 unit_tests =
+include tests/lib/local.mk
+include tests/system/local.mk
 include tests/unit/local.mk
+include tests/fuzz/local.mk
+include tests/crash/local.mk
 if HAVE_CMOCKA
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)

@@ -31,8 +31,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	text = mem_zalloc(size - FRAME_HEAD_LEN + 1);
 	memcpy(text, data + FRAME_HEAD_LEN, size - FRAME_HEAD_LEN);
 	out = mem_zalloc(STATUS_RESPONSE_MAX);
-	len = status_encode_response(out, STATUS_RESPONSE_MAX,
-	    (enum status_code)(1 + head.stream % 14), text);
+	len = status_encode_response(
+	    out, STATUS_RESPONSE_MAX, (enum status_code)(1 + head.stream % 14), text);
 	resp = ttrpc__response__unpack(NULL, len, out);
 	assert(resp != NULL && resp->status != NULL);
 	assert(resp->status->code == (int)(1 + head.stream % 14));

@@ -16,7 +16,7 @@
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	const char *words[WORDS_MAX] = { "", "" };
+	const char *words[WORDS_MAX] = {"", ""};
 	AUTO_FREE char *text = mem_zalloc(size + 1);
 	struct err err = ERR_INIT;
 	struct mount_spec spec;
@@ -28,11 +28,16 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (word = strtok_r(text, "\n", &save); word != NULL && n < WORDS_MAX;
 	     word = strtok_r(NULL, "\n", &save))
 		words[n++] = word;
-	spec = (struct mount_spec){ .type = words[0], .source = words[1], .target = "",
-		.options = words + 2, .n_options = n > 2 ? n - 2 : 0 };
-	if (mount_parse_options(&spec, &flags, &err) == 0)
-		assert(memchr(flags.data, '\0', sizeof flags.data) != NULL);
-	else
+	spec = (struct mount_spec){.type = words[0],
+	    .source = words[1],
+	    .target = "",
+	    .options = words + 2,
+	    .n_options = n > 2 ? n - 2 : 0};
+	if (mount_parse_options(&spec, &flags, &err) == 0) {
+		assert(flags.data != NULL && strlen(flags.data) < 4096);
+		mount_flags_fini(&flags);
+	} else {
 		assert(err.code > 0);
+	}
 	return 0;
 }

@@ -41,12 +41,8 @@ decode(const struct msg_head *head, const void *payload, unsigned which)
 	struct msg_request request;
 
 	switch (which % 7) {
-	case 0:
-		(void)msg_decode_hello(head, payload, &hello, &err);
-		break;
-	case 1:
-		(void)msg_decode_welcome(head, payload, &welcome, &err);
-		break;
+	case 0: (void)msg_decode_hello(head, payload, &hello, &err); break;
+	case 1: (void)msg_decode_welcome(head, payload, &welcome, &err); break;
 	case 2:
 		memset(&spawn, 0, sizeof spawn);
 		if (msg_decode_spawn(head, payload, &spawn, &err) == 0) {
@@ -56,31 +52,25 @@ decode(const struct msg_head *head, const void *payload, unsigned which)
 				(void)strlen(spawn.argv[i]);
 			for (i = 0; spawn.envp != NULL && spawn.envp[i] != NULL; i++)
 				(void)strlen(spawn.envp[i]);
-			free((void *)spawn.argv);
-			free((void *)spawn.envp);
+			free((void *)(uintptr_t)spawn.argv);
+			free((void *)(uintptr_t)spawn.envp);
 		}
 		break;
 	case 3:
 		if (msg_decode_step(head, payload, &step, &err) == 0)
 			(void)strlen(step.text);
 		break;
-	case 4:
-		(void)msg_decode_exit(head, payload, &ex, &err);
-		break;
-	case 5:
-		(void)msg_decode_request(head, payload, &request, &err);
-		break;
-	case 6:
-		read_fields(head, payload);
-		break;
+	case 4: (void)msg_decode_exit(head, payload, &ex, &err); break;
+	case 5: (void)msg_decode_request(head, payload, &request, &err); break;
+	case 6: read_fields(head, payload); break;
 	}
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const uint16_t types[7] = { MSG_HELLO, MSG_WELCOME, MSG_SPAWN, MSG_STEP,
-		MSG_EXIT, MSG_REQUEST, MSG_FD_PUT };
+	static const uint16_t types[7] = {MSG_HELLO, MSG_WELCOME, MSG_SPAWN, MSG_STEP,
+	    MSG_EXIT, MSG_REQUEST, MSG_FD_PUT};
 	AUTO_FREE char *payload = NULL;
 	struct msg_head head;
 	unsigned which;

@@ -15,9 +15,9 @@
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const char *const types[] = { "containerd.runc.v1.Options",
-		"type.googleapis.com/runtimeoptions.v1.Options", "runtimeoptions.v1.Options",
-		"something.Else", "", NULL };
+	static const char *const types[] = {"containerd.runc.v1.Options",
+	    "type.googleapis.com/runtimeoptions.v1.Options", "runtimeoptions.v1.Options",
+	    "something.Else", "", NULL};
 	struct options opts, again;
 	struct err err = ERR_INIT;
 	AUTO_FREE char *json = NULL;

@@ -13,20 +13,20 @@
 #include "proto/wire.h"
 
 static const ProtobufCMessageDescriptor *const requests[] = {
-	&containerd__task__v2__state_request__descriptor,
-	&containerd__task__v2__create_task_request__descriptor,
-	&containerd__task__v2__start_request__descriptor,
-	&containerd__task__v2__delete_request__descriptor,
-	&containerd__task__v2__pids_request__descriptor,
-	&containerd__task__v2__checkpoint_task_request__descriptor,
-	&containerd__task__v2__kill_request__descriptor,
-	&containerd__task__v2__exec_process_request__descriptor,
-	&containerd__task__v2__resize_pty_request__descriptor,
-	&containerd__task__v2__close_iorequest__descriptor,
-	&containerd__task__v2__update_task_request__descriptor,
-	&containerd__task__v2__wait_request__descriptor,
-	&containerd__task__v2__wait_response__descriptor,
-	&containerd__task__v2__shutdown_request__descriptor,
+    &containerd__task__v2__state_request__descriptor,
+    &containerd__task__v2__create_task_request__descriptor,
+    &containerd__task__v2__start_request__descriptor,
+    &containerd__task__v2__delete_request__descriptor,
+    &containerd__task__v2__pids_request__descriptor,
+    &containerd__task__v2__checkpoint_task_request__descriptor,
+    &containerd__task__v2__kill_request__descriptor,
+    &containerd__task__v2__exec_process_request__descriptor,
+    &containerd__task__v2__resize_pty_request__descriptor,
+    &containerd__task__v2__close_iorequest__descriptor,
+    &containerd__task__v2__update_task_request__descriptor,
+    &containerd__task__v2__wait_request__descriptor,
+    &containerd__task__v2__wait_response__descriptor,
+    &containerd__task__v2__shutdown_request__descriptor,
 };
 
 static void
@@ -44,7 +44,8 @@ try_each(const uint8_t *bytes, size_t len)
 		free(again);
 		if (requests[i] == &containerd__task__v2__wait_response__descriptor)
 			(void)wire_timestamp_ns(
-			    ((Containerd__Task__V2__WaitResponse *)(void *)msg)->exited_at);
+			    ((Containerd__Task__V2__WaitResponse *)(void *)msg)
+				->exited_at);
 		protobuf_c_message_free_unpacked(msg, NULL);
 	}
 }

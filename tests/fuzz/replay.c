@@ -40,7 +40,8 @@ replay_one(const char *bytes, size_t len)
 int
 main(int argc, char **argv)
 {
-	const char *name = strrchr(argv[0], '/') != NULL ? strrchr(argv[0], '/') + 1 : argv[0];
+	const char *name =
+	    strrchr(argv[0], '/') != NULL ? strrchr(argv[0], '/') + 1 : argv[0];
 	const char *srcdir = getenv("srcdir") != NULL ? getenv("srcdir") : ".";
 	AUTO_FREE char *dir = mem_printf("%s/tests/fuzz/corpus/%s", srcdir, name);
 	struct dirent *de;
