@@ -6,8 +6,10 @@ liblauncher_a_SOURCES = \
 	%D%/args.c %D%/args.h \
 	%D%/bootstrap.c %D%/bootstrap.h \
 	%D%/cgjoin.c %D%/cgjoin.h \
+	%D%/child.c %D%/child.h \
 	%D%/delete.c %D%/delete.h \
 	%D%/group.c %D%/group.h \
+	%D%/info.c %D%/info.h \
 	%D%/marks.c %D%/marks.h \
 	%D%/poddir.c %D%/poddir.h \
 	%D%/podlock.c %D%/podlock.h \
@@ -21,3 +23,4 @@ containerd_shim_podshim_v1_LDFLAGS = $(AM_LDFLAGS) $(PODSHIM_PROG_LDFLAGS)
 containerd_shim_podshim_v1_LDADD = liblauncher.a libworker.a libipc.a libstate.a libproto.a \
 	libframe.a libbase.a $(EVENT_LIBS) $(PROTOBUF_C_LIBS) $(SQLITE_LIBS) \
 	$(JANSSON_LIBS) $(LIBMD_LIBS)
+dist_man_MANS += %D%/containerd-shim-podshim-v1.8

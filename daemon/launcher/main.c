@@ -16,6 +16,7 @@
 #include "base/fd.h"
 #include "launcher/args.h"
 #include "launcher/delete.h"
+#include "launcher/info.h"
 #include "launcher/start.h"
 
 #define PROGRAM "containerd-shim-podshim-v1"
@@ -47,6 +48,8 @@ dispatch(const struct args *args, struct err *err)
 {
 	int rc;
 
+	if (args->info)
+		return info_run(err);
 	rc = args_check_names(args, err);
 	if (rc < 0)
 		return rc;

@@ -1,8 +1,6 @@
 /*
  * Killing and cleaning without a keeper. What can hang (a runtime, an umount of
- * a dead file server) runs in a child that is waited for only so long; a child
- * that is left behind has none of our descriptors, for containerd reads our
- * output to its end.
+ * a dead file server) runs in a child that is waited for only so long.
  */
 #include "launcher/sweep.h"
 
@@ -21,7 +19,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "launcher/account.h"
-#include "launcher/podlock.h"
+#include "launcher/child.h"
 #include "worker/cgroup.h"
 #include "worker/mount.h"
 #include "worker/mountinfo.h"
@@ -30,66 +28,6 @@
 #define DEATH_LIMIT_US     US_PER_S
 #define RUNTIME_LIMIT_US   (3 * US_PER_S)
 #define RUNTIME_OUTPUT_MAX 16384u
-
-/* --- children ---------------------------------------------------------------- */
-
-/* Whatever it is doing, it must not hold our descriptors, nor our ways with signals. */
-static void
-child_prepare(int out_fd)
-{
-	struct sigaction dfl = {.sa_handler = SIG_DFL};
-	int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	(void)sigaction(SIGPIPE, &dfl, NULL);
-	(void)sigaction(SIGALRM, &dfl, NULL);
-	(void)setpgid(0, 0);
-	if (null_fd == -1 || dup2(null_fd, 0) == -1 ||
-	    dup2(out_fd >= 0 ? out_fd : null_fd, 1) == -1 ||
-	    dup2(out_fd >= 0 ? out_fd : null_fd, 2) == -1)
-		_exit(126);
-	(void)close_range(3, ~0U, 0);
-}
-
-static int
-pidfd_of(pid_t pid)
-{
-	return (int)syscall(SYS_pidfd_open, pid, 0);
-}
-
-/* Until the process of pidfd is dead; false if it lives on at end. */
-static bool
-pidfd_wait(int pidfd, boot_us_t end)
-{
-	struct pollfd pfd = {.fd = pidfd, .events = POLLIN};
-	boot_us_t now;
-
-	for (;;) {
-		now = clock_boot_us();
-		if (poll(&pfd, 1, now < end ? (int)((end - now) / US_PER_MS) + 1 : 0) == 1)
-			return true;
-		if (now >= end)
-			return false;
-	}
-}
-
-/* Its wait status; -ETIMEDOUT if it still runs: then it is killed if so asked. */
-static int
-child_wait(pid_t pid, boot_us_t end, bool then_kill, int *status)
-{
-	AUTO_CLOSE int pidfd = pidfd_of(pid);
-	bool dead = pidfd >= 0 && pidfd_wait(pidfd, end);
-
-	if (!dead && then_kill) {
-		(void)kill(pid, SIGKILL);
-		/* a process in D does not die of it at once */
-		if (pidfd < 0 || pidfd_wait(pidfd, clock_boot_us() + 100 * US_PER_MS))
-			(void)waitpid(pid, status, 0);
-		return -ETIMEDOUT;
-	}
-	if (!dead)
-		return -ETIMEDOUT;
-	return waitpid(pid, status, 0) == pid ? 0 : -errno;
-}
 
 /* --- killing -------------------------------------------------------------------- */
 
@@ -226,14 +164,7 @@ runtime_delete_run(const struct account *acc, boot_us_t end, struct err *err)
 	pid_t pid;
 
 	runtime_delete(&argv, &target, true);
-	pid = fork();
-	if (pid == 0) {
-		/* or runc would take systemd's messages for its own business */
-		(void)unsetenv("NOTIFY_SOCKET");
-		child_prepare(out_fd);
-		(void)execvp(argv.v[0], argv.v);
-		_exit(errno == ENOENT ? 127 : 126);
-	}
+	pid = child_run(argv.v, out_fd, out_fd);
 	if (pid == -1) {
 		(void)err_set(err, errno, "fork");
 		return;
@@ -265,7 +196,7 @@ rootfs_unmount(const struct account *acc, boot_us_t end, struct err *err)
 
 	pid = fork();
 	if (pid == 0) {
-		child_prepare(-1);
+		child_prepare(-1, -1);
 		_exit(mount_undo(rootfs, NULL) < 0);
 	}
 	if (pid == -1)

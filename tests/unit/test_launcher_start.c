@@ -5,6 +5,7 @@
 #include "launcher_help.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,8 +16,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/mem.h"
 #include "base/podpath.h"
+#include "proto/options.pb-c.h"
+#include "proto/types.pb-c.h"
+#include "proto/wire.h"
 
 static void
 expect_refusal(const struct result *r, const char *text)
@@ -80,6 +85,87 @@ test_start_version(void **state)
 	assert_int_equal(r.status, 0);
 	assert_non_null(strstr(r.out, "containerd-shim-podshim-v1"));
 	assert_non_null(strstr(r.out, PACKAGE_VERSION));
+	result_fini(&r);
+}
+
+/* RuntimeInfo for runc's options with this binary. */
+static Containerd__Types__RuntimeInfo *
+info_of(const char *binary)
+{
+	Containerd__Runc__V1__Options options = CONTAINERD__RUNC__V1__OPTIONS__INIT;
+	Google__Protobuf__Any any = GOOGLE__PROTOBUF__ANY__INIT;
+	char type[] = "containerd.runc.v1.Options";
+	Containerd__Types__RuntimeInfo *info;
+	AUTO_FREE char *own = mem_strdup(binary);
+	AUTO_FREE void *value = NULL;
+	AUTO_FREE void *in = NULL;
+	struct result r;
+	size_t len;
+
+	options.binary_name = own;
+	wire_pack(&options.base, &value, &len);
+	any.type_url = type;
+	any.value.data = value;
+	any.value.len = len;
+	wire_pack(&any.base, &in, &len);
+	r = run(WORDS("-info"), in, len, bundle);
+	assert_int_equal(r.status, 0);
+	assert_string_equal(r.err, "");
+	info = containerd__types__runtime_info__unpack(NULL, r.out_len, (uint8_t *)r.out);
+	assert_non_null(info);
+	assert_string_equal(info->name, "io.containerd.podshim.v1");
+	assert_string_equal(info->version->version, PACKAGE_VERSION);
+	assert_string_equal(info->options->type_url, type);
+	assert_int_equal(info->options->value.len, any.value.len);
+	result_fini(&r);
+	return info;
+}
+
+static void
+test_start_info(void **state)
+{
+	static const struct {
+		const char *script, *features;
+	} rows[] = {
+		{"[ $1 = features ] && echo '{\"a\":1}'; echo noise >&2", "{\"a\":1}\n"},
+		{"echo '{\"a\":1}'; exit 1", NULL},
+		{"echo 'unknown command'", NULL},
+		{"", NULL},
+	};
+	AUTO_FREE char *runtime = mem_printf("%s/runtime", top);
+	Containerd__Types__RuntimeInfo *info;
+	struct result r;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(rows); i++) {
+		AUTO_FREE char *text = mem_printf("#!/bin/sh\n%s\n", rows[i].script);
+
+		assert_int_equal(file_write(AT_FDCWD, runtime, text, strlen(text), 0700, NULL), 0);
+		info = info_of(runtime);
+		assert_int_equal(info->features != NULL, rows[i].features != NULL);
+		if (rows[i].features != NULL) {
+			assert_string_equal(info->features->type_url,
+			    "types.containerd.io/opencontainers/runtime-spec/1/features/Features");
+			assert_int_equal(info->features->value.len, strlen(rows[i].features));
+			assert_memory_equal(info->features->value.data, rows[i].features,
+			    strlen(rows[i].features));
+		}
+		containerd__types__runtime_info__free_unpacked(info, NULL);
+	}
+	info = info_of("/nonexistent/runtime");
+	assert_null(info->features);
+	containerd__types__runtime_info__free_unpacked(info, NULL);
+	/* no options, and options of a type that is not known */
+	r = run(WORDS("-info"), "", 0, bundle);
+	assert_int_equal(r.status, 0);
+	assert_true(r.out_len > 0);
+	result_fini(&r);
+	r = run(WORDS("-info"), "\x0a\x01T", 3, bundle);
+	assert_int_equal(r.status, 0);
+	result_fini(&r);
+	r = run(WORDS("-info"), "\xff", 1, bundle);
+	expect_refusal(&r, "1 bytes on stdin are no options");
 	result_fini(&r);
 }
 
@@ -353,6 +439,7 @@ main(int argc, char *argv[])
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_start_refuses_bad_input),
 		cmocka_unit_test(test_start_version),
+		cmocka_unit_test(test_start_info),
 		cmocka_unit_test(test_start_makes_a_keeper),
 		cmocka_unit_test(test_start_joins),
 		cmocka_unit_test(test_start_waits_for_an_ending_keeper),
