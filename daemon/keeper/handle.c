@@ -182,7 +182,15 @@ on_fd_put(struct pod *pod, struct packet *packet)
 		life_on_garbage(pod->life, "FD_PUT: wrong number of descriptors");
 		return;
 	}
-	rc = fdstore_put(pod->fds, name, packet->fds[0]);
+	rc = packet->fds[0];
+	if (packet->head.a == FD_PUT_OPEN_READ || packet->head.a == FD_PUT_OPEN_WRITE)
+		rc = fifo_open_end(packet->fds[0], packet->head.a == FD_PUT_OPEN_WRITE);
+	if (rc >= 0 && rc != packet->fds[0]) {
+		fd_close(&packet->fds[0]);
+		packet->fds[0] = rc;
+	}
+	if (rc >= 0)
+		rc = fdstore_put(pod->fds, name, packet->fds[0]);
 	if (rc < 0) {
 		log_errx("descriptor '%s' is not stored: %s", name, strerror(-rc));
 		tell_fd(pod, &packet->head, name, -rc, -1);

@@ -94,6 +94,12 @@ tests_unit_test_msg_SOURCES = %D%/test_msg.c
 tests_unit_test_msg_LDADD = $(unit_ipc_ldadd)
 tests_unit_test_channel_SOURCES = %D%/test_channel.c
 tests_unit_test_channel_LDADD = $(unit_ipc_ldadd)
+unit_keeper_ldadd = libkeeper.a libipc.a libframe.a $(unit_ldadd)
+unit_tests += %D%/test_fdstore %D%/test_step
+tests_unit_test_fdstore_SOURCES = %D%/test_fdstore.c
+tests_unit_test_fdstore_LDADD = $(unit_keeper_ldadd)
+tests_unit_test_step_SOURCES = %D%/test_step.c
+tests_unit_test_step_LDADD = $(unit_keeper_ldadd)
 
 # run the built keeper with a worker whose part the test plays
 keeper_rig_sources = %D%/keeper_rig.c %D%/keeper_rig.h
