@@ -56,6 +56,22 @@ fd_set_cloexec(int fd, bool cloexec)
 }
 
 int
+fifo_open_end(int path_fd, bool writes)
+{
+	char path[64];
+	struct stat st;
+	int fd;
+
+	if (fstat(path_fd, &st) == -1)
+		return -errno;
+	if (!S_ISFIFO(st.st_mode))
+		return -EINVAL;
+	(void)snprintf(path, sizeof path, "/proc/self/fd/%d", path_fd);
+	fd = open(path, (writes ? O_WRONLY : O_RDONLY) | O_NONBLOCK | O_CLOEXEC);
+	return fd == -1 ? -errno : fd;
+}
+
+int
 fd_write_all(int fd, const void *buf, size_t len)
 {
 	const char *p = buf;

@@ -38,6 +38,12 @@ int fd_dup(int fd);
 int fd_set_nonblock(int fd, bool nonblock);
 int fd_set_cloexec(int fd, bool cloexec);
 
+/*
+ * Open one end of the FIFO that an O_PATH descriptor names, non-blocking. -ENXIO:
+ * the write end of one that nobody reads; -EINVAL: it is no FIFO.
+ */
+int fifo_open_end(int path_fd, bool writes);
+
 /* Write all of it, waiting where fd would block. Returns 0 or -errno. */
 int fd_write_all(int fd, const void *buf, size_t len);
 /*

@@ -103,7 +103,10 @@ enum msg_type {
  *          DONE, or FAILED with ESRCH: no such process, or it has exited.
  * ACK      key; a = enum ack_what. ACK_STEP: an ended internal step. ACK_EXIT: an
  *          EXIT that the worker was sent, and the step of that key.
- * FD_PUT   MF_NAME; 1 fd. Replaces. Only a failure is answered (FD with key 1).
+ * FD_PUT   MF_NAME; 1 fd; a = enum fd_put_how. Replaces. Only a failure is answered
+ *          (FD with key 1). An end of a FIFO is opened by the keeper: a worker
+ *          that opened one and died before it could put it would have shown
+ *          end of file, or a broken pipe, to the client at the other end.
  * FD_GET   MF_NAME; a = anything, comes back in FD
  * FD       MF_NAME; a = that of FD_GET; b = 0 with 1 fd, or a positive errno
  *          (ENOENT: no such name) without; key = 1: it is about an FD_PUT
@@ -271,6 +274,12 @@ struct msg_request {
 enum answer_kind {
 	ANSWER_MESSAGE = 0, /* the payload, even if it is empty: an empty Response is OK */
 	ANSWER_NONE = 1,    /* nobody waits for n: just forget it */
+};
+
+enum fd_put_how {
+	FD_PUT_AS_IS = 0,
+	FD_PUT_OPEN_READ = 1,  /* the fd is an O_PATH one of a FIFO: open it so */
+	FD_PUT_OPEN_WRITE = 2,
 };
 
 enum ack_what { ACK_STEP = 1, ACK_EXIT = 2 };

@@ -5,10 +5,13 @@
 #include "keeper/handle.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/err.h"
 #include "base/fd.h"
@@ -166,11 +169,37 @@ name_of(struct pod *pod, struct packet *packet, enum msg_field field, size_t max
 	return NULL;
 }
 
+/*
+ * Turn the O_PATH descriptor of a FIFO into one of its ends. Opening a FIFO
+ * without waiting cannot hang; anything else is not opened. 0 or -errno.
+ */
+static int
+open_fifo_end(int *fd, uint64_t how)
+{
+	const int mode = how == FD_PUT_OPEN_READ ? O_RDONLY : O_WRONLY;
+	char path[64];
+	struct stat st;
+	int end;
+
+	if (fstat(*fd, &st) == -1)
+		return -errno;
+	if (!S_ISFIFO(st.st_mode))
+		return -EINVAL;
+	(void)snprintf(path, sizeof path, "/proc/self/fd/%d", *fd);
+	end = open(path, mode | O_NONBLOCK | O_CLOEXEC);
+	if (end == -1)
+		return -errno;
+	fd_close(fd);
+	*fd = end;
+	return 0;
+}
+
 static void
 on_fd_put(struct pod *pod, struct packet *packet)
 {
 	const char *name = name_of(pod, packet, MF_NAME, MSG_NAME_MAX);
-	int rc;
+	uint64_t how = packet->head.a;
+	int rc = 0;
 
 	if (name == NULL)
 		return;
@@ -178,18 +207,13 @@ on_fd_put(struct pod *pod, struct packet *packet)
 		tell_fd(pod, &packet->head, name, EMFILE, -1);
 		return;
 	}
-	if (packet->n_fds != 1) {
-		life_on_garbage(pod->life, "FD_PUT: wrong number of descriptors");
+	if (packet->n_fds != 1 || how > FD_PUT_OPEN_WRITE) {
+		life_on_garbage(pod->life, "FD_PUT: wrong number of descriptors, or unknown mode");
 		return;
 	}
-	rc = packet->fds[0];
-	if (packet->head.a == FD_PUT_OPEN_READ || packet->head.a == FD_PUT_OPEN_WRITE)
-		rc = fifo_open_end(packet->fds[0], packet->head.a == FD_PUT_OPEN_WRITE);
-	if (rc >= 0 && rc != packet->fds[0]) {
-		fd_close(&packet->fds[0]);
-		packet->fds[0] = rc;
-	}
-	if (rc >= 0)
+	if (how != FD_PUT_AS_IS)
+		rc = open_fifo_end(&packet->fds[0], how);
+	if (rc == 0)
 		rc = fdstore_put(pod->fds, name, packet->fds[0]);
 	if (rc < 0) {
 		log_errx("descriptor '%s' is not stored: %s", name, strerror(-rc));

@@ -19,6 +19,8 @@
 #include "worker/io.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -117,18 +119,78 @@ io_fetch(struct io *io, const char *name, void (*cb)(struct io *io, int slot, in
 	link_fd_get(io->lk, name, io_on_fetched, f);
 }
 
+static void
+io_on_resumed(struct io *io, int slot, int fd)
+{
+	struct stream *s = &io->s[slot / IO_SLOTS];
+
+	s->missing--;
+	if (s->state != STREAM_WAITING) {
+		fd_close(&fd); /* it ended while this was on its way */
+		return;
+	}
+	if (fd < 0) {
+		errno = -fd;
+		log_warn("stdio %s%s.%s", io->prefix, stream_names[s->which],
+		    slot_names[slot % IO_SLOTS]);
+		stream_over(s);
+		return;
+	}
+	/* our side's flag; the container's ends are other descriptions */
+	(void)fd_set_nonblock(fd, true);
+	if (s->which != IO_IN && slot % IO_SLOTS == IO_DST)
+		(void)fcntl(fd, F_SETPIPE_SZ, FIFO_BYTES); /* if it is one */
+	s->fd[slot % IO_SLOTS] = fd;
+	stream_begin(s);
+}
+
+static void
+stream_fetch(struct stream *s, enum io_slot slot)
+{
+	char name[MSG_NAME_MAX];
+
+	io_name(s->io, s, slot, name);
+	s->missing++;
+	io_fetch(s->io, name, io_on_resumed, (int)s->which * IO_SLOTS + (int)slot);
+}
+
+/* The stream's outer end is a FIFO: both its ends, of which we use one. */
+static void
+stream_store_fifo(struct stream *s)
+{
+	enum io_slot reads = s->which == IO_IN ? IO_SRC : IO_KEEP;
+	enum io_slot writes = s->which == IO_IN ? IO_KEEP : IO_DST;
+	char name[MSG_NAME_MAX];
+
+	/* in this order: a write end opens only where there is a read end */
+	io_name(s->io, s, reads, name);
+	link_fd_put_fifo(s->io->lk, name, s->fifo, false);
+	io_name(s->io, s, writes, name);
+	link_fd_put_fifo(s->io->lk, name, s->fifo, true);
+	fd_close(&s->fifo);
+	stream_fetch(s, s->which == IO_IN ? IO_SRC : IO_DST);
+}
+
 void
 io_store(struct io *io)
 {
 	char name[MSG_NAME_MAX];
 	int i, slot;
 
+	/*
+	 * A worker that died here may have left the same names. They are replaced,
+	 * not dropped first: a FIFO must never be without the ends it once had.
+	 */
 	for (i = 0; i < IO_STREAMS; i++) {
+		struct stream *s = &io->s[i];
+
+		if (s->fifo != -1)
+			stream_store_fifo(s);
 		for (slot = 0; slot < IO_SLOTS; slot++) {
-			if (io->s[i].fd[slot] == -1)
+			if (s->fd[slot] == -1)
 				continue;
-			io_name(io, &io->s[i], slot, name);
-			link_fd_put(io->lk, name, io->s[i].fd[slot]);
+			io_name(io, s, slot, name);
+			link_fd_put(io->lk, name, s->fd[slot]);
 		}
 	}
 }
@@ -188,6 +250,7 @@ stream_close(struct stream *s)
 		s->bytes = pump_bytes(s->pump);
 	pump_free(s->pump);
 	s->pump = NULL;
+	fd_close(&s->fifo);
 	for (slot = 0; slot < IO_SLOTS; slot++) {
 		/* an output's kept read end has the unread bytes in its hand */
 		if (slot != IO_KEEP || s->which == IO_IN || s->io->gone)
@@ -257,6 +320,7 @@ io_new(struct loop *loop, struct link *lk, const struct io_spec *spec)
 	for (i = 0; i < IO_STREAMS; i++) {
 		io->s[i].io = io;
 		io->s[i].which = i;
+		io->s[i].fifo = -1;
 		for (slot = 0; slot < IO_SLOTS; slot++)
 			io->s[i].fd[slot] = -1;
 	}
@@ -276,39 +340,6 @@ io_start(struct io *io, const char *tty_name)
 	}
 	for (i = 0; i < IO_STREAMS; i++)
 		stream_begin(&io->s[i]);
-}
-
-static void
-io_on_resumed(struct io *io, int slot, int fd)
-{
-	struct stream *s = &io->s[slot / IO_SLOTS];
-
-	s->missing--;
-	if (s->state != STREAM_WAITING) {
-		fd_close(&fd); /* it ended while this was on its way */
-		return;
-	}
-	if (fd < 0) {
-		errno = -fd;
-		log_warn("stdio %s%s.%s", io->prefix, stream_names[s->which],
-		    slot_names[slot % IO_SLOTS]);
-		stream_over(s);
-		return;
-	}
-	/* our side's flag; the container's ends are other descriptions */
-	(void)fd_set_nonblock(fd, true);
-	s->fd[slot % IO_SLOTS] = fd;
-	stream_begin(s);
-}
-
-static void
-stream_fetch(struct stream *s, enum io_slot slot)
-{
-	char name[MSG_NAME_MAX];
-
-	io_name(s->io, s, slot, name);
-	s->missing++;
-	io_fetch(s->io, name, io_on_resumed, (int)s->which * IO_SLOTS + (int)slot);
 }
 
 static void

@@ -13,6 +13,7 @@
 #include "base/loop.h"
 #include "worker/io.h"
 
+struct io_log;
 struct link;
 struct pump;
 
@@ -27,10 +28,14 @@ enum io_slot {
 };
 #define IO_SLOTS 3
 
+/* What a client's FIFO may hold, so that a burst passes while its reader is busy. */
+#define FIFO_BYTES (1024 * 1024)
+
 enum stream_state {
 	STREAM_NONE,	/* there is none, or it needs no pump */
 	STREAM_WAITING, /* for io_start(), or for descriptors */
 	STREAM_PUMPING,
+	STREAM_LOGGED,  /* a log program reads src by itself */
 	STREAM_OVER,
 };
 
@@ -39,6 +44,7 @@ struct stream {
 	enum io_which which;
 	enum stream_state state;
 	int fd[IO_SLOTS]; /* ours until the pump takes the first two */
+	int fifo;	  /* O_PATH, while the keeper has not opened its ends */
 	unsigned missing; /* descriptors asked for from the store */
 	bool to_null;	  /* no sink wanted: what comes is dropped */
 	struct pump *pump;
@@ -55,6 +61,7 @@ struct io {
 	bool terminal;
 	char *prefix;	/* io/<container>/<exec or "-">/ */
 	char *tty_name; /* NULL until known */
+	struct io_log *log; /* NULL: no log program */
 	struct stream s[IO_STREAMS];
 	bool want_size;
 	struct winsize size; /* asked for before the terminal was here */
@@ -67,6 +74,8 @@ struct io {
 struct io *io_new(struct loop *loop, struct link *lk, const struct io_spec *spec);
 /* Put a stream's descriptors into the store. */
 void io_store(struct io *io);
+/* Look whether io_drain() has what it waits for. */
+void io_check_drained(struct io *io);
 /* Pump what is complete. */
 void stream_begin(struct stream *s);
 /* The stream has ended: forget its names, tell whoever drains. */
@@ -74,6 +83,22 @@ void stream_over(struct stream *s);
 /* Fetch a stored descriptor; cb runs unless the io has been freed meanwhile. */
 void io_fetch(struct io *io, const char *name,
     void (*cb)(struct io *io, int slot, int fd), int slot);
+
+/* The stream's log program is gone: drop what comes. */
+void stream_discard(struct stream *s);
+
+/* io_log.c: the log program of an io, if it has one */
+struct io_uri;
+/* Of output streams whose URI or path asks for one, made by open_out(). */
+int io_log_open(struct io *io, const struct io_spec *spec, const struct io_uri *uri,
+    const char *const paths[2], struct err *err);
+/* Once all names of the streams are looked up; fds[IO_SRC] may still be on their way. */
+void io_log_resume(struct io *io, const struct io_spec *spec);
+/* Is it there, and may it still have something to write? */
+bool io_log_busy(const struct io *io);
+/* io_drain() waits for it. */
+void io_log_drain(struct io *io);
+void io_log_free(struct io *io, bool stop);
 
 /* console.c */
 /* Ask for the pty master that io->tty_name names; both directions begin with it. */

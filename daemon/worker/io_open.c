@@ -1,7 +1,10 @@
 /*
  * Making a new process's stdio: which kind each path asks for (contract.md
- * 8.1), its FIFOs (8.2), the container's pipes. Nothing here waits: a FIFO's
- * read end is opened first, so that its write end opens at once.
+ * 8.1), its FIFOs (8.2), the container's pipes. Nothing here waits.
+ *
+ * We only point at a FIFO; the keeper opens its ends. Were we to open one and
+ * die before the keeper has it, the client at the other end would see the end
+ * of its output, or a broken pipe, and leave.
  *
  * What surprises: equal paths for stdout and stderr make one pipe, whose end
  * the container gets twice; only so does the order of its output survive.
@@ -21,7 +24,6 @@
 #include "worker/io_int.h"
 #include "worker/link.h"
 
-#define FIFO_BYTES (1024 * 1024)
 /* The container's pipe: four times the default halve the wake-ups per byte. */
 #define PIPE_BYTES (256 * 1024)
 #define IO_OPEN	   (O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
@@ -67,9 +69,9 @@ path_is_fifo(const char *path, bool *is_fifo, struct err *err)
 	return 0;
 }
 
-/* Where output goes: the FIFO's write end and the read end that is kept. */
+/* Where output goes. own: we need the FIFO's ends ourselves, and at once. */
 static int
-sink_open(const char *path, struct stream *s, struct err *err)
+sink_open(const char *path, struct stream *s, bool own, struct err *err)
 {
 	bool fifo;
 	int rc;
@@ -79,6 +81,9 @@ sink_open(const char *path, struct stream *s, struct err *err)
 		return rc;
 	if (!fifo)
 		return path_open(path, O_WRONLY | O_APPEND, false, &s->fd[IO_DST], err);
+	if (!own)
+		return path_open(path, O_PATH, true, &s->fifo, err);
+	/* the read end first: then the write end opens without waiting */
 	rc = path_open(path, O_RDONLY, true, &s->fd[IO_KEEP], err);
 	if (rc == 0)
 		rc = path_open(path, O_WRONLY, true, &s->fd[IO_DST], err);
@@ -151,9 +156,7 @@ open_in(struct io *io, const struct io_spec *spec, int *child, struct err *err)
 		rc = path_open(path, O_RDONLY, false, child, err);
 		return rc < 0 ? rc : fd_set_nonblock(*child, false);
 	}
-	rc = path_open(path, O_RDONLY, true, &s->fd[IO_SRC], err);
-	if (rc == 0)
-		rc = path_open(path, O_WRONLY, true, &s->fd[IO_KEEP], err);
+	rc = path_open(path, O_PATH, true, &s->fifo, err);
 	if (rc == 0 && !io->terminal)
 		rc = pipe_make(spec, 0, child, &s->fd[IO_DST], err);
 	s->state = STREAM_WAITING;
@@ -181,6 +184,7 @@ open_out(struct io *io, const struct io_spec *spec, enum io_which which, int *ch
 {
 	const char *uri = which == IO_OUT ? spec->stdout_path : spec->stderr_path;
 	struct stream *s = &io->s[which];
+	bool direct = spec->direct && !io->terminal && spec->exec_id[0] == '\0';
 	AUTO_FREE char *path = NULL;
 	int rc;
 
@@ -192,11 +196,10 @@ open_out(struct io *io, const struct io_spec *spec, enum io_which which, int *ch
 	}
 	rc = uri_path(uri, &path, err);
 	if (rc == 0)
-		rc = sink_open(path, s, err);
+		rc = sink_open(path, s, direct, err);
 	if (rc < 0)
 		return rc;
-	if (spec->direct && !io->terminal && spec->exec_id[0] == '\0' &&
-	    s->fd[IO_KEEP] != -1)
+	if (direct && s->fd[IO_KEEP] != -1)
 		return open_direct(s, spec, child, err);
 	s->state = STREAM_WAITING;
 	if (io->terminal)
@@ -245,8 +248,6 @@ io_open(struct loop *loop, struct link *lk, const struct io_spec *spec, struct i
 		io_abandon(io); /* nothing of it is in the store */
 		return rc;
 	}
-	/* a worker that died here may have left names of pipes that nobody has */
-	link_fd_drop(lk, io->prefix, true);
 	io_store(io);
 	memcpy(child_fds, child, sizeof child);
 	*out = io;

@@ -90,6 +90,8 @@ uint64_t link_internal_key(struct link *lk);
  * link_fd_put() duplicates; the caller keeps its own.
  */
 void link_fd_put(struct link *lk, const char *name, int fd);
+/* The keeper opens an end of the FIFO that path_fd (O_PATH) names, and stores that. */
+void link_fd_put_fifo(struct link *lk, const char *name, int path_fd, bool writes);
 typedef void (*link_fd_cb)(int fd, void *arg); /* owns fd; -errno if there is none */
 void link_fd_get(struct link *lk, const char *name, link_fd_cb cb, void *arg);
 /* arg is going: what was asked for it is closed when it arrives. */

@@ -49,10 +49,10 @@ link_on_fdname(struct link *lk, const struct packet *p)
 		link_name_add(lk, name);
 }
 
-void
-link_fd_put(struct link *lk, const char *name, int fd)
+static void
+link_put(struct link *lk, const char *name, int fd, enum fd_put_how how)
 {
-	struct msg_head head = {.type = MSG_FD_PUT};
+	struct msg_head head = {.type = MSG_FD_PUT, .a = how};
 	uint64_t buf[(MSG_NAME_MAX + 64) / 8];
 	size_t len = 0;
 	int rc;
@@ -65,6 +65,18 @@ link_fd_put(struct link *lk, const char *name, int fd)
 	rc = link_send(lk, &head, buf, &fd, 1);
 	if (rc == 0)
 		link_name_add(lk, name);
+}
+
+void
+link_fd_put(struct link *lk, const char *name, int fd)
+{
+	link_put(lk, name, fd, FD_PUT_AS_IS);
+}
+
+void
+link_fd_put_fifo(struct link *lk, const char *name, int path_fd, bool writes)
+{
+	link_put(lk, name, path_fd, writes ? FD_PUT_OPEN_WRITE : FD_PUT_OPEN_READ);
 }
 
 void

@@ -266,6 +266,17 @@ link_fd_put(struct link *lk, const char *name, int fd)
 }
 
 void
+link_fd_put_fifo(struct link *lk, const char *name, int path_fd, bool writes)
+{
+	int fd = fifo_open_end(path_fd, writes);
+
+	if (fd < 0)
+		return;
+	link_fd_put(lk, name, fd);
+	(void)close(fd);
+}
+
+void
 link_fd_drop(struct link *lk, const char *name, bool prefix)
 {
 	size_t i = find_fd(lk, name);

@@ -46,8 +46,9 @@ struct link {
 };
 
 struct wire {
-	enum { W_PUT, W_GET, W_DROP, W_DROP_PREFIX } op;
+	enum { W_PUT, W_PUT_FIFO, W_GET, W_DROP, W_DROP_PREFIX } op;
 	int error;
+	bool writes;
 	char name[MSG_NAME_MAX];
 };
 
@@ -238,6 +239,10 @@ fake_serve(struct link *lk, int sock, int timeout_ms)
 		}
 		switch (w.op) {
 		case W_PUT: store_put(lk, w.name, fd); break;
+		case W_PUT_FIFO:
+			store_put(lk, w.name, fifo_open_end(fd, w.writes));
+			fd_close(&fd);
+			break;
 		case W_GET:
 			e = store_find(lk, w.name);
 			w.error = e == NULL ? ENOENT : 0;
@@ -260,6 +265,20 @@ link_fd_put(struct link *lk, const char *name, int fd)
 	}
 	(void)snprintf(w.name, sizeof w.name, "%s", name);
 	wire_send(lk->sock, &w, fd);
+	store_put(lk, name, -1);
+}
+
+void
+link_fd_put_fifo(struct link *lk, const char *name, int path_fd, bool writes)
+{
+	struct wire w = {.op = W_PUT_FIFO, .writes = writes};
+
+	if (lk->sock == -1) {
+		store_put(lk, name, fifo_open_end(path_fd, writes));
+		return;
+	}
+	(void)snprintf(w.name, sizeof w.name, "%s", name);
+	wire_send(lk->sock, &w, path_fd);
 	store_put(lk, name, -1);
 }
 

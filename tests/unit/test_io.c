@@ -20,6 +20,8 @@ cond_still(void *arg)
 	uint64_t bytes[3], *passes = arg;
 	bool still;
 
+	if (fx.io->s[IO_OUT].pump == NULL)
+		return false; /* its descriptors are on their way */
 	io_counts(fx.io, bytes);
 	still = bytes[IO_OUT] == last[0] && last[1]++ > 20;
 	if (bytes[IO_OUT] != last[0])
