@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "ipc/admin.h"
 #include "keeper_rig.h"
 
 static int
@@ -307,6 +309,52 @@ test_keeper_stores_descriptors(void **state)
 	(void)close(fds[0]);
 }
 
+static void
+put_fifo(struct rig *rig, const char *name, enum fd_put_how how, int fd)
+{
+	_Alignas(8) char buf[128];
+	struct msg_head head = {.type = MSG_FD_PUT, .a = (uint64_t)how};
+	size_t len = 0;
+
+	assert_int_equal(msg_put_str(buf, sizeof buf, &len, MF_NAME, name), 0);
+	head.len = (uint32_t)len;
+	rig_send(rig, &head, buf, &fd, 1);
+}
+
+/* It opens the ends of a FIFO itself, and nothing else. */
+static void
+test_keeper_opens_fifos(void **state)
+{
+	struct rig *rig = *state;
+	struct rig_packet p;
+	int fifo, file, reader;
+	char c;
+
+	rig_boot(rig);
+	assert_int_equal(mkfifoat(rig->pod_dir_fd, "fifo", 0600), 0);
+	fifo = openat(rig->pod_dir_fd, "fifo", O_PATH | O_CLOEXEC);
+	file = openat(rig->pod_dir_fd, ADMIN_SOCKET, O_PATH | O_CLOEXEC);
+	put_fifo(rig, "w", FD_PUT_OPEN_WRITE, fifo); /* nobody reads it yet */
+	rig_recv_type(rig, MSG_FD, &p);
+	assert_true(p.head.key == 1 && p.head.b == ENXIO);
+	put_fifo(rig, "r", FD_PUT_OPEN_READ, fifo);
+	put_fifo(rig, "w", FD_PUT_OPEN_WRITE, fifo);
+	put_fifo(rig, "x", FD_PUT_OPEN_READ, file);
+	rig_recv_type(rig, MSG_FD, &p);
+	assert_true(p.head.key == 1 && p.head.b == EINVAL);
+	assert_int_equal(rig_status(rig, "fds"), 2);
+	reader = openat(rig->pod_dir_fd, "fifo", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	rig_send_name(rig, MSG_FD_GET, "w", 0, -1);
+	rig_recv_type(rig, MSG_FD, &p);
+	assert_true((fcntl(p.fds[0], F_GETFL) & O_NONBLOCK) != 0);
+	assert_int_equal(write(p.fds[0], "x", 1), 1);
+	assert_int_equal(read(reader, &c, 1), 1);
+	(void)close(p.fds[0]);
+	(void)close(reader);
+	(void)close(fifo);
+	(void)close(file);
+}
+
 /* Descriptors of a command: at their numbers, nothing else, null for the rest. */
 static void
 test_keeper_child_has_what_it_was_given(void **state)
@@ -363,6 +411,7 @@ main(void)
 		T(test_keeper_exits_in_order_and_at_once),
 		T(test_keeper_signals_once),
 		T(test_keeper_stores_descriptors),
+		T(test_keeper_opens_fifos),
 		T(test_keeper_child_has_what_it_was_given),
 	};
 

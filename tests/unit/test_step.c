@@ -310,6 +310,28 @@ test_step_finds_its_own_among_strangers(void **state)
 	assert_int_equal(steps_count(f->ss), 0);
 }
 
+/* The kernel's numbers, against our clock: also for a zombie. */
+static void
+test_step_knows_when_a_process_began(void **state)
+{
+	uint64_t before = clock_boot_ticks();
+	pid_t pid = fork();
+	struct proc_stat st;
+	siginfo_t si;
+
+	(void)state;
+	if (pid == 0)
+		_exit(0);
+	assert_int_equal(waitid(P_PID, (id_t)pid, &si, WEXITED | WNOWAIT), 0);
+	assert_int_equal(proc_stat_read(pid, &st), 0);
+	assert_int_equal(st.state, 'Z');
+	assert_int_equal(st.ppid, getpid());
+	assert_true(st.start >= before && st.start <= clock_boot_ticks());
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_true(proc_stat_read(pid, &st) < 0);
+	assert_false(proc_is_held(getpid()));
+}
+
 /* Exit acknowledged while its request is still open: the step stays for a replay. */
 static void
 test_step_outlives_its_exit_while_the_request_is_open(void **state)
@@ -385,6 +407,7 @@ main(void)
 		T(test_step_signals_a_running_command),
 		T(test_step_adopts_only_what_is_its_own),
 		T(test_step_finds_its_own_among_strangers),
+		T(test_step_knows_when_a_process_began),
 		T(test_step_outlives_its_exit_while_the_request_is_open),
 		T(test_step_stays_while_its_process_lives),
 		T(test_step_reaps_strangers_always),

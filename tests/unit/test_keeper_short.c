@@ -1,0 +1,262 @@
+/*
+ * A keeper that is short of memory or of descriptors, or whose worker stands
+ * still: it answers, remembers and goes on, and is well again afterwards.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "keeper_rig.h"
+#include "proto/frame.h"
+#include "proto/status.h"
+
+static int
+setup(void **state)
+{
+	*state = rig_new(NULL);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	rig_free(*state);
+	return 0;
+}
+
+static void
+limit(struct rig *rig, int what, rlim_t soft, struct rlimit *old)
+{
+	struct rlimit now;
+
+	assert_int_equal(prlimit(rig->keeper, (__rlimit_resource_t)what, NULL, old), 0);
+	now = *old;
+	now.rlim_cur = soft;
+	assert_int_equal(prlimit(rig->keeper, (__rlimit_resource_t)what, &now, NULL), 0);
+}
+
+static void
+unlimit(struct rig *rig, int what, const struct rlimit *old)
+{
+	assert_int_equal(prlimit(rig->keeper, (__rlimit_resource_t)what, old, NULL), 0);
+}
+
+static rlim_t
+fds_open(struct rig *rig)
+{
+	char path[64];
+	rlim_t n = 3; /* the highest number may be beyond the count */
+	int i;
+
+	for (i = 0; i < 200; i++) {
+		(void)snprintf(path, sizeof path, "/proc/%ld/fd/%d", (long)rig->keeper, i);
+		if (access(path, F_OK) == 0)
+			n = (rlim_t)i + 1;
+	}
+	return n;
+}
+
+static rlim_t
+memory_size(struct rig *rig)
+{
+	char path[64], *text = NULL, *p;
+	size_t len;
+	rlim_t kb;
+
+	(void)snprintf(path, sizeof path, "/proc/%ld/status", (long)rig->keeper);
+	assert_int_equal(file_read(AT_FDCWD, path, 65536, &text, &len, NULL), 0);
+	p = strstr(text, "VmSize:");
+	assert_non_null(p);
+	kb = strtoull(p + 7, NULL, 10);
+	free(text);
+	return kb * 1024;
+}
+
+static void
+test_keeper_short_of_descriptors(void **state)
+{
+	static char big[60000];
+	struct rig *rig = *state;
+	int c = rig_connect(rig), d, null = open("/dev/null", O_RDONLY | O_CLOEXEC), k;
+	struct msg_step step;
+	struct rlimit old;
+	struct rig_packet p;
+
+	rig_boot(rig);
+	assert_int_equal(rig_status(rig, "connections"), 1);
+	/* what STATUS used is closed again once somebody else was served */
+	client_request(c, 1, "r");
+	rig_recv_type(rig, MSG_REQUEST, &p);
+	for (k = 0; k < 100; k++) { /* fill the holes below the limit */
+		rig_send_name(rig, MSG_FD_PUT, "hole", 0, null);
+		rig_send_name(rig, MSG_FD_DROP, "hole", 0, -1);
+	}
+	rig_send_name(rig, MSG_FD_GET, "x", 0, -1);
+	rig_recv_type(rig, MSG_FD, &p);
+	limit(rig, RLIMIT_NOFILE, 3, &old);
+	/* a descriptor that cannot be received: said, not lost silently */
+	rig_send_name(rig, MSG_FD_PUT, "lost", 0, null);
+	rig_recv_type(rig, MSG_FD, &p);
+	assert_true(p.head.key == 1 && p.head.b == EMFILE);
+	rig_spawn_sh(rig, KEY_INTERNAL | 1, 0, NULL, "echo no >> no");
+	rig_recv_step(rig, &step);
+	assert_true(step.state == STEP_FAILED && step.error == EMFILE);
+	/* no memfd for it */
+	client_frame(c, 3, FRAME_REQUEST, big, sizeof big);
+	client_expect_status(c, 3, STATUS_RESOURCE_EXHAUSTED);
+	client_request(c, 5, "small");
+	rig_recv_type(rig, MSG_REQUEST, &p);
+	assert_int_equal(p.head.key, 2);
+	/* a connection waits, it is not closed */
+	d = rig_connect(rig);
+	client_request(d, 1, "patience");
+	client_expect_nothing(d, 100);
+	unlimit(rig, RLIMIT_NOFILE, &old);
+	rig_recv_type(rig, MSG_REQUEST, &p); /* within a second */
+	assert_int_equal(p.head.key, 3);
+	rig_spawn_sh(rig, KEY_INTERNAL | 2, 0, NULL, "true");
+	rig_recv_step(rig, &step);
+	assert_int_equal(step.state, STEP_DONE);
+	assert_int_equal(rig_lines(rig, "no"), 0);
+	(void)close(c);
+	(void)close(d);
+	(void)close(null);
+}
+
+/* Not with sanitizers: their memory is beyond such limits. */
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+
+static void
+test_keeper_short_of_memory(void **state)
+{
+	static char frame[20000];
+	struct rig *rig = *state;
+	int c = rig_connect(rig), refused = 0, i;
+	struct msg_step step;
+	struct rlimit old;
+	uint32_t stream = 1, got;
+	const char *text;
+	size_t len;
+
+#ifdef SANITIZED
+	skip();
+#endif
+	rig_boot(rig);
+	rig_kill_worker(rig);
+	rig_take_worker(rig);
+	limit(rig, RLIMIT_AS, memory_size(rig), &old);
+	/* nobody takes them, so they are kept, until there is no memory for one */
+	while (refused < 10) {
+		struct pollfd pfd = {.fd = c, .events = POLLIN};
+
+		client_frame(c, stream, FRAME_REQUEST, frame, sizeof frame);
+		stream += 2;
+		assert_true(stream < 10000);
+		if (poll(&pfd, 1, 5) == 0)
+			continue;
+		len = client_response(c, &got, &text);
+		assert_true(len > 4);
+		refused++;
+	}
+	/* its memory is at an end; its life is not */
+	rig_hello(rig);
+	rig_ready(rig);
+	rig_spawn_sh(rig, KEY_INTERNAL | 1, 0, NULL, "true");
+	rig_recv_step(rig, &step);
+	unlimit(rig, RLIMIT_AS, &old);
+	if (step.state == STEP_FAILED)
+		assert_int_equal(step.error, ENOMEM);
+	for (i = 2; i < 5; i++) {
+		rig_spawn_sh(rig, KEY_INTERNAL | (uint64_t)i, 0, NULL, "true");
+		rig_recv_step(rig, &step);
+		assert_int_equal(step.state, STEP_DONE);
+	}
+	assert_true(rig_status(rig, "requests") > 0);
+	(void)close(c);
+}
+
+static void
+test_keeper_leaves_a_stopped_worker_alone(void **state)
+{
+	struct rig *rig = *state;
+	int c = rig_connect(rig);
+	pid_t worker;
+
+	rig_boot(rig);
+	worker = rig->worker;
+	assert_int_equal(kill(worker, SIGSTOP), 0);
+	client_request(c, 1, "r"); /* stays unread, as a debugger's patient leaves it */
+	client_expect_nothing(c, 6500);
+	assert_int_equal(rig_status(rig, "worker_pid"), worker);
+	assert_int_equal(kill(worker, SIGCONT), 0);
+	/* goes on, and still does not read: now it hangs */
+	rig_take_worker(rig);
+	assert_true(rig->worker != worker);
+	(void)close(c);
+}
+
+/* A dozen deaths, and everything that comes and goes: nothing is left behind. */
+static void
+test_keeper_does_not_leak(void **state)
+{
+	struct rig *rig = *state;
+	rlim_t before = 0;
+	int i, c;
+
+	for (i = 0; i < 12; i++) {
+		struct msg_step step;
+		struct msg_exit ex;
+
+		rig_boot(rig);
+		c = rig_connect(rig);
+		client_request(c, 1, "r");
+		rig_spawn_sh(rig, KEY_INTERNAL | (unsigned)(i + 1), SPAWN_ADOPT, "p",
+		    "(sh -c 'while [ ! -e go ]; do :; done' & echo $! > t); mv t p; : > go");
+		rig_recv_step(rig, &step);
+		assert_int_equal(step.state, STEP_DONE);
+		rig_recv_exit(rig, &ex);
+		rig_ack(rig, step.key, ACK_EXIT);
+		(void)close(c);
+		if (i == 1)
+			before = fds_open(rig);
+		rig_kill_worker(rig);
+	}
+	rig_boot(rig);
+	while (rig_status(rig, "connections") != 0)
+		(void)poll(NULL, 0, 2);
+	assert_true(fds_open(rig) <= before + 1);
+}
+
+int
+main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(test_keeper_short_of_descriptors),
+		T(test_keeper_short_of_memory),
+		T(test_keeper_leaves_a_stopped_worker_alone),
+		T(test_keeper_does_not_leak),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
