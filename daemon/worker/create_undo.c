@@ -83,6 +83,8 @@ undo_final(struct op *op)
 	struct container *c = op->c;
 	struct pod *pod = op->pod;
 
+	/* first: once the answer stands, a worker that comes after us has no reason to */
+	link_unpin(pod->link, c->id);
 	pod_begin(pod);
 	store_delete_container(pod->store, c->id);
 	store_audit(pod->store, c->id, "", "create failed", "");
@@ -98,7 +100,6 @@ undo_final(struct op *op)
 		op->p = NULL;
 	}
 	c->from_row = false;
-	link_unpin(pod->link, c->id);
 	/* the entry itself stays while others queue for it, as a place */
 	op_end(op);
 }

@@ -174,6 +174,8 @@ create_final(struct op *op)
 	c->created_at = clock_real_ns();
 	r.pid = (uint32_t)c->init->pid;
 	op_set_ok(op, &r.base);
+	/* before the answer stands: a worker that comes after that has no reason to */
+	link_unpin(pod->link, c->id);
 	pod_begin(pod);
 	container_put(c);
 	process_put(c->init);
@@ -185,7 +187,6 @@ create_final(struct op *op)
 	CRASH_POINT("create.committed");
 	(void)rc;
 	io_start(c->init->io, tty);
-	link_unpin(pod->link, c->id);
 	pod_mark(pod);
 	op_end(op);
 }
