@@ -225,22 +225,26 @@ make_console(void)
 static void
 launch(const char *prog, const char *gate)
 {
-	int slave = args.console != NULL ? make_console() : -1;
-	char text[32];
+	int slave = args.console != NULL ? make_console() : -1, go[2];
+	char text[32], c;
 	pid_t pid;
 
+	if (pipe(go) == -1)
+		fail("pipe: %s", strerror(errno));
 	pid = fork();
 	if (pid == -1)
 		fail("fork: %s", strerror(errno));
 	if (pid == 0) {
 		(void)setsid();
+		(void)close(go[1]);
+		(void)!read(go[0], &c, 1); /* it is in its cgroup now */
+		(void)close(go[0]);
 		if (slave != -1) {
 			(void)ioctl(slave, TIOCSCTTY, 0);
 			(void)dup2(slave, 0);
 			(void)dup2(slave, 1);
 			(void)dup2(slave, 2);
 		}
-		put(path_of(cgroup, "cgroup.procs"), "0", 0);
 		if (chdir("/") == -1)
 			_exit(95);
 		if (gate != NULL && open(gate, O_RDONLY | O_CLOEXEC) == -1)
@@ -248,6 +252,9 @@ launch(const char *prog, const char *gate)
 		program_run(prog);
 	}
 	(void)snprintf(text, sizeof text, "%d", (int)pid);
+	(void)close(go[0]);
+	put(path_of(cgroup, "cgroup.procs"), text, 0);
+	(void)close(go[1]);
 	if (gate != NULL)
 		put(path_of(state_dir, "pid"), text, O_TRUNC);
 	if (args.pid_file != NULL) {
