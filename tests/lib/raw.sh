@@ -52,7 +52,8 @@ raw_shim() {
 	shift 2
 	(cd "$RAW/$rs_id" && PODSHIM_TEST_ID=$TEST_ID GOMAXPROCS=2 TTRPC_ADDRESS=$SOCK.ttrpc \
 		exec "$(shim_binary)" -namespace "$NS" -address "$SOCK" \
-		-publish-binary "$(command -v containerd)" -id "$rs_id" "$@" "$rs_action" 9<&-)
+		-publish-binary "$(command -v containerd)" -id "$rs_id" "$@" ${PODSHIM_TEST_DEBUG:+-debug} \
+		"$rs_action" 9<&-)
 }
 
 # raw_start ID: answer of `start` to $raw_addr

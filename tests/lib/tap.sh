@@ -6,7 +6,7 @@
 tap_n=0
 tap_failed=0
 
-diag() { printf '%s\n' "$*" | sed 's/^/# /'; }
+diag() { printf "%s\n" "$*" | head -n 25 | cut -c1-500 | sed "s/^/# /"; }
 
 ok() { tap_n=$((tap_n + 1)); echo "ok $tap_n - $1"; }
 not_ok() {

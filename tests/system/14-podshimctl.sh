@@ -14,6 +14,7 @@ run_d c1 sleep 1000
 run_opts=
 run_d single sleep 1000
 x c0 e1 sleep 1000 </dev/null >/dev/null 2>&1 &
+e1=$!
 x c0 e2 sh -c 'exit 5' </dev/null >/dev/null 2>&1
 
 out=$(ctl -o json list)
@@ -44,7 +45,7 @@ table=$(ctl list)
 like "$table" "*pod1*" "list as a table"
 like "$(echo "$table" | head -n 1)" "*POD*" "with a heading"
 like "$(ctl tasks)" "*single*" "tasks as a table"
-out=$(ctl -o json inspect "$NS/pod1" 2>&1) || out=$(ctl -o json inspect pod1 2>&1)
+out=$(ctl -o json -n "$NS" inspect pod1 2>&1)
 check "inspect -o json is JSON" sh -c "printf %s '$(echo "$out" | tr -d "'")' | jq -e ."
 like "$out" "*$(bundle c1)*" "inspect tells of c1"
 ctl inspect no-such-pod >"$T/out" 2>&1
@@ -65,4 +66,6 @@ if command -v setpriv >/dev/null; then
 	setpriv --reuid 65534 --clear-groups "$(command -v podshimctl)" list >"$T/out" 2>&1
 	check "a stranger sees nothing of it" sh -c "! grep -q '$NS' '$T/out'"
 fi
+ctr task kill -s KILL --exec-id e1 c0
+wait $e1
 finish

@@ -10,7 +10,11 @@ fds() {
 		find "/proc/$p/fd" -mindepth 1 2>/dev/null
 	done | wc -l
 }
-rss() { awk '/^VmRSS/ { s += $2 } END { print s }' $(for p in $shim $(worker_pids); do echo "/proc/$p/status"; done); }
+rss() {
+	for p in $shim $(worker_pids); do
+		cat "/proc/$p/status"
+	done | awk '/^VmRSS/ { s += $2 } END { print s }'
+}
 work() {
 	# an exec with FIFOs
 	raw_fifos "f$1"
@@ -54,7 +58,7 @@ for i in 2 3; do
 done
 r0=$(rss)
 i=10
-while [ $i -lt 40 ]; do
+while [ $i -lt 25 ]; do
 	work $i
 	i=$((i + 1))
 done

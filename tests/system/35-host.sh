@@ -20,11 +20,11 @@ done
 init=$(call State a | value pid)
 is "$(find "/proc/$init/fd" -mindepth 1 -printf '%f ' | tr ' ' '\n' | sort -n | tr '\n' ' ' | sed 's/^ *//')" "0 1 2 " \
 	"the container's process has three descriptors"
-is "$(stat -c %a "$STATE_ROOT/$NS"/a.*)" 700 "the pod's directory is root's"
-is "$(stat -c %a "$STATE_ROOT/$NS"/a.*/state.db)" 600 "its database too"
+is "$(stat -c %a "$STATE_ROOT/$NS"/a.????????)" 700 "the pod's directory is root's"
+is "$(stat -c %a "$STATE_ROOT/$NS"/a.????????/state.db)" 600 "its database too"
 is "$(grep -c -e '^SigBlk:.*0000000000000000' -e '^SigIgn:.*0000000000000000' "/proc/$init/status")" 2 \
 	"the container's process blocks and ignores no signal"
-check "sqlite3 may read" sh -c "! command -v sqlite3 >/dev/null || sqlite3 -readonly '$STATE_ROOT/$NS/'a.*/state.db 'select count(*) from container'"
+check "sqlite3 may read" sh -c "! command -v sqlite3 >/dev/null || sqlite3 -readonly '$STATE_ROOT/$NS/'a.????????/state.db 'select count(*) from container'"
 # idle: no wake-ups
 ctxt() { awk '/ctxt_switches/ { s += $2 } END { print s }' "/proc/$keeper/status" "/proc/$worker/status"; }
 sleep 1 # the time in which nothing should happen; first let the last events go
