@@ -67,6 +67,7 @@ purge_absent(struct op *op)
 		purge_set_ok(op, pid, exit_status, exited_at);
 	else
 		op_set_ok(op, &r.base);
+	link_unpin(op->pod->link, op->id); /* containerd gave up before its Create */
 	op_end(op);
 }
 

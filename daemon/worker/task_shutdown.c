@@ -25,6 +25,9 @@ task_shutdown(struct op *op)
 		(void)pod_commit(pod, STORE_KEEP, NULL);
 	}
 	CRASH_POINT("shutdown.committed");
+	/* of a container that containerd gave up before its Create, or after its Delete */
+	if (op->id != NULL && op->id[0] != '\0' && container_get(pod, op->id) == NULL)
+		link_unpin(pod->link, op->id);
 	log_debug("shutdown: %s", empty ? "nothing left, ending" : "containers remain, ignoring");
 	op_end(op);
 	if (empty)
