@@ -119,14 +119,14 @@ static void
 command_on_out(int fd, void *arg)
 {
 	struct command *cmd = arg;
+	struct link *lk = cmd->op->pod->link;
+	uint64_t was = link_in_hand(lk, cmd->op->n, cmd->op->method->name);
 	AUTO_FREE char *error = NULL;
-	uint64_t was;
 
 	cmd->out_fd = fd;
-	was = link_in_hand(cmd->op->pod->link, cmd->op->n, cmd->op->method->name);
 	error = command_error(cmd, &cmd->saved);
-	command_done(cmd, &cmd->saved, error);
-	(void)link_in_hand(cmd->op->pod->link, was, NULL);
+	command_done(cmd, &cmd->saved, error); /* frees it */
+	(void)link_in_hand(lk, was, NULL);
 }
 
 static void

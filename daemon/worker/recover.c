@@ -129,11 +129,26 @@ recover_condemned(struct pod *pod, uint64_t n)
 	condemned.n[condemned.count++] = n;
 }
 
+/* A Purge is under way: the exit that it has caused is not to be published. */
+static void
+recover_purges(struct pod *pod)
+{
+	struct op *op, *next;
+
+	HASH_ITER(hh, pod->ops, op, next) {
+		struct container *c = container_get(pod, op->id);
+
+		if (op->method->begin == purge_begin && c != NULL)
+			c->purging = true;
+	}
+}
+
 void
 recover_sync(struct pod *pod, bool rebuild)
 {
 	if (rebuild)
 		rebuild_from_tags(pod);
+	recover_purges(pod);
 	exits_apply_held(pod);
 }
 
@@ -201,11 +216,10 @@ recover_key_of(const char *name, char before, uint64_t *key)
 	return *end == '\0';
 }
 
+/* Is the step still to be looked at by somebody? */
 static bool
-recover_key_needed(struct pod *pod, uint64_t key)
+recover_step_needed(struct pod *pod, uint64_t key)
 {
-	if (process_by_key(pod, key) != NULL)
-		return true;
 	if (key_is_internal(key))
 		return link_step_known(pod->link, key) != NULL;
 	return op_find(pod, key_request(key)) != NULL;
@@ -239,8 +253,11 @@ recover_fd(const char *name, void *arg)
 
 	if (strncmp(name, "io/", 3) == 0)
 		needed = recover_io_needed(pod, name);
-	else if (strncmp(name, "tty/", 4) == 0 || strncmp(name, "out/", 4) == 0)
-		needed = recover_key_of(name, '/', &key) && recover_key_needed(pod, key);
+	else if (strncmp(name, "out/", 4) == 0)
+		needed = recover_key_of(name, '/', &key) && recover_step_needed(pod, key);
+	else if (strncmp(name, "tty/", 4) == 0)
+		needed = recover_key_of(name, '/', &key) &&
+		    (process_by_key(pod, key) != NULL || recover_step_needed(pod, key));
 	else
 		return; /* the outbox's, or of a newer worker */
 	if (!needed) {
@@ -275,7 +292,7 @@ recover_files(struct pod *pod)
 		}
 		if (i == ARRAY_LEN(kinds) || !recover_key_of(de->d_name, '.', &key))
 			continue;
-		if (link_step_known(pod->link, key) == NULL && !recover_key_needed(pod, key))
+		if (!recover_step_needed(pod, key))
 			(void)unlinkat(pod->dirfd, de->d_name, 0);
 	}
 	(void)closedir(d);
