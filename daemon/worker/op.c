@@ -420,7 +420,8 @@ op_end(struct op *op)
 	op->ended = true;
 	op_end_steps(op);
 	if (op->n != 0 && !op->told)
-		link_answer(pod->link, op->n, op->orphan ? NULL : op->answer, op->answer_len);
+		link_answer(pod->link, op->n, op->orphan ? NULL : op->answer,
+		    op->orphan ? 0 : op->answer_len);
 	if (op->stored)
 		pod_spent(pod, op->n);
 	if (op->deadline_ev != NULL)
