@@ -125,7 +125,7 @@ io_on_resumed(struct io *io, int slot, int fd)
 	struct stream *s = &io->s[slot / IO_SLOTS];
 
 	s->missing--;
-	if (s->state != STREAM_WAITING) {
+	if (s->state == STREAM_NONE || s->state == STREAM_OVER) {
 		fd_close(&fd); /* it ended while this was on its way */
 		return;
 	}
@@ -136,12 +136,16 @@ io_on_resumed(struct io *io, int slot, int fd)
 		stream_over(s);
 		return;
 	}
-	/* our side's flag; the container's ends are other descriptions */
-	(void)fd_set_nonblock(fd, true);
-	if (s->which != IO_IN && slot % IO_SLOTS == IO_DST)
-		(void)fcntl(fd, F_SETPIPE_SZ, FIFO_BYTES); /* if it is one */
 	s->fd[slot % IO_SLOTS] = fd;
-	stream_begin(s);
+	if (s->state == STREAM_WAITING && slot % IO_SLOTS != IO_KEEP) {
+		/* our side's flag; the container's ends are other descriptions */
+		(void)fd_set_nonblock(fd, true);
+		if (s->which != IO_IN && slot % IO_SLOTS == IO_DST)
+			(void)fcntl(fd, F_SETPIPE_SZ, FIFO_BYTES); /* if it is one */
+		stream_begin(s);
+	}
+	if (s->missing == 0)
+		io_log_arrived(io);
 }
 
 static void
@@ -208,7 +212,16 @@ io_is_drained(const struct io *io)
 		    (io->s[i].state == STREAM_WAITING && io->started))
 			return false;
 	}
-	return true;
+	return !io_log_busy(io);
+}
+
+void
+io_check_drained(struct io *io)
+{
+	static const struct timeval now;
+
+	if (io->drain_cb != NULL && io_is_drained(io))
+		(void)evtimer_add(&io->drain_ev, &now);
 }
 
 static void
@@ -237,6 +250,7 @@ io_drain(struct io *io, uint64_t timeout_us, void (*cb)(void *arg), void *arg)
 		tv.tv_usec = (suseconds_t)(timeout_us % US_PER_S);
 	}
 	(void)evtimer_add(&io->drain_ev, &tv);
+	io_log_drain(io);
 }
 
 /* --- streams --------------------------------------------------------------------- */
@@ -261,17 +275,28 @@ stream_close(struct stream *s)
 void
 stream_over(struct stream *s)
 {
-	static const struct timeval now;
-	struct io *io = s->io;
-
 	stream_close(s);
 	s->state = STREAM_OVER;
 	stream_drop(s, IO_SRC);
 	stream_drop(s, IO_DST);
 	if (s->which == IO_IN)
 		stream_drop(s, IO_KEEP);
-	if (io->drain_cb != NULL && io_is_drained(io))
-		(void)evtimer_add(&io->drain_ev, &now);
+	io_check_drained(s->io);
+}
+
+void
+stream_discard(struct stream *s)
+{
+	if (s->io->terminal) {
+		/* the pump finds its sink without a reader, and drops by itself */
+		fd_close(&s->fd[IO_KEEP]);
+		stream_drop(s, IO_KEEP);
+		return;
+	}
+	s->to_null = true;
+	s->state = STREAM_WAITING;
+	(void)fd_set_nonblock(s->fd[IO_SRC], true);
+	stream_begin(s);
 }
 
 static void
@@ -345,8 +370,11 @@ io_start(struct io *io, const char *tty_name)
 static void
 stream_resume(struct stream *s)
 {
+	bool is_logged = s->io->log != NULL && !s->io->terminal && s->which != IO_IN &&
+			 !stream_known(s, IO_DST);
 	bool need_src = !s->io->terminal || s->which == IO_IN;
-	bool need_dst = (!s->io->terminal || s->which == IO_OUT) && !s->to_null;
+	bool need_dst =
+	    (!s->io->terminal || s->which == IO_OUT) && !s->to_null && !is_logged;
 
 	if ((need_src && !stream_known(s, IO_SRC)) ||
 	    (need_dst && !stream_known(s, IO_DST))) {
@@ -354,11 +382,14 @@ stream_resume(struct stream *s)
 		stream_over(s);
 		return;
 	}
-	s->state = STREAM_WAITING;
+	s->state = is_logged ? STREAM_LOGGED : STREAM_WAITING;
 	if (need_src)
 		stream_fetch(s, IO_SRC);
 	if (need_dst && s->state == STREAM_WAITING)
 		stream_fetch(s, IO_DST);
+	if (s->io->log != NULL && s->io->terminal && s->which == IO_OUT &&
+	    stream_known(s, IO_KEEP))
+		stream_fetch(s, IO_KEEP);
 }
 
 struct io *
@@ -369,6 +400,7 @@ io_resume(
 	int i;
 
 	io->started = true;
+	io_log_resume(io, spec);
 	/* an answer may come before the call returns: first all that it looks at */
 	for (i = 0; i < IO_STREAMS; i++) {
 		struct stream *s = &io->s[i];
@@ -408,12 +440,13 @@ io_process_exited(struct io *io)
 }
 
 static void
-io_leave(struct io *io)
+io_leave(struct io *io, bool stop)
 {
 	int i;
 
 	io->gone = true;
 	(void)event_del(&io->drain_ev);
+	io_log_free(io, stop);
 	for (i = 0; i < IO_STREAMS; i++)
 		stream_close(&io->s[i]);
 	io_unref(io);
@@ -427,14 +460,14 @@ io_free(struct io *io)
 	link_fd_drop(io->lk, io->prefix, true);
 	if (io->tty_name != NULL)
 		link_fd_drop(io->lk, io->tty_name, false);
-	io_leave(io);
+	io_leave(io, true);
 }
 
 void
 io_abandon(struct io *io)
 {
 	if (io != NULL)
-		io_leave(io);
+		io_leave(io, false);
 }
 
 void

@@ -42,6 +42,14 @@ int io_open(struct loop *loop, struct link *lk, const struct io_spec *spec,
     struct io **out, int child_fds[3], struct err *err);
 
 /*
+ * cb runs once from the loop when the runtime command may be spawned: at once
+ * unless a log program has to say first that it is ready (30 s at most). error NULL, or
+ * why it will not be; then io_free(). Not calling this is allowed: the pipe
+ * keeps what the container writes meanwhile.
+ */
+void io_when_ready(struct io *io, void (*cb)(const char *error, void *arg), void *arg);
+
+/*
  * Begin to pump, once the runtime command that made the process has ended. For
  * a terminal: tty_name is the stored pty master's name (tty/<key>), fetched from
  * the keeper; from now on io_free() drops it.
@@ -81,7 +89,13 @@ void io_drain(struct io *io, uint64_t timeout_us, void (*cb)(void *arg), void *a
 void io_free(struct io *io);
 void io_abandon(struct io *io);
 
-/* Bytes moved so far: stdin, stdout, stderr. */
+/*
+ * After a worker restart, when every process has its io again: stop the log
+ * programs that belong to none.
+ */
+void io_sweep(struct loop *loop, struct link *lk);
+
+/* Bytes moved so far, not counting what a log program reads: stdin, stdout, stderr. */
 void io_counts(const struct io *io, uint64_t bytes[3]);
 
 #endif

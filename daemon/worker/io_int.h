@@ -35,7 +35,7 @@ enum stream_state {
 	STREAM_NONE,	/* there is none, or it needs no pump */
 	STREAM_WAITING, /* for io_start(), or for descriptors */
 	STREAM_PUMPING,
-	STREAM_LOGGED,  /* a log program reads src by itself */
+	STREAM_LOGGED, /* a log program reads src by itself */
 	STREAM_OVER,
 };
 
@@ -59,8 +59,8 @@ struct io {
 	bool gone;     /* freed by its owner */
 	bool started, exited;
 	bool terminal;
-	char *prefix;	/* io/<container>/<exec or "-">/ */
-	char *tty_name; /* NULL until known */
+	char *prefix;	    /* io/<container>/<exec or "-">/ */
+	char *tty_name;	    /* NULL until known */
 	struct io_log *log; /* NULL: no log program */
 	struct stream s[IO_STREAMS];
 	bool want_size;
@@ -89,11 +89,14 @@ void stream_discard(struct stream *s);
 
 /* io_log.c: the log program of an io, if it has one */
 struct io_uri;
-/* Of output streams whose URI or path asks for one, made by open_out(). */
-int io_log_open(struct io *io, const struct io_spec *spec, const struct io_uri *uri,
-    const char *const paths[2], struct err *err);
-/* Once all names of the streams are looked up; fds[IO_SRC] may still be on their way. */
+/* Does output to there go through a log program? */
+bool io_log_wanted(const struct io_uri *uri);
+/* Start it, for the streams that are STREAM_LOGGED, or the terminal's. */
+int io_log_open(struct io *io, const struct io_spec *spec, struct err *err);
+/* Find an earlier worker's, before the streams are looked at. */
 void io_log_resume(struct io *io, const struct io_spec *spec);
+/* A descriptor has come from the store. */
+void io_log_arrived(struct io *io);
 /* Is it there, and may it still have something to write? */
 bool io_log_busy(const struct io *io);
 /* io_drain() waits for it. */

@@ -22,6 +22,7 @@
 #include "base/mem.h"
 #include "worker/io.h"
 #include "worker/io_int.h"
+#include "worker/io_uri.h"
 #include "worker/link.h"
 
 /* The container's pipe: four times the default halve the wake-ups per byte. */
@@ -92,25 +93,6 @@ sink_open(const char *path, struct stream *s, bool own, struct err *err)
 	return rc;
 }
 
-/* --- which kind ------------------------------------------------------------------- */
-
-/* The plain path in a stdio path or URI; *path is malloc'ed. */
-static int
-uri_path(const char *uri, char **path, struct err *err)
-{
-	size_t scheme = strcspn(uri, ":/?#");
-
-	if (uri[scheme] != ':') {
-		*path = mem_strdup(uri);
-		return 0;
-	}
-	if (strncmp(uri, "fifo://", 7) == 0) {
-		*path = mem_strdup(uri + 7);
-		return 0;
-	}
-	return err_setx(err, EINVAL, "stdio URI '%s': scheme not supported", uri);
-}
-
 /* --- streams ------------------------------------------------------------------------ */
 
 /*
@@ -138,15 +120,24 @@ static int
 open_in(struct io *io, const struct io_spec *spec, int *child, struct err *err)
 {
 	struct stream *s = &io->s[IO_IN];
+	struct io_uri uri = {0};
 	AUTO_FREE char *path = NULL;
+	enum uri_kind kind;
 	bool fifo;
 	int rc;
 
-	if (spec->stdin_path[0] == '\0')
+	rc = io_uri_parse(spec->stdin_path, &uri, err);
+	if (rc < 0)
+		return rc;
+	kind = uri.kind;
+	path = steal_ptr(&uri.path);
+	io_uri_fini(&uri);
+	if (kind == URI_NONE)
 		return 0;
-	rc = uri_path(spec->stdin_path, &path, err);
-	if (rc == 0)
-		rc = path_is_fifo(path, &fifo, err);
+	if (kind != URI_PATH)
+		return err_setx(
+		    err, EINVAL, "'%s' is nothing to read from", spec->stdin_path);
+	rc = path_is_fifo(path, &fifo, err);
 	if (rc < 0)
 		return rc;
 	if (!fifo) {
@@ -178,25 +169,46 @@ open_direct(struct stream *s, const struct io_spec *spec, int *child, struct err
 	return 0;
 }
 
+/* What the container writes goes into a pipe that a log program reads. */
 static int
-open_out(struct io *io, const struct io_spec *spec, enum io_which which, int *child,
+open_logged(struct io *io, const struct io_spec *spec, enum io_which which, int *child,
     struct err *err)
 {
-	const char *uri = which == IO_OUT ? spec->stdout_path : spec->stderr_path;
 	struct stream *s = &io->s[which];
-	bool direct = spec->direct && !io->terminal && spec->exec_id[0] == '\0';
-	AUTO_FREE char *path = NULL;
 	int rc;
 
-	if (uri[0] == '\0') {
+	if (io->terminal) {
+		/* both ends are ours: the terminal is spliced into it */
+		s->state = STREAM_WAITING;
+		return pipe_make(spec, 0, &s->fd[IO_KEEP], &s->fd[IO_DST], err);
+	}
+	s->state = STREAM_LOGGED;
+	rc = pipe_make(spec, 1, child, &s->fd[IO_SRC], err);
+	if (rc == 0)
+		/* log programs expect to wait in read(2) */
+		rc = fd_set_nonblock(s->fd[IO_SRC], false);
+	if (rc == 0)
+		pipe_enlarge(*child, PIPE_BYTES);
+	return rc;
+}
+
+static int
+open_out(struct io *io, const struct io_spec *spec, enum io_which which,
+    const struct io_uri *uri, int *child, struct err *err)
+{
+	bool direct = spec->direct && !io->terminal && spec->exec_id[0] == '\0';
+	struct stream *s = &io->s[which];
+	int rc;
+
+	if (io_log_wanted(uri))
+		return open_logged(io, spec, which, child, err);
+	if (uri->kind == URI_NONE) {
 		/* a terminal must be read, or its processes would block */
 		s->to_null = io->terminal;
 		s->state = io->terminal ? STREAM_WAITING : STREAM_NONE;
 		return 0;
 	}
-	rc = uri_path(uri, &path, err);
-	if (rc == 0)
-		rc = sink_open(path, s, direct, err);
+	rc = sink_open(uri->path, s, direct, err);
 	if (rc < 0)
 		return rc;
 	if (direct && s->fd[IO_KEEP] != -1)
@@ -211,16 +223,15 @@ open_out(struct io *io, const struct io_spec *spec, enum io_which which, int *ch
 }
 
 static int
-open_all(struct io *io, const struct io_spec *spec, int child[3], struct err *err)
+open_outs(struct io *io, const struct io_spec *spec, const struct io_uri *out,
+    const struct io_uri *errs, int child[3], struct err *err)
 {
-	bool same = spec->stdout_path[0] != '\0' &&
-		    strcmp(spec->stdout_path, spec->stderr_path) == 0;
+	bool same =
+	    out->kind == URI_FILE ||
+	    (out->kind == URI_PATH && strcmp(spec->stdout_path, spec->stderr_path) == 0);
 	int rc;
 
-	rc = open_in(io, spec, &child[0], err);
-	if (rc < 0)
-		return err_wrap(err, rc, "stdin");
-	rc = open_out(io, spec, IO_OUT, &child[1], err);
+	rc = open_out(io, spec, IO_OUT, out, &child[1], err);
 	if (rc < 0)
 		return err_wrap(err, rc, "stdout");
 	if (io->terminal)
@@ -229,8 +240,45 @@ open_all(struct io *io, const struct io_spec *spec, int child[3], struct err *er
 		child[2] = fd_dup(child[1]);
 		return child[2] < 0 ? err_set(err, -child[2], "stderr") : 0;
 	}
-	rc = open_out(io, spec, IO_ERR, &child[2], err);
+	/* a log program gets both, whatever stderr says (contract.md 8.1) */
+	if (out->kind != URI_BINARY && errs->kind != URI_NONE && errs->kind != URI_PATH)
+		return err_setx(err, EINVAL, "stderr: '%s' without the same for stdout",
+		    spec->stderr_path);
+	rc = open_out(
+	    io, spec, IO_ERR, out->kind == URI_BINARY ? out : errs, &child[2], err);
 	return rc < 0 ? err_wrap(err, rc, "stderr") : 0;
+}
+
+static int
+open_all(struct io *io, const struct io_spec *spec, int child[3], struct err *err)
+{
+	struct io_uri out = {0}, errs = {0};
+	int rc;
+
+	rc = open_in(io, spec, &child[0], err);
+	if (rc < 0)
+		return err_wrap(err, rc, "stdin");
+	rc = io_uri_parse(spec->stdout_path, &out, err);
+	if (rc < 0)
+		return err_wrap(err, rc, "stdout");
+	rc = io_uri_parse(spec->stderr_path, &errs, err);
+	if (rc < 0)
+		rc = err_wrap(err, rc, "stderr");
+	else
+		rc = open_outs(io, spec, &out, &errs, child, err);
+	io_uri_fini(&out);
+	io_uri_fini(&errs);
+	return rc;
+}
+
+static bool
+needs_log(const struct io *io)
+{
+	const struct stream *out = &io->s[IO_OUT], *errs = &io->s[IO_ERR];
+
+	if (io->terminal) /* a pipe of ours, not a FIFO that the keeper opens */
+		return out->fd[IO_KEEP] != -1;
+	return out->state == STREAM_LOGGED || errs->state == STREAM_LOGGED;
 }
 
 int
@@ -242,13 +290,20 @@ io_open(struct loop *loop, struct link *lk, const struct io_spec *spec, struct i
 	int rc, i;
 
 	rc = open_all(io, spec, child, err);
+	if (rc == 0) {
+		io_store(io);
+		/* its pipes must be in the store before it runs */
+		if (needs_log(io))
+			rc = io_log_open(io, spec, err);
+		if (rc < 0)
+			link_fd_drop(lk, io->prefix, true);
+	}
 	if (rc < 0) {
 		for (i = 0; i < 3; i++)
 			fd_close(&child[i]);
-		io_abandon(io); /* nothing of it is in the store */
+		io_abandon(io);
 		return rc;
 	}
-	io_store(io);
 	memcpy(child_fds, child, sizeof child);
 	*out = io;
 	return 0;

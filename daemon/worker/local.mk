@@ -58,5 +58,9 @@ dist_example_DATA = %D%/podshim.conf
 libworker_a_SOURCES += \
 	%D%/console.c \
 	%D%/io.c %D%/io.h %D%/io_int.h \
+	%D%/io_log.c \
 	%D%/io_open.c \
+	%D%/io_uri.c %D%/io_uri.h \
+	%D%/log_file.c \
+	%D%/logger.c %D%/logger.h \
 	%D%/pump.c %D%/pump.h

@@ -3,7 +3,8 @@
  * instruction and be replaced by the next one (HACKING.md).
  *
  * Started by its keeper with the channel as fd 3. With --mount it is the helper
- * that mounts a rootfs instead (mount.h); with --check it says whether it could
+ * that mounts a rootfs instead (mount.h), with --log-file the one that writes
+ * a container's output to a file (logger.h); with --check it says whether it could
  * take over a pod's store.
  */
 #include <errno.h>
@@ -28,6 +29,7 @@
 #include "worker/exits.h"
 #include "worker/fatal.h"
 #include "worker/link.h"
+#include "worker/logger.h"
 #include "worker/mount.h"
 #include "worker/op.h"
 #include "worker/outbox.h"
@@ -411,6 +413,8 @@ main(int argc, char **argv)
 	struct worker_args a = {0};
 	struct err err = ERR_INIT;
 
+	if (argc > 1 && strncmp(argv[1], "--log-", 6) == 0)
+		return log_file_main(argc, argv);
 	if (worker_parse(argc, argv, &a, &err) < 0) {
 		(void)fprintf(stderr, "podshim-worker: %s\n", err.text);
 		return 2;

@@ -436,6 +436,7 @@ recover_go(struct pod *pod)
 	condemned.count = 0;
 	op_go(pod);
 	recover_leftovers(pod);
+	io_sweep(pod->loop, pod->link);
 	link_each_step(pod->link, recover_step, pod);
 	link_each_fd(pod->link, recover_fd, pod);
 	recover_files(pod);

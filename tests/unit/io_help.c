@@ -335,6 +335,15 @@ link_fd_known(struct link *lk, const char *name)
 	return store_find(lk, name) != NULL;
 }
 
+void
+link_each_fd(struct link *lk, void (*cb)(const char *name, void *arg), void *arg)
+{
+	size_t i;
+
+	for (i = 0; i < lk->n; i++)
+		cb(lk->entries[i].name, arg);
+}
+
 /* --- bytes -------------------------------------------------------------------- */
 
 static uint64_t

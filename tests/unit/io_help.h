@@ -34,6 +34,13 @@ void fake_become_remote(struct link *lk, struct loop *loop, int sock);
  */
 bool fake_serve(struct link *lk, int sock, int timeout_ms);
 
+/* io_steps.c: spawned programs are this process's children. */
+void fake_steps_begin(struct loop *loop);
+void fake_steps_end(void);
+size_t fake_steps_count(void);
+/* One that runs; 0 if there is none. */
+pid_t fake_steps_pid(void);
+
 /* --- bytes -------------------------------------------------------------------- */
 
 /* The bytes of stream `seed` from offset on. */

@@ -181,7 +181,8 @@ tests_unit_test_launcher_delete_LDADD = libipc.a libstate.a libproto.a libframe.
 	$(unit_ldadd) $(PROTOBUF_C_LIBS) $(SQLITE_LIBS) $(LIBMD_LIBS)
 EXTRA_tests_unit_test_launcher_delete_DEPENDENCIES = containerd-shim-podshim-v1$(EXEEXT)
 
-io_test_sources = %D%/io_fix.c %D%/io_fix.h %D%/io_help.c %D%/io_help.h
+io_test_sources = %D%/io_fix.c %D%/io_fix.h %D%/io_help.c %D%/io_help.h \
+	%D%/io_steps.c
 io_test_ldadd = libworker.a libbase.a $(EVENT_LIBS) $(CMOCKA_LIBS)
 
 unit_tests += %D%/test_io
@@ -216,3 +217,7 @@ unit_tests += %D%/test_worker_crash
 tests_unit_test_worker_crash_SOURCES = %D%/test_worker_crash.c $(worker_test_sources)
 tests_unit_test_worker_crash_LDADD = $(worker_test_ldadd)
 tests_unit_test_worker_crash_LDFLAGS = $(worker_test_ldflags)
+
+unit_tests += %D%/test_logger
+tests_unit_test_logger_SOURCES = %D%/test_logger.c $(io_test_sources)
+tests_unit_test_logger_LDADD = $(io_test_ldadd) -lutil

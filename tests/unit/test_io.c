@@ -203,28 +203,6 @@ test_io_equal_paths_keep_the_order(void **state)
 }
 
 static void
-test_io_output_to_a_file_is_appended(void **state)
-{
-	char path[64];
-	int fd;
-
-	(void)state;
-	(void)snprintf(path, sizeof path, "%s/file", fx.dir);
-	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	assert_int_equal(pattern_write(fd, 7, 0, 1000), 0);
-	fd_close(&fd);
-	fx.spec.stdout_path = path;
-	open_io();
-	io_start(fx.io, NULL);
-	assert_int_equal(pattern_write(fx.child[1], 7, 1000, 30000), 0);
-	close_child_ends();
-	assert_true(until_over(IO_OUT));
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	assert_int_equal(pattern_read(fd, 7, 0, 50000), 30000);
-	fd_close(&fd);
-}
-
-static void
 test_io_sink_that_fails_does_not_block_the_container(void **state)
 {
 	struct proc container;
@@ -392,7 +370,6 @@ main(void)
 	    FIX_TEST(test_io_last_words_wait_for_a_late_reader),
 	    FIX_TEST(test_io_three_streams_at_once),
 	    FIX_TEST(test_io_equal_paths_keep_the_order),
-	    FIX_TEST(test_io_output_to_a_file_is_appended),
 	    FIX_TEST(test_io_sink_that_fails_does_not_block_the_container),
 	    FIX_TEST(test_io_sink_without_reader_does_not_block_the_container),
 	    FIX_TEST(test_io_direct_hands_the_fifo_over),

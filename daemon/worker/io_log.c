@@ -1,0 +1,448 @@
+/*
+ * Output to a log program (contract.md 8.4): binary: URIs name one, file: URIs
+ * and plain files get ours, so that no hung disk can hang the worker. Without a
+ * terminal the program has the container's pipes themselves, and a dead worker is
+ * not even noticed; with one, a pipe that we splice the terminal into.
+ *
+ * We keep the pipes' read ends as well. So the program's death is no SIGPIPE
+ * for the container: ours is started again, which goes on where the other was
+ * (what it had read and not yet written is lost), instead of another's what
+ * comes is dropped.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "ipc/msg.h"
+#include "worker/io.h"
+#include "worker/io_int.h"
+#include "worker/io_uri.h"
+#include "worker/link.h"
+#include "worker/logger.h"
+
+#define LOG_RESTARTS_MAX 5u
+#define LOG_READY_S	 30
+/*
+ * How long a program may live on in a drain after it has read all there will
+ * ever be; not all end by themselves then.
+ */
+#define LOG_QUIET_TICKS	 5u
+#define LOG_TICK_US	 100000
+
+struct io_log {
+	struct io *io;
+	struct logger *lg; /* NULL: ended */
+	char *name;	   /* in the store, with the step's key */
+	struct strv argv, env;
+	char *what;
+	bool own; /* ours */
+	enum logger_ready ready_kind;
+	unsigned restarts;
+	bool is_ready, failed, quiet;
+	char *error; /* why it is not ready and will not be */
+	void (*ready_cb)(const char *error, void *arg);
+	void *ready_arg;
+	struct event ready_ev; /* to tell the owner: from the loop, or too late */
+	unsigned quiet_ticks;
+	struct event quiet_ev;
+};
+
+static const struct logger_ops log_ops;
+
+/* The pipe's read end that we keep. */
+static int
+log_fd(const struct io *io, enum io_which which)
+{
+	const struct stream *s = &io->s[which];
+
+	if (io->terminal)
+		return which == IO_OUT ? s->fd[IO_KEEP] : -1;
+	return s->state == STREAM_LOGGED ? s->fd[IO_SRC] : -1;
+}
+
+static int
+log_start(struct io_log *log, struct err *err)
+{
+	struct io *io = log->io;
+	const struct logger_spec spec = {
+	    .argv = log->argv.v,
+	    .envp = log->env.v,
+	    .what = log->what,
+	    .fds = {log_fd(io, IO_OUT), log_fd(io, IO_ERR)},
+	    .own_exe = log->own,
+	    .ready = log->ready_kind,
+	};
+	AUTO_FREE char *prefix = mem_printf("%slog.", io->prefix);
+	AUTO_FREE char *old = steal_ptr(&log->name);
+	int rc;
+
+	rc = logger_start(io->loop, io->lk, &spec, prefix, &log_ops, log, &log->lg, err);
+	if (rc < 0) {
+		log->name = steal_ptr(&old);
+		return rc;
+	}
+	log->name = mem_printf("%s%" PRIx64, prefix, logger_key(log->lg));
+	if (old != NULL)
+		link_fd_drop(io->lk, old, false);
+	return 0;
+}
+
+/* --- what the program tells ------------------------------------------------------------ */
+
+static void
+log_tell_ready(struct io_log *log, const char *error)
+{
+	static const struct timeval now;
+
+	if (log->is_ready || log->error != NULL)
+		return;
+	log->is_ready = error == NULL;
+	log->error = mem_strdup(error);
+	if (error != NULL)
+		log_warnx("log program of %s: %s", log->what, error);
+	if (log->ready_cb != NULL)
+		(void)evtimer_add(&log->ready_ev, &now);
+}
+
+static void
+log_on_ready(const char *error, void *arg)
+{
+	log_tell_ready(arg, error);
+}
+
+/* It is gone: start it again, or see that the container can go on without. */
+static void
+log_replace(struct io_log *log)
+{
+	struct io *io = log->io;
+	struct err err = ERR_INIT;
+	int i;
+
+	for (i = IO_OUT; i <= IO_ERR; i++) {
+		if (io->s[i].missing > 0)
+			return; /* io_log_arrived() follows */
+	}
+	if (log->failed && log->own && log->is_ready &&
+	    log->restarts < LOG_RESTARTS_MAX) {
+		log->restarts++;
+		if (log_start(log, &err) == 0)
+			return;
+		log_warnx("%s", err.text);
+	}
+	for (i = IO_OUT; i <= IO_ERR; i++) {
+		if (io->s[i].state == STREAM_LOGGED || (io->terminal && i == IO_OUT))
+			stream_discard(&io->s[i]);
+	}
+	io_check_drained(io);
+}
+
+static void
+log_on_end(bool ok, void *arg)
+{
+	struct io_log *log = arg;
+
+	logger_stop(log->lg);
+	log->lg = NULL;
+	log->failed = !ok;
+	log_replace(log);
+}
+
+void
+io_log_arrived(struct io *io)
+{
+	if (io->log != NULL && io->log->lg == NULL)
+		log_replace(io->log);
+}
+
+static const struct logger_ops log_ops = {.on_ready = log_on_ready, .on_end = log_on_end};
+
+/* --- readiness for the owner -------------------------------------------------------------- */
+
+static void
+log_on_ready_due(evutil_socket_t fd, short what, void *arg)
+{
+	struct io_log *log = arg;
+	void (*cb)(const char *, void *) = log->ready_cb;
+	void *cb_arg = log->ready_arg;
+	AUTO_FREE char *error = mem_strdup(log->error);
+
+	(void)fd;
+	(void)what;
+	if (!log->is_ready && error == NULL)
+		error = mem_printf("log program '%s' is not ready after %d s",
+		    log->argv.v[0], LOG_READY_S);
+	log->ready_cb = NULL;
+	cb(error, cb_arg); /* may free it all */
+}
+
+struct ready_now {
+	struct grave grave;
+	void (*cb)(const char *error, void *arg);
+	void *arg;
+};
+
+static void
+ready_now(evutil_socket_t fd, short what, void *arg)
+{
+	struct ready_now *r = arg;
+
+	(void)fd;
+	(void)what;
+	r->cb(NULL, r->arg);
+	free(r);
+}
+
+void
+io_when_ready(struct io *io, void (*cb)(const char *error, void *arg), void *arg)
+{
+	static const struct timeval now;
+	struct timeval tv = {0};
+	struct io_log *log = io->log;
+
+	if (log == NULL) {
+		struct ready_now *r = mem_zalloc(sizeof *r);
+
+		r->cb = cb;
+		r->arg = arg;
+		if (event_base_once(
+			loop_base(io->loop), -1, EV_TIMEOUT, ready_now, r, &now) == -1)
+			abort();
+		return;
+	}
+	assert(log->ready_cb == NULL);
+	log->ready_cb = cb;
+	log->ready_arg = arg;
+	if (!log->is_ready && log->error == NULL)
+		tv.tv_sec = LOG_READY_S;
+	(void)evtimer_add(&log->ready_ev, &tv);
+}
+
+/* --- draining ------------------------------------------------------------------------------- */
+
+bool
+io_log_busy(const struct io *io)
+{
+	return io->log != NULL && io->log->lg != NULL && !io->log->quiet;
+}
+
+/* Have all pipes been read to their end? */
+static bool
+log_is_quiet(const struct io *io)
+{
+	int i;
+
+	for (i = IO_OUT; i <= IO_ERR; i++) {
+		struct pollfd pfd = {.fd = log_fd(io, i), .events = POLLIN};
+
+		if (pfd.fd != -1 && (poll(&pfd, 1, 0) != 1 || pfd.revents != POLLHUP))
+			return false;
+	}
+	return true;
+}
+
+static void
+log_on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct io_log *log = arg;
+
+	(void)fd;
+	(void)what;
+	log->quiet_ticks = log_is_quiet(log->io) ? log->quiet_ticks + 1 : 0;
+	if (log->quiet_ticks < LOG_QUIET_TICKS)
+		return;
+	log->quiet = true;
+	(void)event_del(&log->quiet_ev);
+	io_check_drained(log->io);
+}
+
+void
+io_log_drain(struct io *io)
+{
+	const struct timeval tick = {.tv_usec = LOG_TICK_US};
+
+	if (io_log_busy(io))
+		(void)event_add(&io->log->quiet_ev, &tick);
+}
+
+/* --- life ------------------------------------------------------------------------------------ */
+
+static struct io_log *
+log_new(struct io *io, const struct io_spec *spec)
+{
+	struct io_log *log = mem_zalloc(sizeof *log);
+
+	log->io = io;
+	log->what = mem_printf("%s/%s", spec->container, spec->exec_id);
+	(void)evtimer_assign(&log->ready_ev, loop_base(io->loop), log_on_ready_due, log);
+	(void)event_assign(
+	    &log->quiet_ev, loop_base(io->loop), -1, EV_PERSIST, log_on_tick, log);
+	io->log = log;
+	return log;
+}
+
+void
+io_log_free(struct io *io, bool stop)
+{
+	struct io_log *log = io->log;
+
+	if (log == NULL)
+		return;
+	io->log = NULL;
+	if (stop)
+		logger_stop(log->lg);
+	else
+		logger_abandon(log->lg);
+	(void)event_del(&log->ready_ev);
+	(void)event_del(&log->quiet_ev);
+	event_debug_unassign(&log->ready_ev);
+	event_debug_unassign(&log->quiet_ev);
+	strv_fini(&log->argv);
+	strv_fini(&log->env);
+	free(log->what);
+	free(log->name);
+	free(log->error);
+	free(log);
+}
+
+/* Ours, or one that only root can have put there. */
+static int
+log_check_binary(const char *path, struct err *err)
+{
+	struct stat st;
+
+	if (stat(path, &st) == -1)
+		return err_set(err, errno, "log program '%s'", path);
+	if (!S_ISREG(st.st_mode) || (st.st_mode & 0111) == 0)
+		return err_setx(err, EINVAL, "log program '%s' is not executable", path);
+	if (st.st_uid != 0 || (st.st_mode & 022) != 0)
+		return err_setx(err, EINVAL,
+		    "log program '%s' is not root's, or others may write to it", path);
+	return 0;
+}
+
+bool
+io_log_wanted(const struct io_uri *uri)
+{
+	struct stat st;
+
+	switch (uri->kind) {
+	case URI_NONE: return false;
+	case URI_PATH: return stat(uri->path, &st) == 0 && S_ISREG(st.st_mode);
+	case URI_FILE:
+	case URI_BINARY: return true;
+	}
+	return false;
+}
+
+static int
+log_plan_binary(struct io_log *log, const struct io_uri *uri, struct err *err)
+{
+	size_t i;
+	int rc;
+
+	rc = log_check_binary(uri->path, err);
+	if (rc < 0)
+		return rc;
+	strv_add(&log->argv, uri->path);
+	for (i = 0; i < uri->args.n; i++)
+		strv_add(&log->argv, uri->args.v[i]);
+	log->ready_kind = uri->must_ready ? LOGGER_READY_BYTE : LOGGER_READY_BYTE_OR_END;
+	return 0;
+}
+
+/* What it is called with: stdout's URI decides (contract.md 8.1). */
+static int
+log_plan(struct io_log *log, const struct io_spec *spec, struct err *err)
+{
+	struct io_uri out = {0}, errs = {0};
+	int rc;
+
+	strv_addf(&log->env, "CONTAINER_ID=%s",
+	    spec->exec_id[0] == '\0' ? spec->container : spec->exec_id);
+	strv_addf(&log->env, "CONTAINER_NAMESPACE=%s", spec->ns == NULL ? "" : spec->ns);
+	rc = io_uri_parse(spec->stdout_path, &out, err);
+	if (rc == 0)
+		rc = io_uri_parse(spec->stderr_path, &errs, err);
+	if (rc == 0 && out.kind == URI_BINARY) {
+		rc = log_plan_binary(log, &out, err);
+	} else if (rc == 0) {
+		log->own = true;
+		log->ready_kind = LOGGER_READY_TEXT;
+		strv_addf(&log->argv, "/proc/self/fd/%d", LOGGER_EXE_NUM);
+		strv_add(
+		    &log->argv, out.kind == URI_FILE ? "--log-file" : "--log-append");
+		strv_add(&log->argv, io_log_wanted(&out) ? out.path : "-");
+		strv_add(&log->argv,
+		    out.kind == URI_PATH && io_log_wanted(&errs) ? errs.path : "-");
+	}
+	io_uri_fini(&out);
+	io_uri_fini(&errs);
+	return rc;
+}
+
+int
+io_log_open(struct io *io, const struct io_spec *spec, struct err *err)
+{
+	struct io_log *log = log_new(io, spec);
+	AUTO_FREE char *prefix = mem_printf("%slog.", io->prefix);
+	int rc = log_plan(log, spec, err);
+
+	if (rc < 0)
+		return rc;
+	/* of a worker that died before the runtime ran; io_sweep() ends it */
+	link_fd_drop(io->lk, prefix, true);
+	return log_start(log, err);
+}
+
+struct find_key {
+	const char *prefix;
+	uint64_t key;
+};
+
+static void
+find_key(const char *name, void *arg)
+{
+	struct find_key *f = arg;
+	uint64_t key;
+
+	if (strncmp(name, f->prefix, strlen(f->prefix)) != 0)
+		return;
+	/* a worker died between putting the second and dropping the first */
+	key = strtoull(name + strlen(f->prefix), NULL, 16);
+	if (key > f->key)
+		f->key = key;
+}
+
+void
+io_log_resume(struct io *io, const struct io_spec *spec)
+{
+	AUTO_FREE char *prefix = mem_printf("%slog.", io->prefix);
+	struct find_key f = {.prefix = prefix};
+	struct err err = ERR_INIT;
+	struct io_log *log;
+
+	link_each_fd(io->lk, find_key, &f);
+	if (f.key == 0)
+		return;
+	log = log_new(io, spec);
+	if (log_plan(log, spec, &err) < 0)
+		log_warnx("%s", err.text);
+	log->name = mem_printf("%s%" PRIx64, prefix, f.key);
+	log->is_ready = true; /* or the runtime command would not have been spawned */
+	log->lg = logger_attach(io->loop, io->lk, f.key, &log_ops, log);
+}
+
+void
+io_sweep(struct loop *loop, struct link *lk)
+{
+	logger_sweep(loop, lk);
+}

@@ -1,0 +1,297 @@
+/*
+ * Log programs as the keeper's children. The list is of all that this worker
+ * knows of, so that logger_sweep() can tell whose nobody's are: a worker died
+ * while it waited for one to end, or before the container it was for existed.
+ */
+#include "worker/logger.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/mem.h"
+#include "worker/link.h"
+
+#define LOGGER_TERM_S 12
+
+struct logger {
+	LIST_ENTRY(logger) link;
+	struct loop *loop;
+	struct link *lk;
+	struct grave grave;
+	uint64_t key;
+	const struct logger_ops *ops; /* NULL: nobody's any more */
+	void *arg;
+	bool ended;
+	enum logger_ready ready;
+	int ready_fd; /* -1 once it is ready */
+	struct event ready_ev;
+	struct event term_ev;
+};
+
+static LIST_HEAD(, logger) loggers = LIST_HEAD_INITIALIZER(loggers);
+
+/* --- readiness -------------------------------------------------------------------- */
+
+static void
+logger_ready_over(struct logger *lg)
+{
+	if (lg->ready_fd == -1)
+		return;
+	(void)event_del(&lg->ready_ev);
+	fd_close(&lg->ready_fd);
+}
+
+static void
+logger_on_ready(evutil_socket_t fd, short what, void *arg)
+{
+	struct logger *lg = arg;
+	const char *error = NULL;
+	char text[512];
+	ssize_t n = read(fd, text, sizeof text - 1);
+
+	(void)what;
+	if (n == -1 && (errno == EAGAIN || errno == EINTR))
+		return;
+	text[n > 0 ? n : 0] = '\0';
+	switch (lg->ready) {
+	case LOGGER_READY_BYTE_OR_END: break;
+	case LOGGER_READY_BYTE:
+		if (n <= 0)
+			error = "it ended without a ready byte";
+		break;
+	case LOGGER_READY_TEXT:
+		if (n <= 0)
+			error = "it ended at once";
+		else if (text[0] != '\0')
+			error = text;
+		break;
+	}
+	logger_ready_over(lg);
+	if (lg->ops != NULL)
+		lg->ops->on_ready(error, lg->arg);
+}
+
+/* --- the end ---------------------------------------------------------------------- */
+
+static void
+logger_free(struct logger *lg)
+{
+	logger_ready_over(lg);
+	(void)event_del(&lg->term_ev);
+	event_debug_unassign(&lg->ready_ev);
+	event_debug_unassign(&lg->term_ev);
+	LIST_REMOVE(lg, link);
+	loop_bury(lg->loop, &lg->grave, free, lg);
+}
+
+static void
+logger_on_step(const struct msg_step *step, void *arg)
+{
+	struct logger *lg = arg;
+	bool ok = step->state == STEP_DONE && WIFEXITED(step->wait_status) &&
+		  WEXITSTATUS(step->wait_status) == 0;
+	const struct logger_ops *ops = lg->ops;
+
+	lg->ended = true;
+	if (step->state == STEP_FAILED)
+		log_warnx("start log program: %s: %s", step->text, strerror(step->error));
+	else if (!ok && ops != NULL)
+		log_warnx(
+		    "log program ends with status %#x", (unsigned)step->wait_status);
+	if (ops == NULL) {
+		link_ack(lg->lk, lg->key);
+		logger_free(lg);
+		return;
+	}
+	if (lg->ready_fd != -1) {
+		/* what it said before it died, if anything, else this */
+		logger_on_ready(lg->ready_fd, 0, lg);
+		if (lg->ready_fd != -1) {
+			logger_ready_over(lg);
+			ops->on_ready("it ended at once", lg->arg);
+		}
+	}
+	if (lg->ops != NULL)
+		lg->ops->on_end(ok, lg->arg);
+}
+
+static void
+logger_on_term_late(evutil_socket_t fd, short what, void *arg)
+{
+	struct logger *lg = arg;
+
+	(void)fd;
+	(void)what;
+	link_signal(lg->lk, link_internal_key(lg->lk), lg->key, SIGKILL, NULL, NULL);
+}
+
+void
+logger_stop(struct logger *lg)
+{
+	const struct timeval late = {.tv_sec = LOGGER_TERM_S};
+
+	if (lg == NULL)
+		return;
+	lg->ops = NULL;
+	if (lg->ended) {
+		link_ack(lg->lk, lg->key);
+		logger_free(lg);
+		return;
+	}
+	link_signal(lg->lk, link_internal_key(lg->lk), lg->key, SIGTERM, NULL, NULL);
+	(void)evtimer_add(&lg->term_ev, &late);
+}
+
+void
+logger_abandon(struct logger *lg)
+{
+	if (lg == NULL)
+		return;
+	link_step_unwatch(lg->lk, lg->key);
+	logger_free(lg);
+}
+
+/* --- the beginning ------------------------------------------------------------------ */
+
+static struct logger *
+logger_new(struct loop *loop, struct link *lk, uint64_t key, const struct logger_ops *ops,
+    void *arg)
+{
+	struct logger *lg = mem_zalloc(sizeof *lg);
+
+	lg->loop = loop;
+	lg->lk = lk;
+	lg->key = key;
+	lg->ops = ops;
+	lg->arg = arg;
+	lg->ready_fd = -1;
+	(void)event_assign(&lg->ready_ev, loop_base(loop), -1, 0, logger_on_ready, lg);
+	(void)evtimer_assign(&lg->term_ev, loop_base(loop), logger_on_term_late, lg);
+	LIST_INSERT_HEAD(&loggers, lg, link);
+	return lg;
+}
+
+int
+logger_start(struct loop *loop, struct link *lk, const struct logger_spec *spec,
+    const char *name_prefix, const struct logger_ops *ops, void *arg, struct logger **out,
+    struct err *err)
+{
+	uint32_t nums[4] = {LOGGER_READY_NUM};
+	char tag[MSG_TAG_MAX], name[MSG_NAME_MAX];
+	AUTO_CLOSE int ready = -1, theirs = -1, exe = -1, null = -1;
+	int fds[4], pair[2], i, n = 1;
+	struct msg_spawn spawn = {.flags = SPAWN_SURVIVE,
+	    .argv = spec->argv,
+	    .envp = spec->envp,
+	    .fds = fds,
+	    .fd_nums = nums,
+	    .tag = {.p = tag}};
+	struct logger *lg;
+
+	null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (null == -1 || pipe2(pair, O_CLOEXEC) == -1)
+		return err_set(err, errno, "prepare a log program");
+	ready = pair[0];
+	fds[0] = theirs = pair[1];
+	if (spec->own_exe) {
+		exe = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+		if (exe == -1)
+			return err_set(err, errno, "open /proc/self/exe");
+		nums[n] = LOGGER_EXE_NUM;
+		fds[n++] = exe;
+	}
+	for (i = 0; i < 2; i++) {
+		nums[n] = 3 + (uint32_t)i;
+		fds[n++] = spec->fds[i] == -1 ? null : spec->fds[i];
+	}
+	spawn.n_fds = (size_t)n;
+	i = snprintf(tag, sizeof tag, "%c%s", LOGGER_TAG, spec->what);
+	spawn.tag.len = (size_t)i < sizeof tag ? (size_t)i : sizeof tag - 1;
+	spawn.key = link_internal_key(lk);
+	lg = logger_new(loop, lk, spawn.key, ops, arg);
+	lg->ready = spec->ready;
+	(void)snprintf(name, sizeof name, "%s%" PRIx64, name_prefix, spawn.key);
+	link_fd_put(lk, name, ready);
+	link_spawn(lk, &spawn, logger_on_step, lg);
+	(void)fd_set_nonblock(ready, true);
+	lg->ready_fd = steal_fd(&ready);
+	(void)event_assign(&lg->ready_ev, loop_base(loop), lg->ready_fd,
+	    EV_READ | EV_PERSIST, logger_on_ready, lg);
+	(void)event_add(&lg->ready_ev, NULL);
+	*out = lg;
+	return 0;
+}
+
+struct logger *
+logger_attach(struct loop *loop, struct link *lk, uint64_t key,
+    const struct logger_ops *ops, void *arg)
+{
+	struct logger *lg;
+
+	if (link_step_known(lk, key) == NULL)
+		return NULL;
+	lg = logger_new(loop, lk, key, ops, arg);
+	link_step_watch(lk, key, logger_on_step, lg);
+	return lg;
+}
+
+uint64_t
+logger_key(const struct logger *lg)
+{
+	return lg->key;
+}
+
+/* --- nobody's ------------------------------------------------------------------------ */
+
+struct sweep {
+	struct loop *loop;
+	struct link *lk;
+	uint64_t keys[64];
+	size_t n;
+};
+
+static void
+sweep_step(const struct msg_step *step, void *arg)
+{
+	struct sweep *sw = arg;
+	const struct logger *lg;
+
+	if (!key_is_internal(step->key) || step->tag.len == 0 ||
+	    *(const char *)step->tag.p != LOGGER_TAG || sw->n == ARRAY_LEN(sw->keys))
+		return;
+	LIST_FOREACH (lg, &loggers, link) {
+		if (lg->key == step->key)
+			return;
+	}
+	sw->keys[sw->n++] = step->key;
+}
+
+void
+logger_sweep(struct loop *loop, struct link *lk)
+{
+	struct sweep sw = {.loop = loop, .lk = lk};
+	size_t i;
+
+	do {
+		sw.n = 0;
+		link_each_step(lk, sweep_step, &sw);
+		for (i = 0; i < sw.n; i++) {
+			log_warnx("log program %" PRIx64 " belongs to nobody, ending it",
+			    sw.keys[i]);
+			logger_stop(logger_attach(loop, lk, sw.keys[i], NULL, NULL));
+		}
+	} while (sw.n == ARRAY_LEN(sw.keys));
+}

@@ -1,0 +1,655 @@
+/*
+ * Output to log programs: URIs, our own for files (this very program, as
+ * podshim-worker is in life), and shell scripts for binary:. They must outlive
+ * workers, lose nothing, and never block the container.
+ */
+#include "io_fix.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pty.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "worker/io_uri.h"
+#include "worker/logger.h"
+
+static char file_path[64], uri[256];
+static unsigned n_ready;
+static char ready_error[600];
+
+static int
+setup(void **state)
+{
+	if (fix_setup(state) != 0)
+		return -1;
+	fake_steps_begin(fx.loop);
+	(void)snprintf(file_path, sizeof file_path, "%s/file", fx.dir);
+	n_ready = 0;
+	return 0;
+}
+
+static bool
+cond_no_steps(void *arg)
+{
+	(void)arg;
+	return fake_steps_count() == 0;
+}
+
+static void
+remove_extra(const char *name)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof path, "%s/%s", fx.dir, name);
+	(void)unlink(path);
+	(void)rmdir(path);
+}
+
+static int
+teardown(void **state)
+{
+	/* with its io, each log program goes */
+	io_free(steal_ptr(&fx.io));
+	close_child_ends();
+	assert_true(loop_until(fx.loop, cond_no_steps, NULL));
+	fake_steps_end();
+	remove_extra("sub/dir/file");
+	remove_extra("sub/dir");
+	remove_extra("sub");
+	remove_extra("script");
+	remove_extra("file2");
+	return fix_teardown(state);
+}
+
+static void
+on_ready(const char *error, void *arg)
+{
+	(void)arg;
+	n_ready++;
+	(void)snprintf(ready_error, sizeof ready_error, "%s", error == NULL ? "" : error);
+}
+
+static bool
+cond_ready(void *arg)
+{
+	(void)arg;
+	return n_ready > 0;
+}
+
+static void
+until_ready(void)
+{
+	io_when_ready(fx.io, on_ready, NULL);
+	assert_int_equal(n_ready, 0);
+	assert_true(loop_until(fx.loop, cond_ready, NULL));
+	assert_int_equal(n_ready, 1);
+}
+
+static void
+drain(void)
+{
+	io_process_exited(fx.io);
+	io_drain(fx.io, 1000000000, on_drained, NULL);
+	assert_true(loop_until(fx.loop, cond_drained, NULL));
+}
+
+static int64_t
+file_pattern(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int64_t len = pattern_read(fd, 7, 0, UINT64_MAX);
+
+	fd_close(&fd);
+	return len;
+}
+
+static void
+file_text(const char *path, char text[256])
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = read(fd, text, 255);
+
+	assert_true(n >= 0);
+	text[n] = '\0';
+	fd_close(&fd);
+}
+
+/* A root-owned program, whose text sees the file's path as $F. */
+static void
+use_script(const char *scheme, const char *text, mode_t mode)
+{
+	char path[64], all[1024];
+	int fd, n;
+
+	(void)snprintf(path, sizeof path, "%s/script", fx.dir);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0700);
+	n = snprintf(all, sizeof all, "#!/bin/sh\nF=%s\n%s", file_path, text);
+	assert_int_equal(write(fd, all, (size_t)n), n);
+	assert_int_equal(fchmod(fd, mode), 0);
+	fd_close(&fd);
+	(void)snprintf(uri, sizeof uri, "%s://%s?a=b%%20c&flag&a=second", scheme, path);
+	fx.spec.stdout_path = fx.spec.stderr_path = uri;
+}
+
+/* --- URIs ----------------------------------------------------------------------------- */
+
+static void
+test_uri_kinds(void **state)
+{
+	static const struct {
+		const char *text;
+		enum uri_kind kind;
+		const char *path;
+		int rc;
+	} cases[] = {
+	    {"", URI_NONE, "", 0},
+	    {"/run/a%20b", URI_PATH, "/run/a%20b", 0},
+	    {"/run/a:b?c", URI_PATH, "/run/a:b?c", 0},
+	    {"relative/path", URI_PATH, "relative/path", 0},
+	    {"fifo:///run/a%20b", URI_PATH, "/run/a b", 0},
+	    {"file:///var/log/x.log?ignored=1#y", URI_FILE, "/var/log/x.log", 0},
+	    {"file:/var/log/x", URI_FILE, "/var/log/x", 0},
+	    {"binary:///bin/x", URI_BINARY, "/bin/x", 0},
+	    {"binary-v2:///bin/x", URI_BINARY, "/bin/x", 0},
+	    {"file://relative", URI_NONE, NULL, -EINVAL},
+	    {"file://", URI_NONE, NULL, -EINVAL},
+	    {"file:///a%zz", URI_NONE, NULL, -EINVAL},
+	    {"file:///a%2", URI_NONE, NULL, -EINVAL},
+	    {"file:///a%00b", URI_NONE, NULL, -EINVAL},
+	    {"pipe:///a", URI_NONE, NULL, -EINVAL},
+	    {"ttrpc+unix:///a?streaming_id=b", URI_NONE, NULL, -EINVAL},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(cases); i++) {
+		struct io_uri got = {0};
+
+		assert_int_equal(io_uri_parse(cases[i].text, &got, NULL), cases[i].rc);
+		if (cases[i].rc == 0) {
+			assert_int_equal(got.kind, cases[i].kind);
+			assert_string_equal(got.path, cases[i].path);
+			io_uri_fini(&got);
+		}
+	}
+}
+
+static void
+test_uri_query(void **state)
+{
+	static const char *const want[] = {
+	    "k", "v w", "empty", "", "flag", "", "x&", "1+1"};
+	struct io_uri got = {0};
+	size_t i;
+
+	(void)state;
+	assert_int_equal(
+	    io_uri_parse(
+		"binary-v2:///bin/x?k=v+w&empty=&flag&k=2&&x%26=1%2B1#f", &got, NULL),
+	    0);
+	assert_true(got.must_ready);
+	assert_int_equal(got.args.n, ARRAY_LEN(want));
+	for (i = 0; i < ARRAY_LEN(want); i++)
+		assert_string_equal(got.args.v[i], want[i]);
+	io_uri_fini(&got);
+	assert_int_equal(io_uri_parse("binary:///bin/x?a=%", &got, NULL), -EINVAL);
+}
+
+/* --- files ------------------------------------------------------------------------------ */
+
+static void
+test_logger_file_is_made_and_gets_both_outputs(void **state)
+{
+	char path[64], text[256];
+
+	(void)state;
+	(void)snprintf(path, sizeof path, "%s/sub/dir/file", fx.dir);
+	(void)snprintf(uri, sizeof uri, "file://%s", path);
+	fx.spec.stdout_path = uri; /* and stderr, whatever it says */
+	open_io();
+	until_ready();
+	assert_string_equal(ready_error, "");
+	assert_int_equal(write(fx.child[1], "one ", 4), 4);
+	assert_int_equal(write(fx.child[2], "two ", 4), 4);
+	assert_int_equal(write(fx.child[1], "three", 5), 5);
+	io_start(fx.io, NULL);
+	close_child_ends();
+	drain();
+	file_text(path, text);
+	assert_string_equal(text, "one two three");
+}
+
+static void
+test_logger_plain_files_are_appended(void **state)
+{
+	char path[64], text[256];
+	int fd;
+
+	(void)state;
+	(void)snprintf(path, sizeof path, "%s/file2", fx.dir);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	fd_close(&fd);
+	fd = open(file_path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_equal(pattern_write(fd, 7, 0, 1000), 0);
+	fd_close(&fd);
+	fx.spec.stdout_path = file_path;
+	fx.spec.stderr_path = path;
+	open_io();
+	until_ready();
+	io_start(fx.io, NULL);
+	assert_int_equal(pattern_write(fx.child[1], 7, 1000, 30000), 0);
+	assert_int_equal(write(fx.child[2], "error", 5), 5);
+	close_child_ends();
+	drain();
+	assert_int_equal(file_pattern(file_path), 30000);
+	file_text(path, text);
+	assert_string_equal(text, "error");
+}
+
+static void
+test_logger_fifo_and_file_side_by_side(void **state)
+{
+	char text[256];
+	int fd, out;
+
+	(void)state;
+	fd = open(file_path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	fd_close(&fd);
+	fx.spec.stdout_path = fx.path[1];
+	fx.spec.stderr_path = file_path;
+	open_io();
+	out = open(fx.path[1], O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	until_ready();
+	io_start(fx.io, NULL);
+	assert_int_equal(write(fx.child[1], "out", 3), 3);
+	assert_int_equal(write(fx.child[2], "err", 3), 3);
+	close_child_ends();
+	drain();
+	file_text(file_path, text);
+	assert_string_equal(text, "err");
+	assert_int_equal(read(out, text, sizeof text), 3);
+	fd_close(&out);
+}
+
+static void
+test_logger_file_that_cannot_be_made(void **state)
+{
+	(void)state;
+	fx.spec.stdout_path = "file:///proc/nowhere/file";
+	open_io();
+	until_ready();
+	assert_non_null(strstr(ready_error, "/proc/nowhere"));
+	/* it may start all the same, and is not held up */
+	io_start(fx.io, NULL);
+	assert_int_equal(pattern_write(fx.child[1], 7, 0, 10000), 0);
+	close_child_ends();
+	drain();
+}
+
+static void
+test_logger_takes_all_before_it_ends(void **state)
+{
+	struct proc container;
+
+	(void)state;
+	(void)snprintf(uri, sizeof uri, "file://%s", file_path);
+	fx.spec.stdout_path = uri;
+	open_io();
+	io_start(fx.io, NULL);
+	proc_write(&container, NULL, fx.child[1], 7, 0, 30 * MIB);
+	close_child_ends();
+	assert_int_equal(end_of(&container), 0);
+	drain();
+	assert_int_equal(file_pattern(file_path), 30 * MIB);
+}
+
+/* SIGTERM while a grandchild has the pipe: what is in it is still written. */
+static void
+test_logger_terminated_takes_what_is_there(void **state)
+{
+	(void)state;
+	(void)snprintf(uri, sizeof uri, "file://%s", file_path);
+	fx.spec.stdout_path = uri;
+	open_io();
+	until_ready();
+	io_start(fx.io, NULL);
+	assert_int_equal(pattern_write(fx.child[1], 7, 0, 50000), 0);
+	io_free(steal_ptr(&fx.io));
+	assert_true(loop_until(fx.loop, cond_no_steps, NULL));
+	assert_int_equal(file_pattern(file_path), 50000);
+}
+
+static bool
+cond_other_pid(void *arg)
+{
+	pid_t pid = fake_steps_pid();
+
+	return pid != 0 && pid != *(pid_t *)arg;
+}
+
+static void
+test_logger_of_ours_is_started_again(void **state)
+{
+	pid_t pid;
+	int i;
+
+	(void)state;
+	(void)snprintf(uri, sizeof uri, "file://%s", file_path);
+	fx.spec.stdout_path = uri;
+	open_io();
+	until_ready();
+	io_start(fx.io, NULL);
+	for (i = 0; i < 3; i++) {
+		pid = fake_steps_pid();
+		/* stopped first, so that it cannot have read what is written now */
+		assert_int_equal(kill(pid, SIGSTOP), 0);
+		assert_int_equal(pattern_write(fx.child[1], 7, (uint64_t)i * 1000,
+				     (uint64_t)i * 1000 + 1000),
+		    0);
+		assert_int_equal(kill(pid, SIGKILL), 0);
+		assert_true(loop_until(fx.loop, cond_other_pid, &pid));
+		loop_passes(fx.loop, 20);
+	}
+	assert_int_equal(fake_count(fx.lk, "io/c1/-/log."), 1);
+	close_child_ends();
+	drain();
+	assert_int_equal(file_pattern(file_path), 3000);
+}
+
+/* --- workers that die ---------------------------------------------------------------------- */
+
+static void
+worker_dies(void)
+{
+	io_abandon(steal_ptr(&fx.io));
+	loop_once(fx.loop, 1);
+	fx.io = io_resume(fx.loop, fx.lk, &fx.spec, NULL);
+	io_sweep(fx.loop, fx.lk);
+}
+
+static void
+test_logger_outlives_workers(void **state)
+{
+	struct proc container;
+	pid_t pid;
+
+	(void)state;
+	(void)snprintf(uri, sizeof uri, "file://%s", file_path);
+	fx.spec.stdout_path = uri;
+	open_io();
+	pid = fake_steps_pid();
+	proc_write(&container, NULL, fx.child[1], 7, 0, 30 * MIB);
+	close_child_ends();
+	io_start(fx.io, NULL);
+	while (!proc_ended(&container)) {
+		worker_dies();
+		loop_passes(fx.loop, 2);
+	}
+	assert_int_equal(proc_status(&container), 0);
+	if (fake_steps_pid() != 0)
+		assert_int_equal(fake_steps_pid(), pid); /* the same all the time */
+	worker_dies();
+	drain();
+	assert_int_equal(file_pattern(file_path), 30 * MIB);
+}
+
+/* The log program dies while no worker is there. */
+static void
+test_logger_death_between_workers(void **state)
+{
+	pid_t pid;
+
+	(void)state;
+	(void)snprintf(uri, sizeof uri, "file://%s", file_path);
+	fx.spec.stdout_path = uri;
+	open_io();
+	until_ready();
+	io_start(fx.io, NULL);
+	pid = fake_steps_pid();
+	io_abandon(steal_ptr(&fx.io));
+	assert_int_equal(kill(pid, SIGSTOP), 0);
+	assert_int_equal(pattern_write(fx.child[1], 7, 0, 5000), 0);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	loop_passes(fx.loop, 20);
+	fx.io = io_resume(fx.loop, fx.lk, &fx.spec, NULL);
+	assert_true(loop_until(fx.loop, cond_other_pid, &pid));
+	close_child_ends();
+	drain();
+	assert_int_equal(file_pattern(file_path), 5000);
+}
+
+/* Its end was acknowledged, but not acted upon: what comes is dropped. */
+static void
+test_logger_that_the_keeper_has_forgotten(void **state)
+{
+	struct proc container;
+
+	(void)state;
+	use_script("binary", "exit 1\n", 0700);
+	open_io();
+	io_start(fx.io, NULL);
+	loop_passes(fx.loop, 5);
+	worker_dies();
+	loop_passes(fx.loop, 50);
+	worker_dies();
+	proc_write(&container, NULL, fx.child[1], 7, 0, MIB);
+	close_child_ends();
+	assert_int_equal(end_of(&container), 0);
+	drain();
+}
+
+static void
+test_logger_of_nobody_is_ended(void **state)
+{
+	(void)state;
+	use_script("binary", "exec sleep 1000\n", 0700);
+	open_io();
+	io_abandon(steal_ptr(&fx.io));
+	link_fd_drop(fx.lk, "io/", true);
+	loop_passes(fx.loop, 20);
+	assert_int_equal(fake_steps_count(), 1);
+	io_sweep(fx.loop, fx.lk);
+	assert_true(loop_until(fx.loop, cond_no_steps, NULL));
+}
+
+/* --- binary: -------------------------------------------------------------------------------- */
+
+static void
+test_logger_binary_contract(void **state)
+{
+	char text[256], want[256];
+
+	(void)state;
+	/* arguments, environment, which descriptors; the ready byte; both outputs */
+	use_script("binary",
+	    "printf '%s|' \"$@\" >$F\n"
+	    "printf '%s|' \"$CONTAINER_ID\" \"$CONTAINER_NAMESPACE\" \"$HOME\" >>$F\n"
+	    "for i in 0 1 2 3 4 5 6 7 8 9; do [ -e /proc/$$/fd/$i ] && n=$n$i; done\n"
+	    "echo $n >>$F\n"
+	    "printf x >&5; exec 5>&-\n"
+	    "cat <&3 >>$F; cat <&4 >>$F\n",
+	    0755);
+	fx.spec.exec_id = "e1";
+	open_io();
+	until_ready();
+	assert_string_equal(ready_error, "");
+	io_start(fx.io, NULL);
+	assert_int_equal(write(fx.child[1], "out ", 4), 4);
+	assert_int_equal(write(fx.child[2], "err", 3), 3);
+	close_child_ends();
+	drain();
+	file_text(file_path, text);
+	(void)snprintf(want, sizeof want, "a|b c|flag||e1|test||012345\nout err");
+	assert_string_equal(text, want);
+}
+
+static void
+test_logger_binary_ready_by_end(void **state)
+{
+	(void)state;
+	use_script("binary", "exec 5>&-\ncat <&3 >$F\n", 0700);
+	open_io();
+	until_ready();
+	assert_string_equal(ready_error, "");
+}
+
+static void
+test_logger_binary_v2_needs_the_byte(void **state)
+{
+	(void)state;
+	use_script("binary-v2", "exec 5>&-\ncat <&3 >$F\n", 0700);
+	open_io();
+	until_ready();
+	assert_string_not_equal(ready_error, "");
+}
+
+static void
+test_logger_binary_that_others_may_write(void **state)
+{
+	struct err err = ERR_INIT;
+
+	(void)state;
+	use_script("binary", "cat <&3 >$F\n", 0777);
+	assert_int_equal(
+	    io_open(fx.loop, fx.lk, &fx.spec, &fx.io, fx.child, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "is not root's, or others may write to it"));
+	assert_int_equal(fx.child[1], -1);
+	fx.spec.stdout_path = fx.spec.stderr_path = "binary:///nowhere";
+	assert_int_equal(
+	    io_open(fx.loop, fx.lk, &fx.spec, &fx.io, fx.child, &err), -ENOENT);
+}
+
+static void
+test_logger_binary_that_dies_does_not_block_the_container(void **state)
+{
+	struct proc container;
+
+	(void)state;
+	use_script("binary", "head -c 1000 <&3 >$F\nexit 3\n", 0700);
+	open_io();
+	io_start(fx.io, NULL);
+	proc_write(&container, NULL, fx.child[1], 7, 0, 5 * MIB);
+	close_child_ends();
+	assert_int_equal(end_of(&container), 0); /* no SIGPIPE */
+	drain();
+	assert_int_equal(file_pattern(file_path), 1000);
+}
+
+/* It has read all, but does not end by itself: no waiting for the full time. */
+static void
+test_logger_binary_that_stays_does_not_block_delete(void **state)
+{
+	int64_t t = now_ms();
+
+	(void)state;
+	use_script("binary", "cat <&3 >$F; cat <&4 >>$F; exec sleep 1000\n", 0700);
+	open_io();
+	io_start(fx.io, NULL);
+	assert_int_equal(pattern_write(fx.child[1], 7, 0, 1000), 0);
+	close_child_ends();
+	drain();
+	assert_true(now_ms() - t < 30000);
+	assert_int_equal(file_pattern(file_path), 1000);
+	/* teardown waits for SIGTERM to end it */
+}
+
+/* --- terminals --------------------------------------------------------------------------------- */
+
+static void
+log_a_tty(unsigned deaths, uint64_t len)
+{
+	struct termios raw;
+	struct proc container;
+	int master, slave;
+
+	fx.spec.terminal = true;
+	open_io();
+	until_ready();
+	assert_int_equal(openpty(&master, &slave, NULL, NULL, NULL), 0);
+	assert_int_equal(tcgetattr(slave, &raw), 0);
+	cfmakeraw(&raw);
+	assert_int_equal(tcsetattr(slave, TCSANOW, &raw), 0);
+	link_fd_put(fx.lk, "tty/1", master);
+	fd_close(&master);
+	io_start(fx.io, "tty/1");
+	proc_write(&container, NULL, slave, 7, 0, len);
+	fd_close(&slave);
+	while (deaths-- > 0) {
+		loop_passes(fx.loop, 3);
+		io_abandon(steal_ptr(&fx.io));
+		loop_once(fx.loop, 1);
+		fx.io = io_resume(fx.loop, fx.lk, &fx.spec, "tty/1");
+	}
+	assert_int_equal(end_of(&container), 0);
+	drain();
+}
+
+static void
+test_logger_file_of_a_terminal(void **state)
+{
+	(void)state;
+	(void)snprintf(uri, sizeof uri, "file://%s", file_path);
+	fx.spec.stdout_path = uri;
+	log_a_tty(5, MIB);
+	assert_int_equal(file_pattern(file_path), MIB);
+}
+
+static void
+test_logger_binary_of_a_terminal_that_dies(void **state)
+{
+	(void)state;
+	use_script("binary", "exec 5>&-; head -c 1000 <&3 >$F\n", 0700);
+	log_a_tty(0, MIB);
+	assert_int_equal(file_pattern(file_path), 1000);
+}
+
+static void
+test_logger_ready_without_one(void **state)
+{
+	(void)state;
+	open_io();
+	until_ready();
+	assert_string_equal(ready_error, "");
+}
+
+int
+main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	    cmocka_unit_test(test_uri_kinds),
+	    cmocka_unit_test(test_uri_query),
+	    T(test_logger_file_is_made_and_gets_both_outputs),
+	    T(test_logger_plain_files_are_appended),
+	    T(test_logger_fifo_and_file_side_by_side),
+	    T(test_logger_file_that_cannot_be_made),
+	    T(test_logger_takes_all_before_it_ends),
+	    T(test_logger_terminated_takes_what_is_there),
+	    T(test_logger_of_ours_is_started_again),
+	    T(test_logger_outlives_workers),
+	    T(test_logger_death_between_workers),
+	    T(test_logger_that_the_keeper_has_forgotten),
+	    T(test_logger_of_nobody_is_ended),
+	    T(test_logger_binary_contract),
+	    T(test_logger_binary_ready_by_end),
+	    T(test_logger_binary_v2_needs_the_byte),
+	    T(test_logger_binary_that_others_may_write),
+	    T(test_logger_binary_that_dies_does_not_block_the_container),
+	    T(test_logger_binary_that_stays_does_not_block_delete),
+	    T(test_logger_file_of_a_terminal),
+	    T(test_logger_binary_of_a_terminal_that_dies),
+	    T(test_logger_ready_without_one),
+#undef T
+	};
+
+	/* as podshim-worker does */
+	if (argc > 1 && strncmp(argv[1], "--log-", 6) == 0)
+		return log_file_main(argc, argv);
+	(void)signal(SIGPIPE, SIG_IGN);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
