@@ -550,6 +550,13 @@ io_free(struct io *io)
 	free(io);
 }
 
+void
+io_sweep(struct loop *loop, struct link *lk)
+{
+	(void)loop;
+	(void)lk;
+}
+
 /* --- the outbox: rows only ------------------------------------------------------------------ */
 
 void
