@@ -545,12 +545,16 @@ cgroup_thaw_one(int dirfd, const char *name, int fd, void *arg)
 {
 	AUTO_CLOSE int state =
 	    openat(fd, "freezer.state", O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	AUTO_CLOSE int freeze =
+	    openat(fd, "cgroup.freeze", O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
 
 	(void)dirfd;
 	(void)name;
 	(void)arg;
 	if (state >= 0)
 		(void)!write(state, "THAWED", 6);
+	if (freeze >= 0)
+		(void)!write(freeze, "0", 1);
 }
 
 static void

@@ -45,7 +45,7 @@ int cgroup_pids(const char *path, pid_t **pids, size_t *n, struct err *err);
 int cgroup_kill(const char *path, struct err *err);
 /* rmdir it and what is below, in every hierarchy that has the same path; what is busy stays. */
 void cgroup_remove(const char *path);
-/* A frozen v1 cgroup does not die: thaw it. Nothing on v2. */
+/* Thaw it and what is below it: on v1 what is frozen does not even die. */
 void cgroup_thaw(const char *path);
 
 #endif

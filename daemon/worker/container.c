@@ -10,6 +10,8 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "worker/cgroup_dirs.h"
+#include "worker/oom.h"
 #include "worker/op.h"
 #include "worker/pod.h"
 #include "worker/process.h"
@@ -63,6 +65,8 @@ container_free(void *obj)
 	free(c->bundle);
 	free(c->runtime_root);
 	free(c->cgroup);
+	oom_unwatch(c);
+	cgroup_dirs_free(c->dirs);
 	free(c);
 }
 

@@ -14,8 +14,10 @@
 #include "state/store.h"
 #include "worker/options.h"
 
+struct cgroup_dirs;
 struct err;
 struct event;
+struct oom_watch;
 struct op;
 struct pod;
 struct process;
@@ -36,6 +38,8 @@ struct container {
 	bool foreign;            /* the runtime had one of that name before us */
 	bool purging;            /* containerd has given it up: no events */
 	uint64_t oom_seen;
+	struct cgroup_dirs *dirs; /* NULL: not looked up yet, or none */
+	struct oom_watch *oom;    /* oom.c */
 	int64_t created_at;
 	struct process *init;    /* NULL until Create has begun */
 	struct process *execs;   /* by exec_id */

@@ -109,3 +109,40 @@ events_delete(struct process *init)
 	events_add(init->c, "", "/tasks/delete", "containerd.events.TaskDelete",
 	    &ev.base);
 }
+
+void
+events_paused(struct container *c)
+{
+	Containerd__Events__TaskPaused ev = CONTAINERD__EVENTS__TASK_PAUSED__INIT;
+
+	ev.container_id = c->id;
+	events_add(c, "", "/tasks/paused", "containerd.events.TaskPaused", &ev.base);
+}
+
+void
+events_resumed(struct container *c)
+{
+	Containerd__Events__TaskResumed ev = CONTAINERD__EVENTS__TASK_RESUMED__INIT;
+
+	ev.container_id = c->id;
+	events_add(c, "", "/tasks/resumed", "containerd.events.TaskResumed", &ev.base);
+}
+
+void
+events_checkpointed(struct container *c, const char *path)
+{
+	Containerd__Events__TaskCheckpointed ev = CONTAINERD__EVENTS__TASK_CHECKPOINTED__INIT;
+
+	ev.container_id = c->id;
+	ev.checkpoint = (char *)(uintptr_t)path;
+	events_add(c, "", "/tasks/checkpointed", "containerd.events.TaskCheckpointed", &ev.base);
+}
+
+void
+events_oom(struct container *c)
+{
+	Containerd__Events__TaskOOM ev = CONTAINERD__EVENTS__TASK_OOM__INIT;
+
+	ev.container_id = c->id;
+	events_add(c, "", "/tasks/oom", "containerd.events.TaskOOM", &ev.base);
+}

@@ -18,5 +18,9 @@ void events_exec_added(struct process *p);
 void events_exit(struct process *p);
 /* Init only. */
 void events_delete(struct process *init);
+void events_paused(struct container *c);
+void events_resumed(struct container *c);
+void events_checkpointed(struct container *c, const char *path);
+void events_oom(struct container *c);
 
 #endif

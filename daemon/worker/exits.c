@@ -22,6 +22,7 @@
 #include "worker/crashpoint.h"
 #include "worker/events.h"
 #include "worker/io.h"
+#include "worker/oom.h"
 #include "worker/op.h"
 #include "worker/pod.h"
 #include "worker/process.h"
@@ -61,6 +62,20 @@ exits_end_waits(struct process *p)
 		op_end(p->waiters);
 }
 
+/*
+ * Init died in a paused container: what it leaves must be able to die, too. Before
+ * the commit, after which nobody would know that it was paused.
+ */
+static void
+exits_thaw(const struct process *p)
+{
+	const struct container *c = p->c;
+
+	if (process_is_init(p) && (c->state == TASK_PAUSED || c->state == TASK_PAUSING) &&
+	    c->cgroup[0] != '\0')
+		cgroup_thaw(c->cgroup);
+}
+
 static void
 exits_apply(struct process *p, int wait_status, int64_t t_real_ns)
 {
@@ -73,11 +88,13 @@ exits_apply(struct process *p, int wait_status, int64_t t_real_ns)
 		return;
 	}
 	CRASH_POINT("exit.unread");
+	exits_thaw(p);
 	p->exit_status = process_status_of(wait_status);
 	p->exited_at = t_real_ns;
 	process_move(p, TASK_STOPPED);
 	pod_begin(pod);
 	if (!process_is_init(p) && !p->starting) {
+		oom_note(c);
 		if (!c->purging)
 			events_exit(p);
 		p->exit_sent = true;
@@ -204,11 +221,13 @@ exits_publish_init(struct container *c)
 	struct process *init = c->init;
 
 	pod_begin(pod);
+	oom_note(c);
 	if (!c->purging)
 		events_exit(init);
 	init->exit_sent = true;
 	process_put(init);
 	(void)pod_commit(pod, STORE_KEEP, NULL);
+	oom_unwatch(c);
 	c->settling = false;
 	if (c->settle_ev != NULL)
 		(void)event_del(c->settle_ev);

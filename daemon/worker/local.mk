@@ -13,6 +13,7 @@ libworker_a_SOURCES += \
 	%D%/command.c %D%/command.h \
 	%D%/container.c %D%/container.h \
 	%D%/crashpoint.c %D%/crashpoint.h \
+	%D%/criu.c %D%/criu.h \
 	%D%/create_undo.c \
 	%D%/events.c %D%/events.h \
 	%D%/exits.c %D%/exits.h \
@@ -20,6 +21,7 @@ libworker_a_SOURCES += \
 	%D%/link.c %D%/link.h %D%/link_int.h \
 	%D%/link_fd.c \
 	%D%/link_step.c \
+	%D%/oom.c %D%/oom.h \
 	%D%/op.c %D%/op.h \
 	%D%/pod.c %D%/pod.h \
 	%D%/process.c %D%/process.h \
@@ -29,19 +31,25 @@ libworker_a_SOURCES += \
 	%D%/rpc.c %D%/rpc.h \
 	%D%/steps.h \
 	%D%/tag.c %D%/tag.h \
+	%D%/task_checkpoint.c \
 	%D%/task_create.c \
 	%D%/task_delete.c \
 	%D%/task_exec.c \
 	%D%/task_io.c \
 	%D%/task_kill.c \
+	%D%/task_pause.c \
 	%D%/task_query.c \
 	%D%/task_shutdown.c \
+	%D%/task_stats.c \
+	%D%/task_update.c \
 	%D%/task_start.c %D%/tasks.h
 
 # what the worker knows of runtimes, bundles and containerd
 libworker_a_SOURCES += \
 	%D%/cgroup.c %D%/cgroup.h \
+	%D%/cgroup_dirs.c %D%/cgroup_dirs.h \
 	%D%/conf.c %D%/conf.h \
+	%D%/metrics.c %D%/metrics.h %D%/metrics_v1.c %D%/metrics_v2.c \
 	%D%/mount.c %D%/mount.h %D%/mount_options.c \
 	%D%/mountinfo.c %D%/mountinfo.h \
 	%D%/oci.c %D%/oci.h \

@@ -45,6 +45,7 @@ struct pod {
 	struct process *processes;    /* process.c: by key */
 	struct op *ops;               /* op.c: by n */
 	struct held_exit *held;       /* exits.c */
+	struct event *oom_ev;         /* oom.c: the nested epoll, once there is need of it */
 
 	uint64_t highest_n;  /* of any request seen */
 	bool live;           /* GO was said: operations may begin */

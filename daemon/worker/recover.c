@@ -7,6 +7,7 @@
 #include "worker/recover.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -18,11 +19,15 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "worker/cgroup.h"
+#include "worker/cgroup_dirs.h"
 #include "worker/container.h"
 #include "worker/crashpoint.h"
+#include "worker/criu.h"
 #include "worker/exits.h"
 #include "worker/io.h"
 #include "worker/link.h"
+#include "worker/oom.h"
 #include "worker/op.h"
 #include "worker/outbox.h"
 #include "worker/pod.h"
@@ -52,7 +57,8 @@ recover_container(const struct row_container *row, void *arg)
 	c->bundle = mem_strdup(row->bundle != NULL ? row->bundle : "");
 	c->runtime_root = mem_strdup(row->runtime_root != NULL ? row->runtime_root : "");
 	c->cgroup = mem_strdup(row->cgroup != NULL ? row->cgroup : "");
-	c->state = row->state;
+	/* its command, if it was ever run, is taken up again and says how it ends */
+	c->state = row->state == TASK_PAUSING ? TASK_RUNNING : row->state;
 	c->from_row = row->state == TASK_CREATING;
 	c->own_pidns = row->own_pidns;
 	c->rootfs_mounted = row->rootfs_mounted;
@@ -266,11 +272,18 @@ recover_fd(const char *name, void *arg)
 	}
 }
 
+static void
+recover_remove(struct pod *pod, const char *name)
+{
+	if (unlinkat(pod->dirfd, name, 0) == -1 && errno == EISDIR)
+		criu_remove(pod, name);
+}
+
 /* log.<key>, pid.<key>, process.<key> of steps that nobody knows. */
 static void
 recover_files(struct pod *pod)
 {
-	static const char *const kinds[] = {"log.", "pid.", "process."};
+	static const char *const kinds[] = {"log.", "pid.", "process.", CRIU_DIR_KIND "."};
 	int fd = openat(pod->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct dirent *de;
 	DIR *d;
@@ -293,7 +306,7 @@ recover_files(struct pod *pod)
 		if (i == ARRAY_LEN(kinds) || !recover_key_of(de->d_name, '.', &key))
 			continue;
 		if (!recover_step_needed(pod, key))
-			(void)unlinkat(pod->dirfd, de->d_name, 0);
+			recover_remove(pod, de->d_name);
 	}
 	(void)closedir(d);
 }
@@ -325,6 +338,20 @@ recover_all_io(struct pod *pod)
 		recover_io(c->init);
 		HASH_ITER(hh, c->execs, p, next_p)
 			recover_io(p);
+	}
+}
+
+/* Kills that nobody was there to tell of, and those to come. */
+static void
+recover_oom(struct pod *pod)
+{
+	struct container *c, *next;
+
+	HASH_ITER(hh, pod->containers, c, next) {
+		if (c->state == TASK_CREATING || exits_settled(c))
+			continue;
+		c->dirs = cgroup_dirs_find(container_stopped(c) ? 0 : c->init->pid, c->cgroup);
+		oom_watch(c, false);
 	}
 }
 
@@ -376,6 +403,8 @@ recover_one_condemned(struct pod *pod, uint64_t n)
 		create_undo_condemned(c, n);
 	else /* its steps, if any, have no request then, and end as such */
 		link_answer(pod->link, n, NULL, 0);
+	if (c != NULL && c->state == TASK_RUNNING && c->cgroup[0] != '\0')
+		cgroup_thaw(c->cgroup); /* in case it was a Pause */
 }
 
 static void
@@ -427,6 +456,7 @@ recover_go(struct pod *pod)
 
 	recover_prune_answers(pod);
 	recover_all_io(pod);
+	recover_oom(pod);
 	outbox_resume(pod->outbox);
 	CRASH_POINT("go.begin");
 	for (i = 0; i < condemned.count; i++)

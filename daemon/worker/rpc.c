@@ -45,6 +45,12 @@ static const struct op_method task_methods[] = {
     {.name = "Wait", .desc = TASK(wait), .begin = task_wait, .of_exec = true},
     {.name = "Connect", .desc = TASK(connect), .begin = task_connect},
     {.name = "Shutdown", .desc = TASK(shutdown), .begin = task_shutdown},
+    {.name = "Stats", .desc = TASK(stats), .begin = task_stats},
+    {.name = "Pause", .desc = TASK(pause), .begin = task_pause, .class = OP_QUEUE},
+    {.name = "Resume", .desc = TASK(resume), .begin = task_resume, .class = OP_QUEUE},
+    {.name = "Update", .desc = TASK(update_task), .begin = task_update, .class = OP_QUEUE},
+    {.name = "Checkpoint", .desc = TASK(checkpoint_task), .begin = task_checkpoint,
+	.class = OP_QUEUE},
 };
 
 static const struct op_method admin_methods[] = {

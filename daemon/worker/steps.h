@@ -14,6 +14,14 @@ enum {
 	STEP_UNDO_UMOUNT = 5,
 	/* Start, of init and of an exec */
 	STEP_START = 1,
+	STEP_RESTORE_UNDO = 2,
+	/* Pause, Resume */
+	STEP_FREEZE = 1,
+	STEP_FREEZE_UNDO = 2,
+	/* Update */
+	STEP_UPDATE = 1,
+	/* Checkpoint */
+	STEP_CHECKPOINT = 1,
 	/* Kill */
 	STEP_KILL = 1,
 	/* Delete, Purge */

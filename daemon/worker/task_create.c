@@ -21,6 +21,7 @@
 #include "base/mem.h"
 #include "proto/task.pb-c.h"
 #include "worker/cgroup.h"
+#include "worker/cgroup_dirs.h"
 #include "worker/command.h"
 #include "worker/container.h"
 #include "worker/crashpoint.h"
@@ -29,6 +30,7 @@
 #include "worker/io.h"
 #include "worker/mount.h"
 #include "worker/oci.h"
+#include "worker/oom.h"
 #include "worker/op.h"
 #include "worker/pod.h"
 #include "worker/process.h"
@@ -167,6 +169,8 @@ create_final(struct op *op)
 	} else {
 		log_debug("container '%s': no cgroup: %s", c->id, err.text);
 	}
+	c->dirs = cgroup_dirs_find(c->init->pid, c->cgroup);
+	oom_watch(c, true);
 	create_write_pid(c);
 	c->state = TASK_CREATED;
 	c->from_row = false;

@@ -26,6 +26,7 @@
 #include "worker/events.h"
 #include "worker/exits.h"
 #include "worker/io.h"
+#include "worker/oom.h"
 #include "worker/op.h"
 #include "worker/pod.h"
 #include "worker/process.h"
@@ -65,6 +66,7 @@ start_init_done(struct op *op, const struct command_result *res)
 	process_put(p);
 	container_put(c);
 	events_start(p);
+	oom_note(c);
 	store_audit(op->pod->store, c->id, "", "start", "");
 	op_store_answer(op);
 	CRASH_POINT("start.final");

@@ -25,6 +25,11 @@ void task_wait(struct op *op);
 void task_close_io(struct op *op);
 void task_resize_pty(struct op *op);
 void task_shutdown(struct op *op);
+void task_pause(struct op *op);
+void task_resume(struct op *op);
+void task_update(struct op *op);
+void task_stats(struct op *op);
+void task_checkpoint(struct op *op);
 
 /*
  * Undo a Create, whatever of it has been done: end its commands, delete what

@@ -1,0 +1,346 @@
+/*
+ * Watching for kills; see oom.h.
+ *
+ *	v1  eventfd, registered in cgroup.event_control for memory.oom_control
+ *	v2  EPOLLPRI on memory.events; one nested epoll descriptor per pod
+ *
+ * What surprises: v1 notifies once more when the cgroup is removed, and all
+ * containers below a limit when that is hit, whoever is killed then; so only
+ * the count is believed. On v2 the next notification comes only after a pread of
+ * that very descriptor. A TaskOOM that waits in the outbox already stands for
+ * those that follow: a container whose children are killed for days while
+ * containerd is away costs one event.
+ */
+#include "worker/oom.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/mem.h"
+#include "worker/cgroup_dirs.h"
+#include "worker/container.h"
+#include "worker/crashpoint.h"
+#include "worker/events.h"
+#include "worker/pod.h"
+#include "worker/process.h"
+
+#define OOM_TEXT_MAX  4096u
+#define OOM_DEPTH_MAX 16u
+#define OOM_BATCH     32
+
+struct oom_watch {
+	struct container *c;
+	bool v2;
+	int fd;           /* v1: the directory; v2: memory.events */
+	int notify_fd;    /* v1: the eventfd */
+	struct event *ev; /* v1 */
+};
+
+/* --- counting -------------------------------------------------------------------- */
+
+bool
+oom_parse(const char *text, const char *key, uint64_t *out)
+{
+	size_t len = strlen(key);
+
+	while (*text != '\0') {
+		if (strncmp(text, key, len) == 0 && text[len] == ' ') {
+			*out = strtoull(text + len + 1, NULL, 10);
+			return true;
+		}
+		text = strchrnul(text, '\n');
+		text += *text == '\n';
+	}
+	return false;
+}
+
+static bool
+oom_read(int fd, uint64_t *out)
+{
+	char text[OOM_TEXT_MAX];
+	ssize_t n = pread(fd, text, sizeof text - 1, 0);
+
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	return oom_parse(text, "oom_kill", out);
+}
+
+bool
+oom_count_v2(int events_fd, uint64_t *out)
+{
+	return oom_read(events_fd, out);
+}
+
+static bool
+oom_count_tree(int dirfd, unsigned depth, uint64_t *sum)
+{
+	AUTO_CLOSE int fd = openat(dirfd, "memory.oom_control", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	struct dirent *de;
+	struct stat st;
+	uint64_t own;
+	DIR *d;
+	int copy;
+
+	if (fd == -1 || !oom_read(fd, &own))
+		return false;
+	*sum += own;
+	/* a cgroup's links are itself twice and those below it */
+	if (depth == OOM_DEPTH_MAX || (fstat(dirfd, &st) == 0 && st.st_nlink == 2))
+		return true;
+	copy = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	d = copy == -1 ? NULL : fdopendir(copy);
+	if (d == NULL) {
+		fd_close(&copy);
+		return true;
+	}
+	while ((de = readdir(d)) != NULL) {
+		AUTO_CLOSE int child = -1;
+
+		if (de->d_type != DT_DIR || de->d_name[0] == '.')
+			continue;
+		child = openat(copy, de->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		if (child >= 0)
+			(void)oom_count_tree(child, depth + 1, sum);
+	}
+	(void)closedir(d);
+	return true;
+}
+
+bool
+oom_count_v1(int dirfd, uint64_t *out)
+{
+	uint64_t sum = 0;
+
+	if (!oom_count_tree(dirfd, 0, &sum))
+		return false;
+	*out = sum;
+	return true;
+}
+
+/* --- telling ---------------------------------------------------------------------- */
+
+static bool
+oom_has_grown(struct container *c)
+{
+	uint64_t count;
+
+	if (c->oom == NULL ||
+	    !(c->oom->v2 ? oom_count_v2(c->oom->fd, &count) : oom_count_v1(c->oom->fd, &count)))
+		return false;
+	if (count == c->oom_seen)
+		return false;
+	log_debug("container '%s': %llu killed for memory, %llu told", c->id,
+	    (unsigned long long)count, (unsigned long long)c->oom_seen);
+	/* less: cgroups below it have gone, and their counts with them */
+	if (count < c->oom_seen) {
+		c->oom_seen = count;
+		return false;
+	}
+	c->oom_seen = count;
+	return true;
+}
+
+static bool
+oom_is_told_event(const struct row_event *row, void *arg)
+{
+	struct container **c = arg;
+
+	if (strcmp(row->topic, "/tasks/oom") != 0 || strcmp(row->container, (*c)->id) != 0)
+		return true;
+	*c = NULL;
+	return false;
+}
+
+static bool
+oom_is_waiting(struct container *c)
+{
+	struct container *arg = c;
+
+	return store_each_event(c->pod->store, 0, oom_is_told_event, &arg, NULL) == 0 &&
+	    arg == NULL;
+}
+
+static void
+oom_tell(struct container *c)
+{
+	if (!c->purging && !oom_is_waiting(c))
+		events_oom(c);
+	store_audit(c->pod->store, c->id, "", "oom", "");
+	container_put(c);
+}
+
+void
+oom_note(struct container *c)
+{
+	if (oom_has_grown(c))
+		oom_tell(c);
+}
+
+static void
+oom_look(struct container *c)
+{
+	/* not before TaskStart: its Start, or its exit, looks again */
+	if (c->init->starting || !oom_has_grown(c))
+		return;
+	CRASH_POINT("oom.seen");
+	pod_begin(c->pod);
+	oom_tell(c);
+	(void)pod_commit(c->pod, STORE_KEEP, NULL);
+	CRASH_POINT("oom.committed");
+}
+
+/* --- v1 ----------------------------------------------------------------------------- */
+
+static void
+oom_on_eventfd(evutil_socket_t fd, short what, void *arg)
+{
+	struct oom_watch *w = arg;
+	uint64_t n;
+
+	(void)what;
+	if (read(fd, &n, sizeof n) == -1 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (!oom_count_v1(w->fd, &n)) {
+		oom_unwatch(w->c); /* the cgroup is gone: that was what it said */
+		return;
+	}
+	oom_look(w->c);
+}
+
+static int
+oom_register_v1(struct oom_watch *w, struct err *err)
+{
+	AUTO_CLOSE int target = -1, control = -1;
+	char line[32];
+	int n;
+
+	target = openat(w->fd, "memory.oom_control", O_RDONLY | O_CLOEXEC);
+	if (target == -1)
+		return err_set(err, errno, "open memory.oom_control");
+	control = openat(w->fd, "cgroup.event_control", O_WRONLY | O_CLOEXEC);
+	if (control == -1)
+		return err_set(err, errno, "open cgroup.event_control");
+	w->notify_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (w->notify_fd == -1)
+		return err_set(err, errno, "eventfd");
+	n = snprintf(line, sizeof line, "%d %d", w->notify_fd, target);
+	if (write(control, line, (size_t)n) == -1)
+		return err_set(err, errno, "write cgroup.event_control");
+	w->ev = event_new(loop_base(w->c->pod->loop), w->notify_fd, EV_READ | EV_PERSIST,
+	    oom_on_eventfd, w);
+	if (w->ev == NULL || event_add(w->ev, NULL) == -1)
+		abort();
+	return 0;
+}
+
+/* --- v2 ------------------------------------------------------------------------------- */
+
+static void
+oom_on_epoll(evutil_socket_t fd, short what, void *arg)
+{
+	struct epoll_event evs[OOM_BATCH];
+	int n, i;
+
+	(void)what;
+	(void)arg;
+	n = epoll_wait(fd, evs, OOM_BATCH, 0);
+	for (i = 0; i < n; i++) {
+		struct oom_watch *w = evs[i].data.ptr;
+		uint64_t count;
+
+		/* the reading arms it again; one that cannot be read would be due for ever */
+		if (!oom_count_v2(w->fd, &count))
+			oom_unwatch(w->c);
+		else
+			oom_look(w->c);
+	}
+}
+
+static int
+oom_register_v2(struct oom_watch *w, struct err *err)
+{
+	struct pod *pod = w->c->pod;
+	struct epoll_event want = {.events = EPOLLPRI, .data.ptr = w};
+
+	if (pod->oom_ev == NULL) {
+		int fd = epoll_create1(EPOLL_CLOEXEC);
+
+		if (fd == -1)
+			return err_set(err, errno, "epoll_create1");
+		pod->oom_ev = event_new(loop_base(pod->loop), fd, EV_READ | EV_PERSIST,
+		    oom_on_epoll, NULL);
+		if (pod->oom_ev == NULL || event_add(pod->oom_ev, NULL) == -1)
+			abort();
+	}
+	if (epoll_ctl(event_get_fd(pod->oom_ev), EPOLL_CTL_ADD, w->fd, &want) == -1)
+		return err_set(err, errno, "epoll_ctl");
+	return 0;
+}
+
+/* --- both ------------------------------------------------------------------------------ */
+
+static int
+oom_open(const struct cgroup_dirs *dirs)
+{
+	AUTO_CLOSE int dirfd = -1;
+	const char *path = dirs->v2 ? dirs->path[0] : dirs->path[DIR_MEMORY];
+
+	if (path == NULL)
+		return -1;
+	dirfd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (dirfd == -1 || !dirs->v2)
+		return steal_fd(&dirfd);
+	return openat(dirfd, "memory.events", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+}
+
+void
+oom_watch(struct container *c, bool fresh)
+{
+	struct err err = ERR_INIT;
+	struct oom_watch *w;
+	int fd, rc;
+
+	if (c->oom != NULL || c->dirs == NULL || (fd = oom_open(c->dirs)) < 0)
+		return;
+	w = mem_zalloc(sizeof *w);
+	*w = (struct oom_watch){.c = c, .v2 = c->dirs->v2, .fd = fd, .notify_fd = -1};
+	c->oom = w;
+	rc = w->v2 ? oom_register_v2(w, &err) : oom_register_v1(w, &err);
+	if (rc < 0) /* the count is still looked at when a process exits */
+		log_warnx("container '%s': no notice of OOM: %s, ignoring", c->id, err.text);
+	if (!fresh)
+		oom_look(c);
+	else
+		(void)oom_has_grown(c);
+}
+
+void
+oom_unwatch(struct container *c)
+{
+	struct oom_watch *w = c->oom;
+
+	if (w == NULL)
+		return;
+	c->oom = NULL;
+	if (w->ev != NULL)
+		event_free(w->ev);
+	if (w->v2 && c->pod->oom_ev != NULL)
+		(void)epoll_ctl(event_get_fd(c->pod->oom_ev), EPOLL_CTL_DEL, w->fd, NULL);
+	fd_close(&w->notify_fd);
+	fd_close(&w->fd);
+	free(w);
+}
