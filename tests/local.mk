@@ -7,6 +7,7 @@ include tests/system/local.mk
 include tests/unit/local.mk
 include tests/fuzz/local.mk
 include tests/crash/local.mk
+include tests/bench/local.mk
 if HAVE_CMOCKA
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
