@@ -76,6 +76,7 @@ container_forget(struct container *c)
 	if (!c->gone) {
 		c->gone = true;
 		HASH_DEL(c->pod->containers, c);
+		pod_choose_log(c->pod, c);
 	}
 	container_release(c);
 }

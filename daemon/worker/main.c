@@ -337,6 +337,7 @@ worker_come_up(struct worker *w, const struct worker_args *a, struct err *err)
 	pod->ns = a->ns;
 	pod->group = a->id;
 	pod->dir = a->dir;
+	pod->log_path = mem_strdup(a->log);
 	pod->dirfd = open(a->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (pod->dirfd == -1)
 		return err_set(err, errno, "open '%s'", a->dir);
@@ -362,6 +363,7 @@ worker_come_up(struct worker *w, const struct worker_args *a, struct err *err)
 	rc = recover_load(pod, err);
 	if (rc < 0)
 		return rc;
+	pod_choose_log(pod, NULL);
 	CRASH_POINT("boot.loaded");
 	return 0;
 }

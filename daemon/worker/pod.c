@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -222,6 +223,37 @@ pod_mark(struct pod *pod)
 	link_mark(pod->link, text);
 }
 
+static bool
+pod_log_is_in(const struct pod *pod, const struct container *c)
+{
+	size_t len = strlen(c->bundle);
+
+	return len > 0 && strncmp(pod->log_path, c->bundle, len) == 0 &&
+	    pod->log_path[len] == '/';
+}
+
+void
+pod_choose_log(struct pod *pod, const struct container *leaving)
+{
+	struct container *c, *next;
+	struct stat st;
+
+	if (pod->log_path == NULL)
+		return; /* standard error */
+	if (stat(pod->log_path, &st) == 0 && (leaving == NULL || !pod_log_is_in(pod, leaving)))
+		return;
+	HASH_ITER(hh, pod->containers, c, next) {
+		AUTO_FREE char *path = mem_printf("%s/log", c->bundle);
+
+		if (c == leaving || c->bundle[0] == '\0' || stat(path, &st) == -1)
+			continue;
+		free(pod->log_path);
+		pod->log_path = steal_ptr(&path);
+		log_set_path(pod->log_path);
+		return;
+	}
+}
+
 char *
 pod_key_name(const char *what, uint64_t key)
 {
@@ -282,6 +314,7 @@ pod_fini(struct pod *pod)
 {
 	event_free(pod->flush_ev);
 	event_free(pod->idle_ev);
+	free(pod->log_path);
 	free(pod->spent);
 	free(pod->unacked);
 	pod->spent = pod->unacked = NULL;

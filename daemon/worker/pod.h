@@ -40,6 +40,7 @@ struct pod {
 	const char *dir; /* absolute */
 	int dirfd;
 	int exe_fd;      /* our own executable: the mount helper is run from it */
+	char *log_path;  /* the log FIFO of one of our bundles */
 
 	struct container *containers; /* container.c: by id */
 	struct process *processes;    /* process.c: by key */
@@ -89,6 +90,12 @@ void pod_check_idle(struct pod *pod);
 void pod_end_now(struct pod *pod);
 /* Tell the keeper, for people who ask while we are down, what there is. */
 void pod_mark(struct pod *pod);
+
+/*
+ * The log FIFO is a bundle's, and bundles go. Choose that of a container that
+ * stays; leaving (or NULL) is one that does not.
+ */
+void pod_choose_log(struct pod *pod, const struct container *leaving);
 
 /* Milliseconds-precise one-shot timer helpers. */
 struct event *pod_timer_new(struct pod *pod, void (*cb)(int fd, short what, void *arg),
