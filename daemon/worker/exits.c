@@ -195,6 +195,14 @@ exits_settled(const struct container *c)
 	return container_stopped(c) && c->init->exit_sent;
 }
 
+void
+exits_never_ran(struct container *c)
+{
+	if (c->init->state == TASK_CREATED)
+		process_move(c->init, TASK_STOPPED);
+	c->init->exit_sent = true;
+}
+
 /* What init leaves behind dies too; in a pid namespace of its own it has already. */
 static void
 exits_kill_rest(struct container *c)

@@ -32,6 +32,11 @@ void exits_settle(struct container *c);
 void exits_end_waits(struct process *p);
 /* Init's exit is recorded and told, nothing more will come. */
 bool exits_settled(const struct container *c);
+/*
+ * Init was to be restored from a checkpoint and never was: as if its exit
+ * had been told, for its Delete. In memory only.
+ */
+void exits_never_ran(struct container *c);
 /* cb(op) runs from exits_settle() when that is so; not if it is so already. */
 void exits_wait_settled(struct op *op, void (*cb)(struct op *op));
 

@@ -39,6 +39,7 @@ libworker_a_SOURCES += \
 	%D%/task_kill.c \
 	%D%/task_pause.c \
 	%D%/task_query.c \
+	%D%/task_restore.c \
 	%D%/task_shutdown.c \
 	%D%/task_stats.c \
 	%D%/task_update.c \

@@ -27,7 +27,7 @@ struct process {
 	uint64_t key;          /* 0 until it exists */
 	char *stdin_path, *stdout_path, *stderr_path;
 	bool terminal;
-	char *spec;            /* exec: process.json until started */
+	char *spec;            /* until started: process.json; init: a checkpoint's path */
 	size_t spec_len;
 	int pid;
 	uint64_t start_time;

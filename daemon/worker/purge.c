@@ -124,6 +124,8 @@ purge_begin(struct op *op)
 	c->purging = true;
 	op->p = c->init;
 	purge_kill(c, op);
+	if (c->init->key == 0)
+		exits_never_ran(c);
 	if (exits_settled(c))
 		purge_on_settled(op);
 	else

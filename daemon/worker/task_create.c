@@ -60,8 +60,10 @@ create_check(struct op *op, struct err *err)
 		return err_setx(err, EINVAL, "bundle '%s' is not an absolute path", req->bundle);
 	if (stat(req->bundle, &st) == -1 || !S_ISDIR(st.st_mode))
 		return err_setx(err, EINVAL, "bundle '%s' is not a directory", req->bundle);
-	if (req->checkpoint[0] != '\0')
-		return err_setx(err, EINVAL, "restoring from a checkpoint is not supported");
+	if (req->checkpoint[0] != '\0' &&
+	    (req->checkpoint[0] != '/' || stat(req->checkpoint, &st) == -1 ||
+		!S_ISDIR(st.st_mode)))
+		return err_setx(err, EINVAL, "checkpoint '%s' is not a directory", req->checkpoint);
 	if (container_count(op->pod) > POD_CONTAINERS_MAX)
 		return err_setx(err, ENOSPC, "more than %u containers in one pod",
 		    POD_CONTAINERS_MAX);
@@ -134,34 +136,21 @@ create_make_init(struct op *op)
 	p->stdout_path = mem_strdup(req->stdout);
 	p->stderr_path = mem_strdup(req->stderr);
 	p->terminal = req->terminal;
+	free(p->spec);
+	p->spec = req->checkpoint[0] != '\0' ? mem_strdup(req->checkpoint) : NULL;
+	p->spec_len = strlen(req->checkpoint);
 	op->p = p;
 }
 
 /* --- the end ------------------------------------------------------------------------ */
 
-/* Where containerd's tools expect the pid. */
-static void
-create_write_pid(struct container *c)
+void
+create_adopted(struct container *c)
 {
-	AUTO_FREE char *path = mem_printf("%s/init.pid", c->bundle);
+	AUTO_FREE char *cgroup = NULL, *path = mem_printf("%s/init.pid", c->bundle);
 	struct err err = ERR_INIT;
 	char text[16];
 	int n = snprintf(text, sizeof text, "%d", c->init->pid);
-
-	if (file_write(AT_FDCWD, path, text, (size_t)n, 0644, &err) < 0)
-		log_warnx("%s, ignoring", err.text);
-}
-
-static void
-create_final(struct op *op)
-{
-	Containerd__Task__V2__CreateTaskResponse r =
-	    CONTAINERD__TASK__V2__CREATE_TASK_RESPONSE__INIT;
-	AUTO_FREE char *tty = process_tty_name(op->p, op->p->key), *cgroup = NULL;
-	struct container *c = op->c;
-	struct pod *pod = op->pod;
-	struct err err = ERR_INIT;
-	int rc;
 
 	if (cgroup_of_pid(c->init->pid, &cgroup, &err) == 0) {
 		free(c->cgroup);
@@ -171,7 +160,21 @@ create_final(struct op *op)
 	}
 	c->dirs = cgroup_dirs_find(c->init->pid, c->cgroup);
 	oom_watch(c, true);
-	create_write_pid(c);
+	/* where containerd's tools expect the pid */
+	if (file_write(AT_FDCWD, path, text, (size_t)n, 0644, &err) < 0)
+		log_warnx("%s, ignoring", err.text);
+}
+
+static void
+create_final(struct op *op)
+{
+	Containerd__Task__V2__CreateTaskResponse r =
+	    CONTAINERD__TASK__V2__CREATE_TASK_RESPONSE__INIT;
+	AUTO_FREE char *tty = process_tty_name(op->p, op->p->key);
+	struct container *c = op->c;
+	struct pod *pod = op->pod;
+	int rc;
+
 	c->state = TASK_CREATED;
 	c->from_row = false;
 	c->create_sent = true;
@@ -190,7 +193,8 @@ create_final(struct op *op)
 	rc = pod_commit(pod, STORE_KEEP, NULL);
 	CRASH_POINT("create.committed");
 	(void)rc;
-	io_start(c->init->io, tty);
+	if (c->init->io != NULL)
+		io_start(c->init->io, tty);
 	pod_mark(pod);
 	op_end(op);
 }
@@ -213,6 +217,7 @@ create_on_created(struct op *op, const struct command_result *res)
 		return;
 	}
 	process_bind(p, res->step->key, res->step->child_pid, res->step->child_start);
+	create_adopted(op->c);
 	create_final(op);
 }
 
@@ -253,6 +258,16 @@ create_run(struct op *op)
 		fd_close(&fds[i]);
 }
 
+/* From a checkpoint, all that is left to do is Start's (task_restore.c). */
+static void
+create_make(struct op *op)
+{
+	if (op->p->spec != NULL)
+		create_final(op);
+	else
+		create_run(op);
+}
+
 static void
 create_on_mounted(struct op *op, const struct command_result *res)
 {
@@ -262,7 +277,7 @@ create_on_mounted(struct op *op, const struct command_result *res)
 	if (!res->ok || op->told)
 		create_undo(op);
 	else
-		create_run(op);
+		create_make(op);
 }
 
 static int
@@ -327,6 +342,7 @@ task_create(struct op *op)
 		return;
 	}
 	create_make_init(op);
+	pod_choose_log(op->pod, NULL);
 	op->pod->shutdown_seen = false;
 	if (!c->from_row) {
 		pod_begin(op->pod);
@@ -344,5 +360,5 @@ task_create(struct op *op)
 		command_run_mounts(op, STEP_MOUNT, TAG_MOUNT, create_mount_orders(op),
 		    create_on_mounted);
 	else
-		create_run(op);
+		create_make(op);
 }

@@ -277,6 +277,9 @@ task_delete(struct op *op)
 	c = op->c;
 	if (container_stopped(c)) {
 		delete_when_settled(op);
+	} else if (c->state == TASK_CREATED && c->init->key == 0) {
+		exits_never_ran(c);
+		delete_stopped(op, true, delete_set_ok);
 	} else if (c->state == TASK_CREATED) {
 		op_signal(op, STEP_DELETE_KILL, c->init->key, SIGKILL, delete_on_killed);
 	} else {

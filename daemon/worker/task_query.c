@@ -131,7 +131,7 @@ task_pids(struct op *op)
 	if (!container_stopped(c) && c->cgroup[0] != '\0' &&
 	    cgroup_pids(c->cgroup, &pids, &n, &err) < 0)
 		log_warnx("container '%s': %s, ignoring", c->id, err.text);
-	if (n == 0 && !container_stopped(c)) {
+	if (n == 0 && !container_stopped(c) && c->init->pid > 0) {
 		/* never none while it lives: containerd would take it for a leak */
 		free(pids);
 		pids = mem_dup(&c->init->pid, sizeof c->init->pid);

@@ -257,6 +257,8 @@ task_start(struct op *op)
 		return;
 	if (!process_is_init(op->p))
 		start_exec(op);
+	else if (op->p->key == 0)
+		restore_start(op);
 	else if (!op_has_steps(op) && pod_writable(op->pod, &err) < 0)
 		op_fail(op, STATUS_RESOURCE_EXHAUSTED, "%s", err.text);
 	else

@@ -32,6 +32,16 @@ void task_stats(struct op *op);
 void task_checkpoint(struct op *op);
 
 /*
+ * Init's process is bound: its cgroup is known, watched for OOM, its pid in
+ * the bundle.
+ */
+void create_adopted(struct container *c);
+/*
+ * Start of a container made from a checkpoint, whose path is init's spec until then.
+ */
+void restore_start(struct op *op);
+
+/*
  * Undo a Create, whatever of it has been done: end its commands, delete what
  * the runtime knows, cgroup, mounts, rows. Then the operation ends, with the answer
  * that is set already.
