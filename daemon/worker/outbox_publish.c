@@ -167,9 +167,12 @@ static void
 publish_finish(struct publish *p, const struct msg_step *step)
 {
 	int rc = publish_result(step, p->out_fd);
+	struct link *lk = p->lk;
+	uint64_t key = p->key;
 
-	publish_forget(p->lk, p->key);
+	/* first the row, then the step: who dies between the two finds the step */
 	publish_done(p, rc);
+	publish_forget(lk, key);
 }
 
 static void
