@@ -16,6 +16,7 @@
 
 #include "base/log.h"
 #include "proto/status.h"
+#include "proto/task.pb-c.h"
 #include "worker_help.h"
 
 /* Of a story's requests each is answered once; effects are not repeated. */
@@ -140,6 +141,118 @@ story_purge(void)
 	expect_once();
 }
 
+static uint64_t
+update(const char *id, const char *json)
+{
+	Containerd__Task__V2__UpdateTaskRequest r =
+	    CONTAINERD__TASK__V2__UPDATE_TASK_REQUEST__INIT;
+	Google__Protobuf__Any any = GOOGLE__PROTOBUF__ANY__INIT;
+
+	any.type_url = (char *)(uintptr_t)"types.containerd.io/opencontainers/runtime-spec/1/"
+					  "LinuxResources";
+	any.value.data = (uint8_t *)(uintptr_t)json;
+	any.value.len = strlen(json);
+	r.id = (char *)(uintptr_t)id;
+	r.resources = &any;
+	return fk_send("Update", &r.base);
+}
+
+static uint64_t
+checkpoint(const char *id, const char *path)
+{
+	Containerd__Task__V2__CheckpointTaskRequest r =
+	    CONTAINERD__TASK__V2__CHECKPOINT_TASK_REQUEST__INIT;
+
+	r.id = (char *)(uintptr_t)id;
+	r.path = (char *)(uintptr_t)path;
+	return fk_send("Checkpoint", &r.base);
+}
+
+static void
+story_frozen(void)
+{
+	fk_expect(fk_create("c1", false), STATUS_OK);
+	fk_expect(fk_simple("Pause", "c1", ""), STATUS_UNKNOWN);
+	fk_expect(fk_simple("Start", "c1", ""), STATUS_OK);
+	fk_expect(fk_simple("Resume", "c1", ""), STATUS_UNKNOWN);
+	fk_expect(fk_simple("Pause", "c1", ""), STATUS_OK);
+	fk_expect(fk_simple("Pause", "c1", ""), STATUS_UNKNOWN);
+	fk_expect(fk_simple("Delete", "c1", ""), STATUS_UNKNOWN);
+	fk_expect(fk_exec("c1", "e"), STATUS_UNKNOWN);
+	fk_expect(update("c1", "{}"), STATUS_OK);
+	fk_expect(checkpoint("c1", "/nowhere/1"), STATUS_OK);
+	fk_expect(fk_simple("Resume", "c1", ""), STATUS_OK);
+	fk.fail = "pause";
+	fk_expect(fk_simple("Pause", "c1", ""), STATUS_UNKNOWN);
+	fk.fail = "checkpoint";
+	fk_expect(checkpoint("c1", "/nowhere/2"), STATUS_UNKNOWN);
+	fk.fail = NULL;
+	fk_expect(update("c1", "[]"), STATUS_INVALID_ARGUMENT);
+	fk_expect(fk_simple("Pause", "c1", ""), STATUS_OK);
+	fk_exit(fk_command("create", 0), SIGKILL);
+	fk_expect(fk_simple("Wait", "c1", ""), STATUS_OK);
+	fk_expect(fk_simple("Resume", "c1", ""), STATUS_UNKNOWN);
+	fk_expect(fk_simple("Delete", "c1", ""), STATUS_OK);
+	fk_expect_clean();
+	assert_string_equal(fk_events(),
+	    "create c1|start c1|paused c1|checkpointed c1|resumed c1|paused c1|exit c1|delete c1");
+	assert_int_equal(fk_count("pause"), 3);
+	assert_int_equal(fk_count("resume"), 1);
+	assert_int_equal(fk_count("update"), 1);
+	assert_int_equal(fk_count("checkpoint"), 2);
+	expect_once();
+}
+
+/* From a checkpoint: nothing is run before Start, which may be tried again. */
+static uint64_t
+create_from(const char *id, const char *path)
+{
+	Containerd__Task__V2__CreateTaskRequest r = CONTAINERD__TASK__V2__CREATE_TASK_REQUEST__INIT;
+
+	r.id = (char *)(uintptr_t)id;
+	r.bundle = fk.bundle;
+	r.checkpoint = (char *)(uintptr_t)path;
+	return fk_send("Create", &r.base);
+}
+
+static void
+story_restored(void)
+{
+	uint64_t wait;
+
+	fk_expect(create_from("c1", "/nowhere/at/all"), STATUS_INVALID_ARGUMENT);
+	fk_expect(create_from("c1", fk.dir), STATUS_OK);
+	assert_int_equal(fk_count("create"), 0);
+	wait = fk_simple("Wait", "c1", "");
+	fk_expect(fk_simple("Pids", "c1", ""), STATUS_OK);
+	fk_expect(fk_simple("Stats", "c1", ""), STATUS_NOT_FOUND);
+	fk_expect(fk_kill("c1", "", SIGTERM, false), STATUS_FAILED_PRECONDITION);
+	fk.fail = "restore";
+	fk_expect(fk_simple("Start", "c1", ""), STATUS_UNKNOWN);
+	fk.fail = NULL;
+	fk_expect(fk_simple("Start", "c1", ""), STATUS_OK);
+	fk_expect(fk_simple("Start", "c1", ""), STATUS_UNKNOWN);
+	fk_expect(fk_kill("c1", "", SIGKILL, false), STATUS_OK);
+	fk_expect(wait, STATUS_OK);
+	fk_expect(fk_simple("Delete", "c1", ""), STATUS_OK);
+	fk_expect(create_from("c2", fk.dir), STATUS_OK);
+	fk_expect(fk_simple("Delete", "c2", ""), STATUS_OK);
+	fk_expect(create_from("c3", fk.dir), STATUS_OK);
+	fk_expect(fk_simple("podshim.v1.Admin/Purge", "c3", ""), STATUS_OK);
+	fk_expect(create_from("c4", fk.dir), STATUS_OK);
+	fk.dies_at_once = true;
+	fk_expect(fk_simple("Start", "c4", ""), STATUS_OK);
+	fk.dies_at_once = false;
+	fk_expect(fk_simple("Wait", "c4", ""), STATUS_OK);
+	fk_expect(fk_simple("Delete", "c4", ""), STATUS_OK);
+	fk_expect_clean();
+	assert_string_equal(fk_events(),
+	    "create c1|start c1|exit c1|delete c1|create c2|delete c2|create c3|"
+	    "create c4|start c4|exit c4|delete c4");
+	assert_int_equal(fk_count("restore"), 3);
+	expect_once();
+}
+
 static void
 walk(void (*story)(void))
 {
@@ -195,6 +308,20 @@ test_worker_crash_purge(void **state)
 	walk(story_purge);
 }
 
+static void
+test_worker_crash_frozen(void **state)
+{
+	(void)state;
+	walk(story_frozen);
+}
+
+static void
+test_worker_crash_restored(void **state)
+{
+	(void)state;
+	walk(story_restored);
+}
+
 int
 main(void)
 {
@@ -203,6 +330,8 @@ main(void)
 	    cmocka_unit_test(test_worker_crash_early_exit),
 	    cmocka_unit_test(test_worker_crash_failures),
 	    cmocka_unit_test(test_worker_crash_purge),
+	    cmocka_unit_test(test_worker_crash_frozen),
+	    cmocka_unit_test(test_worker_crash_restored),
 	};
 
 	log_init("test", "", "/dev/null");

@@ -117,7 +117,8 @@ new_step(uint64_t key, enum step_kind kind, const char *verb)
 static const char *
 verb_of(const struct msg_spawn *spawn)
 {
-	static const char *const verbs[] = {"create", "start", "exec", "delete", "kill"};
+	static const char *const verbs[] = {"create", "start", "exec", "delete", "kill", "pause",
+	    "resume", "update", "checkpoint", "restore"};
 	size_t i, j;
 
 	for (i = 0; spawn->argv[i] != NULL; i++) {
