@@ -16,7 +16,8 @@ frame_put_u32(uint8_t *out, uint32_t v)
 static uint32_t
 frame_get_u32(const uint8_t *in)
 {
-	return (uint32_t)in[0] << 24 | (uint32_t)in[1] << 16 | (uint32_t)in[2] << 8 | in[3];
+	return (uint32_t)in[0] << 24 | (uint32_t)in[1] << 16 | (uint32_t)in[2] << 8 |
+	       in[3];
 }
 
 void

@@ -8,14 +8,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FRAME_HEAD_LEN    10u
+#define FRAME_HEAD_LEN	  10u
 #define FRAME_PAYLOAD_MAX 4194304u
 
 enum frame_type { FRAME_REQUEST = 1, FRAME_RESPONSE = 2, FRAME_DATA = 3 };
 
 #define FRAME_F_REMOTE_CLOSED 0x01u
 #define FRAME_F_REMOTE_OPEN   0x02u
-#define FRAME_F_NO_DATA       0x04u
+#define FRAME_F_NO_DATA	      0x04u
 
 struct frame_head {
 	uint32_t len; /* of the payload */

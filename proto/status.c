@@ -12,21 +12,21 @@
 #include <string.h>
 
 static const char *const status_names[] = {
-	[STATUS_OK] = "OK",
-	[STATUS_CANCELED] = "Canceled",
-	[STATUS_UNKNOWN] = "Unknown",
-	[STATUS_INVALID_ARGUMENT] = "InvalidArgument",
-	[STATUS_DEADLINE_EXCEEDED] = "DeadlineExceeded",
-	[STATUS_NOT_FOUND] = "NotFound",
-	[STATUS_ALREADY_EXISTS] = "AlreadyExists",
-	[STATUS_PERMISSION_DENIED] = "PermissionDenied",
-	[STATUS_RESOURCE_EXHAUSTED] = "ResourceExhausted",
-	[STATUS_FAILED_PRECONDITION] = "FailedPrecondition",
-	[STATUS_ABORTED] = "Aborted",
-	[STATUS_OUT_OF_RANGE] = "OutOfRange",
-	[STATUS_UNIMPLEMENTED] = "Unimplemented",
-	[STATUS_INTERNAL] = "Internal",
-	[STATUS_UNAVAILABLE] = "Unavailable",
+    [STATUS_OK] = "OK",
+    [STATUS_CANCELED] = "Canceled",
+    [STATUS_UNKNOWN] = "Unknown",
+    [STATUS_INVALID_ARGUMENT] = "InvalidArgument",
+    [STATUS_DEADLINE_EXCEEDED] = "DeadlineExceeded",
+    [STATUS_NOT_FOUND] = "NotFound",
+    [STATUS_ALREADY_EXISTS] = "AlreadyExists",
+    [STATUS_PERMISSION_DENIED] = "PermissionDenied",
+    [STATUS_RESOURCE_EXHAUSTED] = "ResourceExhausted",
+    [STATUS_FAILED_PRECONDITION] = "FailedPrecondition",
+    [STATUS_ABORTED] = "Aborted",
+    [STATUS_OUT_OF_RANGE] = "OutOfRange",
+    [STATUS_UNIMPLEMENTED] = "Unimplemented",
+    [STATUS_INTERNAL] = "Internal",
+    [STATUS_UNAVAILABLE] = "Unavailable",
 };
 
 const char *
@@ -41,54 +41,40 @@ enum status_code
 status_from_errno(int code)
 {
 	switch (code) {
-	case 0:
-		return STATUS_OK;
+	case 0: return STATUS_OK;
 	case ENOENT:
-	case ESRCH:
-		return STATUS_NOT_FOUND;
+	case ESRCH: return STATUS_NOT_FOUND;
 	case EEXIST:
-	case EALREADY:
-		return STATUS_ALREADY_EXISTS;
+	case EALREADY: return STATUS_ALREADY_EXISTS;
 	case EINVAL:
 	case EBADMSG:
 	case ENAMETOOLONG:
-	case E2BIG:
-		return STATUS_INVALID_ARGUMENT;
+	case E2BIG: return STATUS_INVALID_ARGUMENT;
 	case EPERM:
-	case EACCES:
-		return STATUS_PERMISSION_DENIED;
+	case EACCES: return STATUS_PERMISSION_DENIED;
 	case EBUSY:
 	/*
 	 * Not Unimplemented: for Create and Connect that would make containerd
 	 * 2 fall back to the older API and ask again.
 	 */
-	case EOPNOTSUPP:
-		return STATUS_FAILED_PRECONDITION;
-	case ENOSYS:
-		return STATUS_UNIMPLEMENTED;
+	case EOPNOTSUPP: return STATUS_FAILED_PRECONDITION;
+	case ENOSYS: return STATUS_UNIMPLEMENTED;
 	case ETIMEDOUT:
-	case ETIME:
-		return STATUS_DEADLINE_EXCEEDED;
+	case ETIME: return STATUS_DEADLINE_EXCEEDED;
 	case ENOSPC:
 	case EDQUOT:
 	case ENOMEM:
 	case EMFILE:
 	case ENFILE:
 	case EFBIG:
-	case EMSGSIZE:
-		return STATUS_RESOURCE_EXHAUSTED;
-	case ECANCELED:
-		return STATUS_CANCELED;
+	case EMSGSIZE: return STATUS_RESOURCE_EXHAUSTED;
+	case ECANCELED: return STATUS_CANCELED;
 	case EAGAIN:
 	case ESHUTDOWN:
-	case ECONNREFUSED:
-		return STATUS_UNAVAILABLE;
-	case ERANGE:
-		return STATUS_OUT_OF_RANGE;
-	case ENOTRECOVERABLE:
-		return STATUS_INTERNAL;
-	default:
-		return STATUS_UNKNOWN;
+	case ECONNREFUSED: return STATUS_UNAVAILABLE;
+	case ERANGE: return STATUS_OUT_OF_RANGE;
+	case ENOTRECOVERABLE: return STATUS_INTERNAL;
+	default: return STATUS_UNKNOWN;
 	}
 }
 
@@ -162,7 +148,8 @@ status_text_len(const char *text)
 	for (cut = 1; cut <= 3; cut++) {
 		i = len - cut;
 		if (((uint8_t)text[i] & 0xc0) == 0xc0)
-			return utf8_sequence((const uint8_t *)text + i, cut) == cut ? len : i;
+			return utf8_sequence((const uint8_t *)text + i, cut) == cut ? len
+										    : i;
 		if (((uint8_t)text[i] & 0x80) == 0)
 			break;
 	}

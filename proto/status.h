@@ -32,7 +32,7 @@ const char *status_name(int code);
 /* The status for a failure with this (positive) errno. */
 enum status_code status_from_errno(int code);
 
-#define STATUS_TEXT_MAX 4096u
+#define STATUS_TEXT_MAX	    4096u
 /* Bytes that status_encode_response() needs at most. */
 #define STATUS_RESPONSE_MAX (STATUS_TEXT_MAX + 32u)
 
@@ -41,8 +41,8 @@ enum status_code status_from_errno(int code);
  * STATUS_TEXT_MAX is cut, bytes that are not UTF-8 become '?' (contract.md
  * 5.11). Returns its length; cap must be at least STATUS_RESPONSE_MAX.
  */
-size_t status_encode_response(uint8_t *out, size_t cap, enum status_code code,
-    const char *text);
+size_t status_encode_response(
+    uint8_t *out, size_t cap, enum status_code code, const char *text);
 
 /* Replace in place every byte that is not part of valid UTF-8 by '?'. */
 void utf8_sanitize(char *s);

@@ -63,7 +63,8 @@ pod_path_join(const char *a, const char *b, const char *c)
 	if (parts[i][0] == '/')
 		out[len++] = '/';
 	floor = len; /* ".." stops here */
-	for (part = strtok_r(in, "/", &save); part != NULL; part = strtok_r(NULL, "/", &save)) {
+	for (part = strtok_r(in, "/", &save); part != NULL;
+	     part = strtok_r(NULL, "/", &save)) {
 		size_t n = strlen(part);
 
 		if (strcmp(part, ".") == 0)
@@ -91,7 +92,8 @@ pod_path_join(const char *a, const char *b, const char *c)
 }
 
 void
-pod_hash(const char *address, const char *ns, const char *group, char hash[POD_HASH_LEN + 1])
+pod_hash(
+    const char *address, const char *ns, const char *group, char hash[POD_HASH_LEN + 1])
 {
 	AUTO_FREE char *path = pod_path_join(address, ns, group);
 
@@ -124,7 +126,9 @@ pod_name(const char *group, const char *hash)
 
 	for (i = 0; i < POD_NAME_GROUP_MAX && group[i] != '\0'; i++)
 		safe[i] = is_alnum(group[i]) || strchr("-_", group[i]) != NULL ||
-			(group[i] == '.' && i > 0) ? group[i] : '_';
+				  (group[i] == '.' && i > 0)
+			      ? group[i]
+			      : '_';
 	safe[i] = '\0';
 	return mem_printf("%s.%.*s", i > 0 ? safe : "_", (int)POD_HASH8_LEN, hash);
 }

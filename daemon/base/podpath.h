@@ -16,13 +16,13 @@
 
 #include <stdbool.h>
 
-#define POD_STATE_ROOT      "/run/podshim"
-#define POD_SOCKET_DIR      "/run/containerd/s"
-#define POD_ID_MAX          76u
-#define POD_HASH_LEN        64u
-#define POD_HASH8_LEN       8u
+#define POD_STATE_ROOT	    "/run/podshim"
+#define POD_SOCKET_DIR	    "/run/containerd/s"
+#define POD_ID_MAX	    76u
+#define POD_HASH_LEN	    64u
+#define POD_HASH8_LEN	    8u
 #define POD_SOCKET_PATH_MAX 106u
-#define POD_SCHEME          "unix://"
+#define POD_SCHEME	    "unix://"
 
 /* $PODSHIM_STATE_ROOT if set and absolute, else POD_STATE_ROOT. */
 const char *pod_state_root(void);
@@ -37,15 +37,15 @@ bool pod_id_valid(const char *id);
 char *pod_path_join(const char *a, const char *b, const char *c);
 
 /* Lower-case hex sha256 of the joined path. address: the daemon's gRPC socket. */
-void pod_hash(const char *address, const char *ns, const char *group,
-    char hash[POD_HASH_LEN + 1]);
+void pod_hash(
+    const char *address, const char *ns, const char *group, char hash[POD_HASH_LEN + 1]);
 /*
  * The hash in an address "unix:///dir/<hash>" as the file `address` of a bundle
  * holds it; *socket_path (if not NULL) is the part behind the scheme. False if
  * it is not one of ours.
  */
-bool pod_hash_of_address(const char *address, char hash[POD_HASH_LEN + 1],
-    char **socket_path);
+bool pod_hash_of_address(
+    const char *address, char hash[POD_HASH_LEN + 1], char **socket_path);
 
 /*
  * "<group>.<hash8>". A group may be any text (it comes from an annotation):

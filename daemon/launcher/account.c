@@ -62,8 +62,10 @@ account_add_victim(struct account *acc, int pid, uint64_t start_time)
 {
 	if (pid <= 1)
 		return;
-	acc->victims = mem_realloc(acc->victims, (acc->n_victims + 1) * sizeof *acc->victims);
-	acc->victims[acc->n_victims++] = (struct victim){.pid = pid, .start_time = start_time};
+	acc->victims =
+	    mem_realloc(acc->victims, (acc->n_victims + 1) * sizeof *acc->victims);
+	acc->victims[acc->n_victims++] =
+	    (struct victim){.pid = pid, .start_time = start_time};
 }
 
 /* --- from the database -------------------------------------------------------- */
@@ -96,7 +98,8 @@ account_on_container(const struct row_container *row, void *arg)
 	if (acc->bundle == NULL)
 		acc->bundle = mem_strdup(row->bundle);
 	options_fini(&acc->options);
-	if (!is_given(row->options) || options_from_json(row->options, &acc->options, NULL) < 0)
+	if (!is_given(row->options) ||
+	    options_from_json(row->options, &acc->options, NULL) < 0)
 		(void)options_decode(NULL, NULL, 0, &acc->options, NULL);
 	if (is_given(row->runtime)) {
 		free(acc->options.binary_name);
@@ -143,7 +146,8 @@ bundle_text(int bundle_fd, const char *name)
 	char *text = NULL;
 	size_t len;
 
-	if (bundle_fd < 0 || file_read(bundle_fd, name, BUNDLE_FILE_MAX, &text, &len, NULL) < 0)
+	if (bundle_fd < 0 ||
+	    file_read(bundle_fd, name, BUNDLE_FILE_MAX, &text, &len, NULL) < 0)
 		return NULL;
 	text[strcspn(text, "\n")] = '\0';
 	return text;
@@ -157,7 +161,8 @@ account_options_from_bundle(struct account *acc, int bundle_fd)
 	size_t len;
 
 	if (bundle_fd >= 0)
-		(void)file_read(bundle_fd, "options.json", BUNDLE_FILE_MAX, &json, &len, NULL);
+		(void)file_read(
+		    bundle_fd, "options.json", BUNDLE_FILE_MAX, &json, &len, NULL);
 	if (json == NULL || options_from_json(json, &acc->options, NULL) < 0)
 		(void)options_decode(NULL, NULL, 0, &acc->options, NULL);
 	if (is_given(binary)) {
@@ -193,7 +198,8 @@ account_pid_from_bundle(struct account *acc, int bundle_fd)
 	if (pid <= 1 || pid > 0x7fffffff)
 		return;
 	acc->pid = (int)pid;
-	if (cgroup_of_pid((pid_t)pid, &cgroup, NULL) < 0 || !cgroup_cut_at(cgroup, acc->id))
+	if (cgroup_of_pid((pid_t)pid, &cgroup, NULL) < 0 ||
+	    !cgroup_cut_at(cgroup, acc->id))
 		return;
 	account_add_victim(acc, (int)pid, start_time_of((int)pid));
 	acc->cgroup = steal_ptr(&cgroup);
@@ -205,7 +211,8 @@ account_load(struct account *acc, struct store *st, int bundle_fd, const char *b
 {
 	AUTO_CLOSE int own_fd = -1;
 
-	*acc = (struct account){.id = mem_strdup(id), .ns = ns, .bundle = mem_strdup(bundle)};
+	*acc = (struct account){
+	    .id = mem_strdup(id), .ns = ns, .bundle = mem_strdup(bundle)};
 	if (st != NULL)
 		account_from_db(acc, st);
 	if (bundle_fd < 0 && acc->bundle != NULL) {
@@ -219,7 +226,8 @@ account_load(struct account *acc, struct store *st, int bundle_fd, const char *b
 	}
 	if (acc->runtime_root == NULL)
 		acc->runtime_root = runtime_root(&acc->options, ns);
-	if (acc->cgroup == NULL && acc->n_victims > 0 && victim_is_alive(&acc->victims[0]))
+	if (acc->cgroup == NULL && acc->n_victims > 0 &&
+	    victim_is_alive(&acc->victims[0]))
 		(void)cgroup_of_pid(acc->victims[0].pid, &acc->cgroup, NULL);
 }
 

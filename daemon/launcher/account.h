@@ -22,15 +22,15 @@ struct victim {
 
 struct account {
 	char *id;
-	const char *ns;        /* borrowed */
+	const char *ns; /* borrowed */
 	char *bundle;
-	char *cgroup;          /* of its init; NULL if unknown */
-	char *runtime_root;    /* --root, namespace included */
+	char *cgroup;	    /* of its init; NULL if unknown */
+	char *runtime_root; /* --root, namespace included */
 	struct options options;
-	bool in_db;            /* a row tells of it; else only files may */
-	bool last_exit;        /* no row any more, but its exit was noted */
-	bool exited;           /* exit_status and exited_at are true */
-	int pid;               /* of init; 0 unknown */
+	bool in_db;	/* a row tells of it; else only files may */
+	bool last_exit; /* no row any more, but its exit was noted */
+	bool exited;	/* exit_status and exited_at are true */
+	int pid;	/* of init; 0 unknown */
 	uint32_t exit_status;
 	int64_t exited_at;
 	struct victim *victims; /* init first, if it may be alive; execs */
@@ -41,8 +41,8 @@ struct account {
  * The account of container id. st may be NULL: the bundle alone then.
  * bundle_fd: of its bundle, or -1 to go by the row's.
  */
-void account_load(struct account *acc, struct store *st, int bundle_fd, const char *bundle,
-    const char *ns, const char *id);
+void account_load(struct account *acc, struct store *st, int bundle_fd,
+    const char *bundle, const char *ns, const char *id);
 void account_fini(struct account *acc);
 
 /* Is that process alive, and the same one? */

@@ -48,7 +48,8 @@ flag_parse(const struct flag *flags, size_t n_flags, int argc, char *argv[], int
 	if (len == 0 || name[0] == '-')
 		return err_setx(err, EINVAL, "bad flag syntax: '%s'", word);
 	for (k = 0; k < n_flags; k++)
-		if (strlen(flags[k].name) == len && strncmp(flags[k].name, name, len) == 0)
+		if (strlen(flags[k].name) == len &&
+		    strncmp(flags[k].name, name, len) == 0)
 			break;
 	if (k == n_flags)
 		return err_setx(err, EINVAL, "unknown flag '%s'", word);
@@ -56,13 +57,15 @@ flag_parse(const struct flag *flags, size_t n_flags, int argc, char *argv[], int
 		if (value == NULL)
 			*flags[k].on = true;
 		else if (bool_parse(value, flags[k].on) < 0)
-			return err_setx(err, EINVAL, "flag '-%s' takes true or false, not '%s'",
-			    flags[k].name, value);
+			return err_setx(err, EINVAL,
+			    "flag '-%s' takes true or false, not '%s'", flags[k].name,
+			    value);
 		return 0;
 	}
 	if (value == NULL) {
 		if (*i + 1 >= argc)
-			return err_setx(err, EINVAL, "flag '-%s' needs a value", flags[k].name);
+			return err_setx(
+			    err, EINVAL, "flag '-%s' needs a value", flags[k].name);
 		value = argv[++*i];
 	}
 	*flags[k].text = value;
@@ -73,20 +76,21 @@ int
 args_parse(int argc, char *argv[], struct args *out, struct err *err)
 {
 	const char *unused;
-	struct args args = {.ns = "", .id = "", .address = "", .publish_binary = "", .bundle = ""};
+	struct args args = {
+	    .ns = "", .id = "", .address = "", .publish_binary = "", .bundle = ""};
 	const struct flag flags[] = {
-		{.name = "namespace", .text = &args.ns},
-		{.name = "id", .text = &args.id},
-		{.name = "address", .text = &args.address},
-		{.name = "publish-binary", .text = &args.publish_binary},
-		{.name = "bundle", .text = &args.bundle},
-		{.name = "debug", .on = &args.debug},
-		{.name = "v", .on = &args.version},
-		{.name = "version", .on = &args.version},
-		{.name = "info", .on = &args.info},
-		/* the Go shim's, for runs by hand; containerd never gives them */
-		{.name = "socket", .text = &unused},
-		{.name = "debug-socket", .text = &unused},
+	    {.name = "namespace", .text = &args.ns},
+	    {.name = "id", .text = &args.id},
+	    {.name = "address", .text = &args.address},
+	    {.name = "publish-binary", .text = &args.publish_binary},
+	    {.name = "bundle", .text = &args.bundle},
+	    {.name = "debug", .on = &args.debug},
+	    {.name = "v", .on = &args.version},
+	    {.name = "version", .on = &args.version},
+	    {.name = "info", .on = &args.info},
+	    /* the Go shim's, for runs by hand; containerd never gives them */
+	    {.name = "socket", .text = &unused},
+	    {.name = "debug-socket", .text = &unused},
 	};
 	int i, rc;
 
@@ -120,10 +124,12 @@ args_check_names(const struct args *args, struct err *err)
 	if (args->ns[0] == '\0')
 		return err_setx(err, EINVAL, "flag '-namespace' is missing or empty");
 	if (!pod_id_valid(args->ns))
-		return err_setx(err, EINVAL, "namespace '%s' is not a valid identifier", args->ns);
+		return err_setx(
+		    err, EINVAL, "namespace '%s' is not a valid identifier", args->ns);
 	if (args->id[0] == '\0')
 		return err_setx(err, EINVAL, "flag '-id' is missing or empty");
 	if (!pod_id_valid(args->id))
-		return err_setx(err, EINVAL, "id '%s' is not a valid identifier", args->id);
+		return err_setx(
+		    err, EINVAL, "id '%s' is not a valid identifier", args->id);
 	return 0;
 }

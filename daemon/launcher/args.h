@@ -16,7 +16,7 @@ enum action { ACTION_NONE, ACTION_START, ACTION_DELETE };
 struct args {
 	const char *ns;
 	const char *id;
-	const char *address;        /* containerd's gRPC socket */
+	const char *address; /* containerd's gRPC socket */
 	const char *publish_binary;
 	const char *bundle;
 	bool debug;

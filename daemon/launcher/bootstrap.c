@@ -34,26 +34,28 @@ dup_unless_empty(const char *s)
 
 /* Of the options only ShimCgroup concerns start; Create judges the rest. */
 static int
-bootstrap_take_options(const Google__Protobuf__Any *any, struct bootstrap *out,
-    struct err *err)
+bootstrap_take_options(
+    const Google__Protobuf__Any *any, struct bootstrap *out, struct err *err)
 {
 	const char *type = wire_type_name(any->type_url);
 
 	if (strcmp(type, "containerd.runc.v1.Options") == 0) {
-		Containerd__Runc__V1__Options *o = containerd__runc__v1__options__unpack(NULL,
-		    any->value.len, any->value.data);
+		Containerd__Runc__V1__Options *o = containerd__runc__v1__options__unpack(
+		    NULL, any->value.len, any->value.data);
 
 		if (o == NULL)
-			return err_setx(err, EINVAL, "the options on stdin are no '%s'", type);
+			return err_setx(
+			    err, EINVAL, "the options on stdin are no '%s'", type);
 		out->shim_cgroup = dup_unless_empty(o->shim_cgroup);
 		containerd__runc__v1__options__free_unpacked(o, NULL);
 	} else if (strcmp(type, "containerd.linux.runc.CreateOptions") == 0) {
 		Containerd__Linux__Runc__CreateOptions *o =
-		    containerd__linux__runc__create_options__unpack(NULL, any->value.len,
-			any->value.data);
+		    containerd__linux__runc__create_options__unpack(
+			NULL, any->value.len, any->value.data);
 
 		if (o == NULL)
-			return err_setx(err, EINVAL, "the options on stdin are no '%s'", type);
+			return err_setx(
+			    err, EINVAL, "the options on stdin are no '%s'", type);
 		out->shim_cgroup = dup_unless_empty(o->shim_cgroup);
 		containerd__linux__runc__create_options__free_unpacked(o, NULL);
 	}
@@ -85,7 +87,8 @@ bootstrap_parse(const void *in, size_t len, const char *id, const char *ns,
 	*out = (struct bootstrap){.dialect = legacy_json ? DIALECT_JSON : DIALECT_PLAIN};
 	if (len == 0)
 		return 0;
-	params = containerd__runtime__bootstrap__v1__bootstrap_params__unpack(NULL, len, in);
+	params =
+	    containerd__runtime__bootstrap__v1__bootstrap_params__unpack(NULL, len, in);
 	if (params != NULL && strcmp(params->instance_id, id) == 0 &&
 	    strcmp(params->namespace_, ns) == 0) {
 		rc = bootstrap_take_params(params, out, err);
@@ -96,18 +99,21 @@ bootstrap_parse(const void *in, size_t len, const char *id, const char *ns,
 	if (any != NULL && any->base.n_unknown_fields == 0 && any->type_url[0] != '\0')
 		rc = bootstrap_take_options(any, out, err);
 	else if (params != NULL && params->instance_id[0] != '\0' &&
-	    params->namespace_[0] != '\0')
+		 params->namespace_[0] != '\0')
 		rc = err_setx(err, EINVAL,
-		    "the parameters on stdin are for '%s' in namespace '%s', not for '%s' in '%s'",
+		    "the parameters on stdin are for '%s' in namespace '%s', not for "
+		    "'%s' in '%s'",
 		    params->instance_id, params->namespace_, id, ns);
 	else
 		rc = err_setx(err, EINVAL,
-		    "%zu bytes on stdin are neither bootstrap parameters nor options", len);
+		    "%zu bytes on stdin are neither bootstrap parameters nor options",
+		    len);
 	if (any != NULL)
 		google__protobuf__any__free_unpacked(any, NULL);
 out:
 	if (params != NULL)
-		containerd__runtime__bootstrap__v1__bootstrap_params__free_unpacked(params, NULL);
+		containerd__runtime__bootstrap__v1__bootstrap_params__free_unpacked(
+		    params, NULL);
 	if (rc < 0)
 		bootstrap_fini(out);
 	return rc;
@@ -140,12 +146,10 @@ bootstrap_answer(enum dialect dialect, const char *address, void **out, size_t *
 		return;
 	case DIALECT_JSON:
 		/* a socket's path here needs no escaping: see start.c */
-		text = mem_printf("{\"version\":2,\"address\":\"%s\",\"protocol\":\"ttrpc\"}",
-		    address);
+		text = mem_printf(
+		    "{\"version\":2,\"address\":\"%s\",\"protocol\":\"ttrpc\"}", address);
 		break;
-	case DIALECT_PLAIN:
-		text = mem_printf("%s", address);
-		break;
+	case DIALECT_PLAIN: text = mem_printf("%s", address); break;
 	}
 	*out = text;
 	*len = strlen(text);

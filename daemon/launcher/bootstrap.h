@@ -13,8 +13,8 @@ struct err;
 #define BOOTSTRAP_STDIN_MAX (10u * 1024 * 1024)
 
 enum dialect {
-	DIALECT_PLAIN,  /* containerd 1.6: the bare address */
-	DIALECT_JSON,   /* 1.7 to 2.2 */
+	DIALECT_PLAIN,	/* containerd 1.6: the bare address */
+	DIALECT_JSON,	/* 1.7 to 2.2 */
 	DIALECT_PARAMS, /* 2.3 on: BootstrapParams in, BootstrapResult out */
 };
 
@@ -24,9 +24,9 @@ struct bootstrap {
 	bool debug;
 	char *ttrpc_address;
 	char *grpc_address;
-	char *binary;       /* containerd's executable */
+	char *binary; /* containerd's executable */
 	char *socket_dir;
-	char *shim_cgroup;  /* from runc's options: where the keeper goes */
+	char *shim_cgroup; /* from runc's options: where the keeper goes */
 };
 
 /*

@@ -65,7 +65,8 @@ cgjoin_open(struct cgjoin *cg, const char *path, struct err *err)
 
 	cg->n = 0;
 	if (path_climbs(path))
-		return err_setx(err, EINVAL, "shim cgroup '%s' leads out of the hierarchy", path);
+		return err_setx(
+		    err, EINVAL, "shim cgroup '%s' leads out of the hierarchy", path);
 	rc = mountinfo_each(cgjoin_on_mount, &scan, err);
 	if (rc == 0 && scan.code != 0)
 		rc = err_set(err, scan.code, "shim cgroup '%s'", path);

@@ -61,7 +61,8 @@ pidfd_wait(int pidfd, boot_us_t end)
 
 	for (;;) {
 		now = clock_boot_us();
-		if (poll(&pfd, 1, now < end ? (int)((end - now) / US_PER_MS) + 1 : 0) == 1)
+		if (poll(&pfd, 1, now < end ? (int)((end - now) / US_PER_MS) + 1 : 0) ==
+		    1)
 			return true;
 		if (now >= end)
 			return false;

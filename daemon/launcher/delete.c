@@ -40,31 +40,31 @@
 #include "proto/wire.h"
 #include "state/store.h"
 
-#define ASK_LIMIT_US    (2500 * US_PER_MS)
-#define FLUSH_LIMIT_US  US_PER_S
-#define WORK_LIMIT_US   (4500 * US_PER_MS)
-#define LOCK_LIMIT_US   (100 * US_PER_MS)
-#define WATCHDOG_MS     4800
-#define STATUS_KILLED   137u
-#define STATUS_UNKNOWN  255u
-#define STORE_NAME      "state.db"
+#define ASK_LIMIT_US   (2500 * US_PER_MS)
+#define FLUSH_LIMIT_US US_PER_S
+#define WORK_LIMIT_US  (4500 * US_PER_MS)
+#define LOCK_LIMIT_US  (100 * US_PER_MS)
+#define WATCHDOG_MS    4800
+#define STATUS_KILLED  137u
+#define STATUS_UNKNOWN 255u
+#define STORE_NAME     "state.db"
 
-struct delete {
+struct deletion {
 	const struct args *args;
 	boot_us_t begin;
-	boot_us_t end;        /* of our own work */
-	char *bundle;         /* absolute; NULL if it is gone and was not named */
+	boot_us_t end; /* of our own work */
+	char *bundle;  /* absolute; NULL if it is gone and was not named */
 	int bundle_fd;
 	bool has_hash;
 	char hash[POD_HASH_LEN + 1];
 	char *socket_path;
 	bool keeper_is_dead;
-	bool use_pod;         /* read its database, leave marks in it */
+	bool use_pod; /* read its database, leave marks in it */
 	/* the pod's directory, if there is one */
 	char *pod_dir;
 	int pod_fd;
-	bool is_owner;        /* the pod is named after this container */
-	int worker_lock;      /* held shared: nobody writes the database */
+	bool is_owner;	 /* the pod is named after this container */
+	int worker_lock; /* held shared: nobody writes the database */
 	struct store *store;
 };
 
@@ -79,7 +79,8 @@ static struct {
 static void
 answer_set(uint32_t pid, uint32_t status, int64_t exited_at)
 {
-	Containerd__Task__V2__DeleteResponse r = CONTAINERD__TASK__V2__DELETE_RESPONSE__INIT;
+	Containerd__Task__V2__DeleteResponse r =
+	    CONTAINERD__TASK__V2__DELETE_RESPONSE__INIT;
 	Google__Protobuf__Timestamp ts;
 
 	wire_timestamp(&ts, exited_at != 0 ? exited_at : clock_real_ns());
@@ -103,7 +104,8 @@ static void
 watchdog_set(long ms)
 {
 	struct sigaction sa = {.sa_handler = on_watchdog};
-	struct itimerval it = {.it_value = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000}};
+	struct itimerval it = {
+	    .it_value = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000}};
 
 	(void)sigaction(SIGALRM, &sa, NULL);
 	(void)setitimer(ITIMER_REAL, &it, NULL);
@@ -112,7 +114,7 @@ watchdog_set(long ms)
 /* --- finding the pod -------------------------------------------------------------- */
 
 static void
-delete_find_bundle(struct delete *d)
+delete_find_bundle(struct deletion *d)
 {
 	const char *given = d->args->bundle;
 
@@ -130,7 +132,7 @@ delete_find_bundle(struct delete *d)
 
 /* The file `address` says it; without one, config.json and -address do. */
 static void
-delete_find_socket(struct delete *d)
+delete_find_socket(struct deletion *d)
 {
 	AUTO_FREE char *text = NULL;
 	AUTO_FREE char *group = NULL;
@@ -144,7 +146,8 @@ delete_find_socket(struct delete *d)
 	}
 	if (d->args->address[0] == '\0')
 		return;
-	if (d->bundle_fd < 0 || group_of_bundle(d->bundle_fd, d->args->id, &group, NULL) < 0)
+	if (d->bundle_fd < 0 ||
+	    group_of_bundle(d->bundle_fd, d->args->id, &group, NULL) < 0)
 		group = mem_strdup(d->args->id);
 	pod_hash(d->args->address, d->args->ns, group, d->hash);
 	d->socket_path = mem_printf("%s/%s", POD_SOCKET_DIR, d->hash);
@@ -153,7 +156,7 @@ delete_find_socket(struct delete *d)
 
 /* A directory <state root>/<namespace>/<any group>.<hash8>. */
 static void
-delete_find_pod(struct delete *d)
+delete_find_pod(struct deletion *d)
 {
 	AUTO_FREE char *ns_dir = mem_printf("%s/%s", pod_state_root(), d->args->ns);
 	AUTO_FREE char *own = NULL;
@@ -168,7 +171,8 @@ delete_find_pod(struct delete *d)
 	own = pod_name(d->args->id, d->hash);
 	while ((e = readdir(dir)) != NULL) {
 		len = strlen(e->d_name);
-		if (len < sizeof suffix || strcmp(e->d_name + len - strlen(suffix), suffix) != 0)
+		if (len < sizeof suffix ||
+		    strcmp(e->d_name + len - strlen(suffix), suffix) != 0)
 			continue;
 		d->pod_fd = openat(dirfd(dir), e->d_name,
 		    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -183,7 +187,7 @@ delete_find_pod(struct delete *d)
 
 /* The recorded truth. A dying worker is given time to write its last. */
 static void
-delete_open_store(struct delete *d)
+delete_open_store(struct deletion *d)
 {
 	boot_us_t limit = clock_boot_us() + FLUSH_LIMIT_US;
 
@@ -199,7 +203,7 @@ delete_open_store(struct delete *d)
 }
 
 static void
-delete_close_store(struct delete *d)
+delete_close_store(struct deletion *d)
 {
 	store_close(d->store);
 	d->store = NULL;
@@ -222,7 +226,7 @@ warn_about(const struct err *err)
  * directory this moment.
  */
 static void
-delete_sweep(struct delete *d, const struct account *acc, bool own, struct mark *mark)
+delete_sweep(struct deletion *d, const struct account *acc, bool own, struct mark *mark)
 {
 	struct err err = ERR_INIT;
 	int64_t now = clock_real_ns();
@@ -293,7 +297,7 @@ list_fini(struct id_list *list)
  * run `delete` for them (contract.md 3.4). First all are killed, then cleaned.
  */
 static void
-delete_sweep_members(struct delete *d, const struct id_list *list)
+delete_sweep_members(struct deletion *d, const struct id_list *list)
 {
 	struct account *accs = mem_zalloc((list->n + 1) * sizeof *accs);
 	struct mark mark;
@@ -318,7 +322,7 @@ delete_sweep_members(struct delete *d, const struct id_list *list)
 
 /* Is there a container whose own `delete` has still to come and ask how it ended? */
 static bool
-delete_is_awaited(const struct delete *d, const struct id_list *list)
+delete_is_awaited(const struct deletion *d, const struct id_list *list)
 {
 	struct mark mark;
 	size_t i;
@@ -337,10 +341,11 @@ delete_is_awaited(const struct delete *d, const struct id_list *list)
 
 /* The last one of a dead pod removes it. The lock keeps a new keeper away meanwhile. */
 static void
-delete_remove_pod(struct delete *d)
+delete_remove_pod(struct deletion *d)
 {
 	AUTO_FREE char *lock_path = mem_printf("%s.lock", d->pod_dir);
-	AUTO_CLOSE int lock = podlock_take(lock_path, clock_boot_us() + LOCK_LIMIT_US, NULL);
+	AUTO_CLOSE int lock =
+	    podlock_take(lock_path, clock_boot_us() + LOCK_LIMIT_US, NULL);
 
 	if (lock < 0)
 		return;
@@ -356,7 +361,7 @@ delete_remove_pod(struct delete *d)
  * wrong moment. Its lock is found only if config.json still tells the group.
  */
 static void
-delete_remove_socket(struct delete *d)
+delete_remove_socket(struct deletion *d)
 {
 	AUTO_FREE char *group = NULL;
 	AUTO_FREE char *lock_path = NULL;
@@ -380,7 +385,7 @@ delete_remove_socket(struct delete *d)
 
 /* After our own container: the rest of a pod whose keeper is dead. */
 static void
-delete_dead_pod(struct delete *d)
+delete_dead_pod(struct deletion *d)
 {
 	struct id_list list = {0};
 	struct stat st;
@@ -394,7 +399,7 @@ delete_dead_pod(struct delete *d)
 	} else {
 		/* of a database that nobody can read the owner is the judge */
 		is_over = d->is_owner ||
-		    fstatat(d->pod_fd, STORE_NAME, &st, AT_SYMLINK_NOFOLLOW) == -1;
+			  fstatat(d->pod_fd, STORE_NAME, &st, AT_SYMLINK_NOFOLLOW) == -1;
 	}
 	delete_close_store(d);
 	if (is_over)
@@ -403,7 +408,7 @@ delete_dead_pod(struct delete *d)
 }
 
 static void
-delete_alone(struct delete *d)
+delete_alone(struct deletion *d)
 {
 	struct mark mark = {0};
 	struct account acc;
@@ -427,7 +432,7 @@ delete_alone(struct delete *d)
 /* ----------------------------------------------------------------------------------- */
 
 static void
-delete_fini(struct delete *d)
+delete_fini(struct deletion *d)
 {
 	free(d->bundle);
 	free(d->socket_path);
@@ -439,7 +444,8 @@ delete_fini(struct delete *d)
 int
 delete_run(const struct args *args, struct err *err)
 {
-	struct delete d = {.args = args, .bundle_fd = -1, .pod_fd = -1, .worker_lock = -1};
+	struct deletion d = {
+	    .args = args, .bundle_fd = -1, .pod_fd = -1, .worker_lock = -1};
 	enum purge_result asked = PURGE_NO_KEEPER;
 	struct purge_answer told = {0};
 	struct err why = ERR_INIT;
@@ -452,11 +458,10 @@ delete_run(const struct args *args, struct err *err)
 	delete_find_bundle(&d);
 	delete_find_socket(&d);
 	if (d.has_hash)
-		asked = purge_ask(d.socket_path, args->id, d.begin + ASK_LIMIT_US, &told, &why);
+		asked = purge_ask(
+		    d.socket_path, args->id, d.begin + ASK_LIMIT_US, &told, &why);
 	switch (asked) {
-	case PURGE_DONE:
-		answer_set(told.pid, told.exit_status, told.exited_at);
-		break;
+	case PURGE_DONE: answer_set(told.pid, told.exit_status, told.exited_at); break;
 	case PURGE_UNKNOWN:
 		/* a mark in a healthy pod would hit the next container of that name */
 		delete_alone(&d);

@@ -18,8 +18,8 @@
 
 /* In the order in which they count. */
 static const char *const group_annotations[] = {
-	"io.containerd.runc.v2.group",
-	"io.kubernetes.cri.sandbox-id",
+    "io.containerd.runc.v2.group",
+    "io.kubernetes.cri.sandbox-id",
 };
 
 static int
@@ -30,8 +30,10 @@ group_of_spec(const json_t *spec, const char *id, char **group, struct err *err)
 
 	if (!json_is_object(spec))
 		return err_setx(err, EINVAL, "'config.json' is not an object");
-	if (annotations != NULL && !json_is_null(annotations) && !json_is_object(annotations))
-		return err_setx(err, EINVAL, "'annotations' in 'config.json' is not an object");
+	if (annotations != NULL && !json_is_null(annotations) &&
+	    !json_is_object(annotations))
+		return err_setx(
+		    err, EINVAL, "'annotations' in 'config.json' is not an object");
 	for (i = 0; i < ARRAY_LEN(group_annotations); i++) {
 		value = json_object_get(annotations, group_annotations[i]);
 		if (value == NULL)
@@ -41,7 +43,8 @@ group_of_spec(const json_t *spec, const char *id, char **group, struct err *err)
 			    "annotation '%s' in 'config.json' is not a string",
 			    group_annotations[i]);
 		if (json_string_length(value) > GROUP_MAX)
-			return err_setx(err, EINVAL, "annotation '%s' is longer than %u bytes",
+			return err_setx(err, EINVAL,
+			    "annotation '%s' is longer than %u bytes",
 			    group_annotations[i], GROUP_MAX);
 		/* the empty group would throw strangers together */
 		if (json_string_length(value) == 0)
@@ -71,8 +74,8 @@ group_of_bundle(int bundle_fd, const char *id, char **group, struct err *err)
 		return rc;
 	spec = json_loadb(text, len, 0, &why);
 	if (spec == NULL)
-		return err_setx(err, EINVAL, "'config.json' is not valid JSON: line %d: %s",
-		    why.line, why.text);
+		return err_setx(err, EINVAL,
+		    "'config.json' is not valid JSON: line %d: %s", why.line, why.text);
 	rc = group_of_spec(spec, id, group, err);
 	json_decref(spec);
 	return rc;

@@ -20,11 +20,12 @@
 #include "proto/wire.h"
 #include "worker/options.h"
 
-#define INFO_STDIN_MAX    (10u * 1024 * 1024)
-#define FEATURES_MAX      (1024u * 1024)
+#define INFO_STDIN_MAX	  (10u * 1024 * 1024)
+#define FEATURES_MAX	  (1024u * 1024)
 #define FEATURES_LIMIT_US (3 * US_PER_S)
-#define RUNTIME_NAME      "io.containerd.podshim.v1"
-#define FEATURES_TYPE     "types.containerd.io/opencontainers/runtime-spec/1/features/Features"
+#define RUNTIME_NAME	  "io.containerd.podshim.v1"
+#define FEATURES_TYPE                                                                    \
+	"types.containerd.io/opencontainers/runtime-spec/1/features/Features"
 
 /* `<runtime> features`, if it is JSON; else NULL. */
 static char *
@@ -44,7 +45,8 @@ info_features(const char *runtime)
 		return NULL;
 	pid = child_run(argv, out_fd, -1);
 	if (pid == -1 ||
-	    child_wait(pid, clock_boot_us() + FEATURES_LIMIT_US, true, &status) < 0 || status != 0)
+	    child_wait(pid, clock_boot_us() + FEATURES_LIMIT_US, true, &status) < 0 ||
+	    status != 0)
 		return NULL;
 	len = lseek(out_fd, 0, SEEK_CUR);
 	if (len <= 0)
@@ -81,7 +83,8 @@ info_run(struct err *err)
 {
 	char name[] = RUNTIME_NAME, number[] = PACKAGE_VERSION, type[] = FEATURES_TYPE;
 	Containerd__Types__RuntimeInfo info = CONTAINERD__TYPES__RUNTIME_INFO__INIT;
-	Containerd__Types__RuntimeVersion version = CONTAINERD__TYPES__RUNTIME_VERSION__INIT;
+	Containerd__Types__RuntimeVersion version =
+	    CONTAINERD__TYPES__RUNTIME_VERSION__INIT;
 	Google__Protobuf__Any features = GOOGLE__PROTOBUF__ANY__INIT;
 	Google__Protobuf__Any *options = NULL;
 	AUTO_FREE char *in = NULL;
@@ -97,7 +100,8 @@ info_run(struct err *err)
 	if (len > 0) {
 		options = google__protobuf__any__unpack(NULL, len, (const uint8_t *)in);
 		if (options == NULL)
-			return err_setx(err, EINVAL, "%zu bytes on stdin are no options", len);
+			return err_setx(
+			    err, EINVAL, "%zu bytes on stdin are no options", len);
 	}
 	info.name = name;
 	version.version = number;

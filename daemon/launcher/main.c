@@ -40,7 +40,7 @@ static int
 print_version(void)
 {
 	return printf("%s:\n  Version:  %s\n", PROGRAM, PACKAGE_VERSION) < 0 ||
-	    fflush(stdout) != 0;
+	       fflush(stdout) != 0;
 }
 
 static int
@@ -54,12 +54,9 @@ dispatch(const struct args *args, struct err *err)
 	if (rc < 0)
 		return rc;
 	switch (args->action) {
-	case ACTION_START:
-		return start_run(args, err);
-	case ACTION_DELETE:
-		return delete_run(args, err);
-	case ACTION_NONE:
-		break;
+	case ACTION_START: return start_run(args, err);
+	case ACTION_DELETE: return delete_run(args, err);
+	case ACTION_NONE: break;
 	}
 	return err_setx(err, EINVAL, "no action given: 'start' or 'delete'");
 }

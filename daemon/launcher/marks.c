@@ -21,7 +21,8 @@
 static int
 marks_open(int pod_fd)
 {
-	return openat(pod_fd, POD_PURGED_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return openat(
+	    pod_fd, POD_PURGED_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
 bool

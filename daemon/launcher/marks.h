@@ -12,7 +12,7 @@
 
 struct mark {
 	int64_t killed_at; /* ns since 1970; 0: found dead */
-	bool deleted;      /* its own `delete` has been here */
+	bool deleted;	   /* its own `delete` has been here */
 };
 
 /* pod_fd: of the pod's directory. False if there is none. */

@@ -49,7 +49,8 @@ tree_empty(int fd, dev_t dev, int depth)
 		    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (sub >= 0)
 			(void)tree_empty(sub, dev, depth - 1);
-		if (unlinkat(dirfd(dir), d->d_name, AT_REMOVEDIR) == -1 && errno != ENOENT)
+		if (unlinkat(dirfd(dir), d->d_name, AT_REMOVEDIR) == -1 &&
+		    errno != ENOENT)
 			rc = -errno;
 	}
 	(void)closedir(dir);

@@ -48,7 +48,7 @@ lock_is_current(int fd, const char *path)
 	struct stat mine, there;
 
 	return fstat(fd, &mine) == 0 && lstat(path, &there) == 0 &&
-	    mine.st_dev == there.st_dev && mine.st_ino == there.st_ino;
+	       mine.st_dev == there.st_dev && mine.st_ino == there.st_ino;
 }
 
 static char *
@@ -68,8 +68,8 @@ podlock_take(const char *path, boot_us_t end, struct err *err)
 	int rc;
 
 	for (;;) {
-		AUTO_CLOSE int fd = open(path,
-		    O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
+		AUTO_CLOSE int fd = open(
+		    path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
 
 		if (fd == -1 && errno == ENOENT) {
 			rc = dir_make(parent, 0700, err);
@@ -84,7 +84,8 @@ podlock_take(const char *path, boot_us_t end, struct err *err)
 			return err_set(err, errno, "open '%s'", path);
 		rc = flock_until(fd, LOCK_EX, end);
 		if (rc == -ETIMEDOUT)
-			return err_setx(err, ETIMEDOUT, "'%s' is held by another process", path);
+			return err_setx(
+			    err, ETIMEDOUT, "'%s' is held by another process", path);
 		if (rc < 0)
 			return err_set(err, -rc, "lock '%s'", path);
 		if (lock_is_current(fd, path))

@@ -20,7 +20,7 @@
 #include "proto/ttrpc.pb-c.h"
 #include "proto/wire.h"
 
-#define PURGE_STREAM     1u
+#define PURGE_STREAM	 1u
 #define PURGE_ANSWER_MAX 65536u
 #define CONNECT_RETRY_MS 5
 
@@ -95,7 +95,8 @@ read_until(int fd, void *buf, size_t len, boot_us_t end)
 static int
 purge_connect(const char *path, boot_us_t end)
 {
-	AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	AUTO_CLOSE int fd =
+	    socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
 
 	if (fd == -1)
@@ -198,15 +199,16 @@ purge_decode(const Ttrpc__Response *r, struct purge_answer *out, struct err *err
 }
 
 enum purge_result
-purge_ask(const char *socket_path, const char *id, boot_us_t end, struct purge_answer *out,
-    struct err *err)
+purge_ask(const char *socket_path, const char *id, boot_us_t end,
+    struct purge_answer *out, struct err *err)
 {
 	Ttrpc__Response *response = NULL;
 	AUTO_CLOSE int fd = purge_connect(socket_path, end);
 	enum purge_result result;
 	int rc = fd;
 
-	if (fd == -ENOENT || fd == -ECONNREFUSED || fd == -ENAMETOOLONG || fd == -ENOTDIR) {
+	if (fd == -ENOENT || fd == -ECONNREFUSED || fd == -ENAMETOOLONG ||
+	    fd == -ENOTDIR) {
 		(void)err_set(err, -fd, "connect to '%s'", socket_path);
 		return PURGE_NO_KEEPER;
 	}

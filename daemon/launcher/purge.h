@@ -12,9 +12,9 @@
 struct err;
 
 enum purge_result {
-	PURGE_DONE,      /* ended, and this is how */
-	PURGE_UNKNOWN,   /* the pod has never heard of it */
-	PURGE_SILENT,    /* somebody is there, but gives no answer we can use */
+	PURGE_DONE,	 /* ended, and this is how */
+	PURGE_UNKNOWN,	 /* the pod has never heard of it */
+	PURGE_SILENT,	 /* somebody is there, but gives no answer we can use */
 	PURGE_NO_KEEPER, /* nobody is there */
 };
 

@@ -25,14 +25,14 @@
 #include "launcher/cgjoin.h"
 
 #ifndef PR_SCHED_CORE
-#define PR_SCHED_CORE        62
+#define PR_SCHED_CORE	     62
 #define PR_SCHED_CORE_CREATE 1
 #endif
 /* the second argument's PIDTYPE_TGID, which no header gives */
 #define SCHED_CORE_THREAD_GROUP 1
 
 #define OK_TIMEOUT_US (10 * US_PER_S)
-#define OK_BYTE       'K'
+#define OK_BYTE	      'K'
 #define OOM_ADJ_MAX   1000
 
 struct spawn_report {
@@ -47,14 +47,10 @@ static const char *
 spawn_step_name(char step)
 {
 	switch ((enum spawn_step)step) {
-	case STEP_FDS:
-		return "arrange descriptors for";
-	case STEP_SCHED_CORE:
-		return "make a core scheduling cookie for";
-	case STEP_CGROUP:
-		return "move into its cgroup";
-	case STEP_EXEC:
-		return "execute";
+	case STEP_FDS: return "arrange descriptors for";
+	case STEP_SCHED_CORE: return "make a core scheduling cookie for";
+	case STEP_CGROUP: return "move into its cgroup";
+	case STEP_EXEC: return "execute";
 	}
 	return "start";
 }
@@ -120,8 +116,8 @@ child_main(const struct keeper_spawn *spec, int ok_fd, int null_fd, const char *
 		if (fd >= 0)
 			(void)!write(fd, oom_text, strlen(oom_text));
 	}
-	if (spec->sched_core &&
-	    prctl(PR_SCHED_CORE, PR_SCHED_CORE_CREATE, 0, SCHED_CORE_THREAD_GROUP, 0) == -1)
+	if (spec->sched_core && prctl(PR_SCHED_CORE, PR_SCHED_CORE_CREATE, 0,
+				    SCHED_CORE_THREAD_GROUP, 0) == -1)
 		child_fail(ok_fd, STEP_SCHED_CORE, errno);
 	rc = cgjoin_enter(cg);
 	if (rc < 0)
@@ -149,8 +145,9 @@ spawn_reap(const struct keeper_spawn *spec, pid_t pid, struct err *err)
 	while (waitpid(pid, &status, 0) == -1 && errno == EINTR)
 		;
 	if (WIFEXITED(status))
-		return err_setx(err, EPROTO, "'%s' ended at once with status %d: see the shim's log",
-		    spec->path, WEXITSTATUS(status));
+		return err_setx(err, EPROTO,
+		    "'%s' ended at once with status %d: see the shim's log", spec->path,
+		    WEXITSTATUS(status));
 	return err_setx(err, EPROTO, "'%s' did not start", spec->path);
 }
 

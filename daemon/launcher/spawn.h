@@ -11,12 +11,12 @@ struct err;
 struct strv;
 
 struct keeper_spawn {
-	const char *path;          /* of podshim-keeper */
+	const char *path; /* of podshim-keeper */
 	char *const *argv;
-	int listen_fd;             /* becomes fd 3 */
-	int admin_fd;              /* fd 4 */
-	const char *cgroup;        /* NULL: stay where we are */
-	bool sched_core;           /* a core scheduling cookie of its own */
+	int listen_fd;	    /* becomes fd 3 */
+	int admin_fd;	    /* fd 4 */
+	const char *cgroup; /* NULL: stay where we are */
+	bool sched_core;    /* a core scheduling cookie of its own */
 };
 
 /*

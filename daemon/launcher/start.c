@@ -39,23 +39,23 @@
 #include "launcher/podlock.h"
 #include "launcher/spawn.h"
 
-#define JOIN_LIMIT_US   (2 * US_PER_S)
-#define JOIN_RETRY_MS   5
-#define UNDO_LIMIT_US   US_PER_S
-#define LISTEN_BACKLOG  128
-#define ADDRESS_FILE    "address"
+#define JOIN_LIMIT_US  (2 * US_PER_S)
+#define JOIN_RETRY_MS  5
+#define UNDO_LIMIT_US  US_PER_S
+#define LISTEN_BACKLOG 128
+#define ADDRESS_FILE   "address"
 
 struct start {
 	const struct args *args;
 	struct bootstrap boot;
-	char *bundle;       /* absolute */
+	char *bundle; /* absolute */
 	char *group;
 	char *socket_dir;
 	char *socket_path;
-	char *address;      /* the same with its scheme */
+	char *address; /* the same with its scheme */
 	char *dir;
 	char *lock_path;
-	boot_us_t end;      /* of joining */
+	boot_us_t end; /* of joining */
 	int lock_fd;
 	/* what failing has to undo */
 	bool made_socket;
@@ -103,15 +103,16 @@ start_prepare(struct start *s, struct err *err)
 	if (address[0] == '\0' && s->boot.grpc_address != NULL)
 		address = s->boot.grpc_address;
 	pod_hash(address, s->args->ns, s->group, hash);
-	s->socket_dir = mem_strdup(s->boot.socket_dir != NULL ? s->boot.socket_dir
-							      : POD_SOCKET_DIR);
+	s->socket_dir =
+	    mem_strdup(s->boot.socket_dir != NULL ? s->boot.socket_dir : POD_SOCKET_DIR);
 	s->socket_path = mem_printf("%s/%s", s->socket_dir, hash);
 	if (s->socket_dir[0] != '/')
-		return err_setx(err, EINVAL, "socket directory '%s' is not absolute",
-		    s->socket_dir);
+		return err_setx(
+		    err, EINVAL, "socket directory '%s' is not absolute", s->socket_dir);
 	if (strlen(s->socket_path) > POD_SOCKET_PATH_MAX)
-		return err_setx(err, ENAMETOOLONG, "socket path '%s' is longer than %u bytes",
-		    s->socket_path, POD_SOCKET_PATH_MAX);
+		return err_setx(err, ENAMETOOLONG,
+		    "socket path '%s' is longer than %u bytes", s->socket_path,
+		    POD_SOCKET_PATH_MAX);
 	s->address = mem_printf(POD_SCHEME "%s", s->socket_path);
 	s->dir = pod_dir(s->args->ns, s->group, hash);
 	s->lock_path = pod_lock_path(s->args->ns, s->group, hash);
@@ -122,33 +123,32 @@ start_prepare(struct start *s, struct err *err)
 static int
 start_pin(const struct start *s, struct err *err)
 {
-	AUTO_CLOSE int dirfd = open(s->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	AUTO_CLOSE int dirfd =
+	    open(s->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	boot_us_t now = clock_boot_us();
 	int rc;
 
 	if (dirfd == -1)
-		return errno == ENOENT ? -ENOENT : err_set(err, errno, "open '%s'", s->dir);
+		return errno == ENOENT ? -ENOENT
+				       : err_set(err, errno, "open '%s'", s->dir);
 	rc = admin_pin(dirfd, s->args->id,
 	    now < s->end ? (int)((s->end - now) / US_PER_MS) + 1 : 1, err);
 	switch (rc) {
-	case -ECONNREFUSED:
-		return -ENOENT;
+	case -ECONNREFUSED: return -ENOENT;
 	case -ECONNRESET:
-	case -EPIPE:
-		return -EAGAIN;
+	case -EPIPE: return -EAGAIN;
 	case 0:
 	case -ENOENT:
-	case -EAGAIN:
-		return rc;
-	default:
-		return err_wrap(err, rc, "the keeper of pod '%s'", s->group);
+	case -EAGAIN: return rc;
+	default: return err_wrap(err, rc, "the keeper of pod '%s'", s->group);
 	}
 }
 
 static int
 start_listen(const char *path, struct err *err)
 {
-	AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	AUTO_CLOSE int fd =
+	    socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
 	int rc;
 
@@ -208,7 +208,8 @@ start_make_dir(struct start *s, int *admin_fd, struct err *err)
 static int
 start_write_address(struct start *s, struct err *err)
 {
-	int rc = file_write(AT_FDCWD, ADDRESS_FILE, s->address, strlen(s->address), 0644, err);
+	int rc =
+	    file_write(AT_FDCWD, ADDRESS_FILE, s->address, strlen(s->address), 0644, err);
 
 	if (rc == 0)
 		s->made_address = true;
@@ -219,14 +220,15 @@ static int
 start_spawn(const struct start *s, int listen_fd, int admin_fd, struct err *err)
 {
 	const char *libexec = getenv("PODSHIM_LIBEXECDIR");
+	const char *sched_core = getenv("SCHED_CORE");
 	const struct args *a = s->args;
 	AUTO_FREE char *path = NULL;
 	AUTO_STRV struct strv argv = {0};
 	struct keeper_spawn spec = {
-		.listen_fd = listen_fd,
-		.admin_fd = admin_fd,
-		.cgroup = s->boot.shim_cgroup,
-		.sched_core = getenv("SCHED_CORE") != NULL,
+	    .listen_fd = listen_fd,
+	    .admin_fd = admin_fd,
+	    .cgroup = s->boot.shim_cgroup,
+	    .sched_core = sched_core != NULL && sched_core[0] != '\0',
 	};
 
 	if (libexec == NULL || libexec[0] == '\0')
@@ -238,11 +240,13 @@ start_spawn(const struct start *s, int listen_fd, int admin_fd, struct err *err)
 	strv_add(&argv, "-id");
 	strv_add(&argv, s->group);
 	strv_add(&argv, "-address");
-	strv_add(&argv, a->address[0] != '\0' || s->boot.grpc_address == NULL ? a->address
-									      : s->boot.grpc_address);
+	strv_add(&argv, a->address[0] != '\0' || s->boot.grpc_address == NULL
+			    ? a->address
+			    : s->boot.grpc_address);
 	strv_add(&argv, "-publish-binary");
 	strv_add(&argv, a->publish_binary[0] != '\0' || s->boot.binary == NULL
-		? a->publish_binary : s->boot.binary);
+			    ? a->publish_binary
+			    : s->boot.binary);
 	strv_add(&argv, "-socket");
 	strv_add(&argv, s->socket_path);
 	strv_add(&argv, "-dir");
@@ -319,8 +323,8 @@ start_join_or_new(struct start *s, struct err *err)
 		/* it cannot end while we hold the lock */
 		fd_close(&s->lock_fd);
 		if (!pause_until(JOIN_RETRY_MS, s->end))
-			return err_setx(err, ETIMEDOUT, "the keeper of pod '%s' does not end",
-			    s->group);
+			return err_setx(err, ETIMEDOUT,
+			    "the keeper of pod '%s' does not end", s->group);
 	}
 }
 

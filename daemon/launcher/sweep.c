@@ -25,7 +25,7 @@
 #include "worker/mountinfo.h"
 #include "worker/runtime.h"
 
-#define DEATH_LIMIT_US     US_PER_S
+#define DEATH_LIMIT_US	   US_PER_S
 #define RUNTIME_LIMIT_US   (3 * US_PER_S)
 #define RUNTIME_OUTPUT_MAX 16384u
 
@@ -64,7 +64,7 @@ bool
 sweep_init_is_alive(const struct account *acc)
 {
 	return acc->n_victims > 0 && acc->victims[0].pid == acc->pid &&
-	    victim_is_alive(&acc->victims[0]);
+	       victim_is_alive(&acc->victims[0]);
 }
 
 void
@@ -77,7 +77,8 @@ sweep_kill(const struct account *acc, boot_us_t end)
 	for (i = 0; i < acc->n_victims; i++) {
 		AUTO_CLOSE int pidfd = -1;
 
-		if (victim_kill(&acc->victims[i], &pidfd) && acc->victims[i].pid == acc->pid)
+		if (victim_kill(&acc->victims[i], &pidfd) &&
+		    acc->victims[i].pid == acc->pid)
 			init_fd = steal_fd(&pidfd);
 	}
 	if (acc->cgroup != NULL) {
@@ -152,12 +153,16 @@ static void
 runtime_delete_run(const struct account *acc, boot_us_t end, struct err *err)
 {
 	AUTO_CLOSE int out_fd = memfd_bounded("runtime", RUNTIME_OUTPUT_MAX);
-	AUTO_FREE char *log = acc->bundle == NULL ? mem_strdup("/dev/null")
-						  : mem_printf("%s/log.json", acc->bundle);
+	AUTO_FREE char *log = acc->bundle == NULL
+				  ? mem_strdup("/dev/null")
+				  : mem_printf("%s/log.json", acc->bundle);
 	AUTO_FREE char *printed = mem_zalloc(RUNTIME_OUTPUT_MAX + 1);
 	AUTO_STRV struct strv argv = {0};
-	struct runtime_target target = {.opts = &acc->options, .ns = acc->ns, .id = acc->id,
-	    .bundle = acc->bundle, .log_path = log};
+	struct runtime_target target = {.opts = &acc->options,
+	    .ns = acc->ns,
+	    .id = acc->id,
+	    .bundle = acc->bundle,
+	    .log_path = log};
 	boot_us_t limit = clock_boot_us() + RUNTIME_LIMIT_US;
 	int status = 0, rc;
 	ssize_t n;
@@ -171,13 +176,14 @@ runtime_delete_run(const struct account *acc, boot_us_t end, struct err *err)
 	}
 	rc = child_wait(pid, limit < end ? limit : end, true, &status);
 	if (rc < 0) {
-		(void)err_set(err, -rc, "'%s delete' of container '%s'", argv.v[0], acc->id);
+		(void)err_set(
+		    err, -rc, "'%s delete' of container '%s'", argv.v[0], acc->id);
 		return;
 	}
 	if (status != 0) {
 		n = out_fd < 0 ? 0 : pread(out_fd, printed, RUNTIME_OUTPUT_MAX, 0);
-		AUTO_FREE char *why = runtime_error("OCI runtime delete failed", log, printed,
-		    n > 0 ? strnlen(printed, (size_t)n) : 0, status);
+		AUTO_FREE char *why = runtime_error("OCI runtime delete failed", log,
+		    printed, n > 0 ? strnlen(printed, (size_t)n) : 0, status);
 
 		(void)err_setx(err, EPROTO, "container '%s': %s", acc->id, why);
 	}

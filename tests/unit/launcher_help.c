@@ -27,6 +27,7 @@
 #include "proto/admin.pb-c.h"
 #include "proto/bootstrap.pb-c.h"
 #include "proto/frame.h"
+#include "proto/options.pb-c.h"
 #include "proto/status.h"
 #include "proto/ttrpc.pb-c.h"
 #include "proto/wire.h"
@@ -60,8 +61,8 @@ keeper_confess(char *argv[])
 		(void)fprintf(f, "%s ", argv[i]);
 	(void)fprintf(f, "\ncwd=%s sid=%d fds=", cwd, getsid(0) == getpid());
 	while ((d = readdir(dir)) != NULL)
-		if (d->d_name[0] != '.' && atol(d->d_name) != dirfd(dir) &&
-		    atol(d->d_name) != fileno(f))
+		if (d->d_name[0] != '.' && strtol(d->d_name, NULL, 10) != dirfd(dir) &&
+		    strtol(d->d_name, NULL, 10) != fileno(f))
 			(void)fprintf(f, "%s,", d->d_name);
 	(void)file_read(AT_FDCWD, "/proc/self/oom_score_adj", 64, &oom, &len, NULL);
 	(void)fprintf(f, " ttrpc=%s oom=%s", getenv("TTRPC_ADDRESS"), oom);
@@ -122,7 +123,8 @@ keeper_answer_purge(int listen_fd)
 		return;
 	}
 	if (strcmp(how, "error") == 0) {
-		len = status_encode_response(raw, sizeof raw, STATUS_UNIMPLEMENTED, "method Purge");
+		len = status_encode_response(
+		    raw, sizeof raw, STATUS_UNIMPLEMENTED, "method Purge");
 		payload = mem_dup(raw, len);
 		head.len = (uint32_t)len;
 	} else {
@@ -139,7 +141,8 @@ keeper_answer_purge(int listen_fd)
 	}
 	head.type = FRAME_RESPONSE;
 	/* a frame for somebody else first, and this one in two pieces */
-	frame_head_encode(raw, &(struct frame_head){.len = 1, .stream = 77, .type = FRAME_RESPONSE});
+	frame_head_encode(
+	    raw, &(struct frame_head){.len = 1, .stream = 77, .type = FRAME_RESPONSE});
 	raw[FRAME_HEAD_LEN] = 0;
 	(void)!write(c, raw, FRAME_HEAD_LEN + 1);
 	frame_head_encode(raw, &head);
@@ -220,7 +223,8 @@ result_fini(struct result *r)
 
 /* Output into memfds, so that nobody has to read while it runs. */
 pid_t
-launch(const char *const *words, const void *in, size_t in_len, const char *cwd, int out[2])
+launch(
+    const char *const *words, const void *in, size_t in_len, const char *cwd, int out[2])
 {
 	AUTO_STRV struct strv argv = {0};
 	AUTO_CLOSE int in_fd = memfd_sealed("stdin", in, in_len);
@@ -283,38 +287,66 @@ run(const char *const *words, const void *in, size_t in_len, const char *cwd)
 
 /* `start` of container id, by containerd 2.3, so that the socket directory is ours. */
 static void
-params(const char *id, void **out, size_t *len)
+params(const char *id, const char *cgroup, void **out, size_t *len)
 {
 	Containerd__Runtime__Bootstrap__V1__BootstrapParams p =
 	    CONTAINERD__RUNTIME__BOOTSTRAP__V1__BOOTSTRAP_PARAMS__INIT;
+	Containerd__Runtime__Bootstrap__V1__Extension extension =
+	    CONTAINERD__RUNTIME__BOOTSTRAP__V1__EXTENSION__INIT;
+	Containerd__Runtime__Bootstrap__V1__Extension *extensions[] = {&extension};
+	Containerd__Runc__V1__Options options = CONTAINERD__RUNC__V1__OPTIONS__INIT;
+	Google__Protobuf__Any any = GOOGLE__PROTOBUF__ANY__INIT;
 	AUTO_FREE char *own = mem_strdup(id);
-	char ns[] = "test", ttrpc[] = "/from/params";
+	AUTO_FREE char *own_cgroup = mem_strdup(cgroup);
+	AUTO_FREE void *value = NULL;
+	char ns[] = "test", ttrpc[] = "/from/params",
+	     type[] = "containerd.runc.v1.Options";
 
 	p.instance_id = own;
 	p.namespace_ = ns;
 	p.containerd_ttrpc_address = ttrpc;
 	p.socket_dir = socket_dir;
-	*len = protobuf_c_message_get_packed_size(&p.base);
-	*out = mem_zalloc(*len);
-	(void)protobuf_c_message_pack(&p.base, *out);
+	if (cgroup != NULL) {
+		options.shim_cgroup = own_cgroup;
+		wire_pack(&options.base, &value, &any.value.len);
+		any.value.data = value;
+		any.type_url = type;
+		extension.value = &any;
+		p.extensions = extensions;
+		p.n_extensions = 1;
+	}
+	wire_pack(&p.base, out, len);
+}
+
+static pid_t
+params_launch(const char *id, const char *cgroup, const char *cwd, int out[2])
+{
+	AUTO_FREE void *in = NULL;
+	size_t len;
+
+	params(id, cgroup, &in, &len);
+	return launch(WORDS("-namespace", "test", "-address", grpc, "-publish-binary",
+			  "/bin/true", "-id", id, "start"),
+	    in, len, cwd, out);
 }
 
 pid_t
 start_launch(const char *id, const char *cwd, int out[2])
 {
-	AUTO_FREE void *in = NULL;
-	size_t len;
-
-	params(id, &in, &len);
-	return launch(WORDS("-namespace", "test", "-address", grpc, "-publish-binary", "/bin/true",
-			  "-id", id, "start"), in, len, cwd, out);
+	return params_launch(id, NULL, cwd, out);
 }
 
 struct result
 start(const char *id, const char *cwd)
 {
+	return start_in_cgroup(id, cwd, NULL);
+}
+
+struct result
+start_in_cgroup(const char *id, const char *cwd, const char *cgroup)
+{
 	int out[2];
-	pid_t pid = start_launch(id, cwd, out);
+	pid_t pid = params_launch(id, cgroup, cwd, out);
 
 	return collect(pid, out);
 }
@@ -330,8 +362,8 @@ answer_address(const struct result *r)
 		(void)fprintf(stderr, "launcher: %s\n", r->err);
 	assert_int_equal(r->status, 0);
 	assert_int_equal(r->err_len, 0);
-	b = containerd__runtime__bootstrap__v1__bootstrap_result__unpack(NULL, r->out_len,
-	    (const uint8_t *)r->out);
+	b = containerd__runtime__bootstrap__v1__bootstrap_result__unpack(
+	    NULL, r->out_len, (const uint8_t *)r->out);
 	assert_non_null(b);
 	assert_int_equal(b->version, 2);
 	assert_string_equal(b->protocol, "ttrpc");
@@ -386,7 +418,7 @@ keeper_pid(const char *id)
 
 	if (file_read(AT_FDCWD, path, 64, &text, &len, NULL) < 0)
 		return -1;
-	return (pid_t)atol(text);
+	return (pid_t)strtol(text, NULL, 10);
 }
 
 static void
@@ -505,4 +537,3 @@ launcher_teardown(void **state)
 	free(grpc);
 	return nftw(top, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
-

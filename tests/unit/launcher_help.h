@@ -20,11 +20,11 @@
 
 /* The test directory, and what is in it. */
 extern char top[];
-extern char *root;       /* PODSHIM_STATE_ROOT */
+extern char *root; /* PODSHIM_STATE_ROOT */
 extern char *libexec;
 extern char *bundle;
 extern char *socket_dir;
-extern char *grpc;       /* -address: unique, so that no hash ever collides */
+extern char *grpc; /* -address: unique, so that no hash ever collides */
 
 int launcher_setup(void **state);
 int launcher_teardown(void **state);
@@ -44,14 +44,17 @@ struct result {
 
 void result_fini(struct result *r);
 /* The launcher with these words, in[], in directory cwd; collect() waits for it. */
-pid_t launch(const char *const *words, const void *in, size_t in_len, const char *cwd,
-    int out[2]);
+pid_t launch(
+    const char *const *words, const void *in, size_t in_len, const char *cwd, int out[2]);
 struct result collect(pid_t pid, int out[2]);
-struct result run(const char *const *words, const void *in, size_t in_len, const char *cwd);
+struct result run(
+    const char *const *words, const void *in, size_t in_len, const char *cwd);
 
 /* `start` of container id, by containerd 2.3, so that the socket directory is ours. */
 pid_t start_launch(const char *id, const char *cwd, int out[2]);
 struct result start(const char *id, const char *cwd);
+/* The same with runc's option ShimCgroup. */
+struct result start_in_cgroup(const char *id, const char *cwd, const char *cgroup);
 /* The address in a BootstrapResult on stdout, malloc'ed. */
 char *answer_address(const struct result *r);
 

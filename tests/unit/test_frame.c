@@ -14,8 +14,10 @@ static void
 test_frame_encode_is_big_endian(void **state)
 {
 	static const uint8_t want[] = {0x00, 0x01, 0x02, 0x03, 0x80, 0, 0, 0x05, 1, 3};
-	struct frame_head h = {.len = 0x010203, .stream = 0x80000005,
-	    .type = FRAME_REQUEST, .flags = FRAME_F_REMOTE_CLOSED | FRAME_F_REMOTE_OPEN};
+	struct frame_head h = {.len = 0x010203,
+	    .stream = 0x80000005,
+	    .type = FRAME_REQUEST,
+	    .flags = FRAME_F_REMOTE_CLOSED | FRAME_F_REMOTE_OPEN};
 	uint8_t got[FRAME_HEAD_LEN];
 
 	(void)state;
@@ -41,8 +43,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_frame_encode_is_big_endian),
-		cmocka_unit_test(test_frame_decode_takes_anything),
+	    cmocka_unit_test(test_frame_encode_is_big_endian),
+	    cmocka_unit_test(test_frame_decode_takes_anything),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,7 +25,8 @@ parse(const char *line, struct args *out, struct err *err)
 
 	assert_true(strlen(line) < sizeof buf);
 	memcpy(buf, line, strlen(line) + 1);
-	for (word = strtok_r(buf, " ", &save); word != NULL; word = strtok_r(NULL, " ", &save)) {
+	for (word = strtok_r(buf, " ", &save); word != NULL;
+	     word = strtok_r(NULL, " ", &save)) {
 		assert_true(argc < ARGV_MAX);
 		if (strcmp(word, "''") == 0)
 			word[0] = '\0';
@@ -42,8 +43,11 @@ test_args_as_containerd_gives_them(void **state)
 	struct args a;
 
 	(void)state;
-	assert_int_equal(parse("shim -namespace k8s.io -address /run/c.sock -publish-binary "
-			       "/usr/bin/containerd -id x -bundle /b -debug delete", &a, &err), 0);
+	assert_int_equal(
+	    parse("shim -namespace k8s.io -address /run/c.sock -publish-binary "
+		  "/usr/bin/containerd -id x -bundle /b -debug delete",
+		&a, &err),
+	    0);
 	assert_string_equal(a.ns, "k8s.io");
 	assert_string_equal(a.address, "/run/c.sock");
 	assert_string_equal(a.publish_binary, "/usr/bin/containerd");
@@ -61,13 +65,15 @@ test_args_go_syntax(void **state)
 	struct args a;
 
 	(void)state;
-	assert_int_equal(parse("shim --namespace=n -id=x=y --debug=false start", &a, &err), 0);
+	assert_int_equal(
+	    parse("shim --namespace=n -id=x=y --debug=false start", &a, &err), 0);
 	assert_string_equal(a.ns, "n");
 	assert_string_equal(a.id, "x=y");
 	assert_false(a.debug);
 	assert_int_equal(a.action, ACTION_START);
 	/* the last one counts; a value may look like a flag; '' is a value */
-	assert_int_equal(parse("shim -id a -id -b -address '' -debug=T -- start", &a, &err), 0);
+	assert_int_equal(
+	    parse("shim -id a -id -b -address '' -debug=T -- start", &a, &err), 0);
 	assert_string_equal(a.id, "-b");
 	assert_string_equal(a.address, "");
 	assert_true(a.debug);
@@ -89,17 +95,17 @@ test_args_refuses(void **state)
 	static const struct {
 		const char *line, *text;
 	} rows[] = {
-		{"shim -bogus start", "unknown flag '-bogus'"},
-		{"shim -bogus=1 start", "unknown flag '-bogus=1'"},
-		{"shim -names n start", "unknown flag '-names'"},
-		{"shim -id", "flag '-id' needs a value"},
-		{"shim ---id x start", "bad flag syntax: '---id'"},
-		{"shim -=x start", "bad flag syntax: '-=x'"},
-		{"shim -debug=maybe start", "flag '-debug' takes true or false, not 'maybe'"},
-		{"shim -debug false start", "unknown action 'false'"},
-		{"shim restart", "unknown action 'restart'"},
-		{"shim - start", "unknown action '-'"},
-		{"shim start -id x", "unexpected word '-id' behind 'start'"},
+	    {"shim -bogus start", "unknown flag '-bogus'"},
+	    {"shim -bogus=1 start", "unknown flag '-bogus=1'"},
+	    {"shim -names n start", "unknown flag '-names'"},
+	    {"shim -id", "flag '-id' needs a value"},
+	    {"shim ---id x start", "bad flag syntax: '---id'"},
+	    {"shim -=x start", "bad flag syntax: '-=x'"},
+	    {"shim -debug=maybe start", "flag '-debug' takes true or false, not 'maybe'"},
+	    {"shim -debug false start", "unknown action 'false'"},
+	    {"shim restart", "unknown action 'restart'"},
+	    {"shim - start", "unknown action '-'"},
+	    {"shim start -id x", "unexpected word '-id' behind 'start'"},
 	};
 	size_t i;
 
@@ -117,13 +123,13 @@ static void
 test_args_names(void **state)
 {
 	static const char *const bad[] = {
-		"shim -id x start",
-		"shim -namespace '' -id x start",
-		"shim -namespace n start",
-		"shim -namespace n -id '' start",
-		"shim -namespace ../n -id x start",
-		"shim -namespace n -id ../../etc start",
-		"shim -namespace n -id -x start",
+	    "shim -id x start",
+	    "shim -namespace '' -id x start",
+	    "shim -namespace n start",
+	    "shim -namespace n -id '' start",
+	    "shim -namespace ../n -id x start",
+	    "shim -namespace n -id ../../etc start",
+	    "shim -namespace n -id -x start",
 	};
 	size_t i;
 
@@ -142,10 +148,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_args_as_containerd_gives_them),
-		cmocka_unit_test(test_args_go_syntax),
-		cmocka_unit_test(test_args_refuses),
-		cmocka_unit_test(test_args_names),
+	    cmocka_unit_test(test_args_as_containerd_gives_them),
+	    cmocka_unit_test(test_args_go_syntax),
+	    cmocka_unit_test(test_args_refuses),
+	    cmocka_unit_test(test_args_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

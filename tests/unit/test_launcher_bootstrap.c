@@ -15,10 +15,11 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-#define BYTES(...) ((const uint8_t[]){__VA_ARGS__}), sizeof((const uint8_t[]){__VA_ARGS__})
+#define BYTES(...)                                                                       \
+	((const uint8_t[]){__VA_ARGS__}), sizeof((const uint8_t[]){__VA_ARGS__})
 /* containerd.runc.v1.Options as type_url */
-#define RUNC_TYPE                                                                       \
-	0x0a, 26, 'c', 'o', 'n', 't', 'a', 'i', 'n', 'e', 'r', 'd', '.', 'r', 'u', 'n', \
+#define RUNC_TYPE                                                                        \
+	0x0a, 26, 'c', 'o', 'n', 't', 'a', 'i', 'n', 'e', 'r', 'd', '.', 'r', 'u', 'n',  \
 	    'c', '.', 'v', '1', '.', 'O', 'p', 't', 'i', 'o', 'n', 's'
 
 static struct err err;
@@ -49,7 +50,8 @@ test_bootstrap_options(void **state)
 	struct bootstrap b;
 
 	(void)state;
-	assert_int_equal(parse(BYTES(RUNC_TYPE, 0x12, 4, 0x1a, 2, '/', 'c'), true, &b), 0);
+	assert_int_equal(
+	    parse(BYTES(RUNC_TYPE, 0x12, 4, 0x1a, 2, '/', 'c'), true, &b), 0);
 	assert_int_equal(b.dialect, DIALECT_JSON);
 	assert_string_equal(b.shim_cgroup, "/c");
 	bootstrap_fini(&b);
@@ -61,7 +63,8 @@ test_bootstrap_options(void **state)
 	assert_int_equal(b.dialect, DIALECT_PLAIN);
 	/* a known type that does not decode */
 	assert_int_equal(parse(BYTES(RUNC_TYPE, 0x12, 2, 0x1a, 9), true, &b), -EINVAL);
-	assert_string_equal(err.text, "the options on stdin are no 'containerd.runc.v1.Options'");
+	assert_string_equal(
+	    err.text, "the options on stdin are no 'containerd.runc.v1.Options'");
 }
 
 static void
@@ -74,13 +77,16 @@ test_bootstrap_params(void **state)
 	assert_int_equal(b.dialect, DIALECT_PARAMS);
 	assert_false(b.debug);
 	assert_null(b.socket_dir);
-	assert_int_equal(parse(BYTES(0x0a, 2, 'i', 'd', 0x12, 2, 'n', 's',
-		/* log_level DEBUG */
-		0x18, 0xfc, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1,
-		0x2a, 2, '/', 't', 0x32, 2, '/', 'g', 0x3a, 2, '/', 'b',
-		/* extensions[0].value: the options as the Any they were */
-		0x42, 36, 0x0a, 34, RUNC_TYPE, 0x12, 4, 0x1a, 2, '/', 'c',
-		0x4a, 2, '/', 's'), false, &b), 0);
+	assert_int_equal(
+	    parse(BYTES(0x0a, 2, 'i', 'd', 0x12, 2, 'n', 's',
+		      /* log_level DEBUG */
+		      0x18, 0xfc, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0x2a,
+		      2, '/', 't', 0x32, 2, '/', 'g', 0x3a, 2, '/', 'b',
+		      /* extensions[0].value: the options as the Any they were */
+		      0x42, 36, 0x0a, 34, RUNC_TYPE, 0x12, 4, 0x1a, 2, '/', 'c', 0x4a, 2,
+		      '/', 's'),
+		false, &b),
+	    0);
 	assert_int_equal(b.dialect, DIALECT_PARAMS);
 	assert_true(b.debug);
 	assert_string_equal(b.ttrpc_address, "/t");
@@ -98,16 +104,17 @@ test_bootstrap_garbage(void **state)
 
 	(void)state;
 	assert_int_equal(parse(BYTES('h', 'e', 'l', 'l', 'o'), true, &b), -EINVAL);
-	assert_string_equal(err.text,
-	    "5 bytes on stdin are neither bootstrap parameters nor options");
+	assert_string_equal(
+	    err.text, "5 bytes on stdin are neither bootstrap parameters nor options");
 	assert_int_equal(parse(BYTES(0x00), true, &b), -EINVAL);
 	assert_int_equal(parse(BYTES(0x0a, 0x7f), true, &b), -EINVAL);
 	assert_int_equal(parse(BYTES(0x12, 1, 'x'), true, &b), -EINVAL);
 	/* parameters of another container */
-	assert_int_equal(parse(BYTES(0x0a, 2, 'I', 'D', 0x12, 2, 'n', 's', 0x22, 1, '2'),
-		true, &b), -EINVAL);
-	assert_string_equal(err.text,
-	    "the parameters on stdin are for 'ID' in namespace 'ns', not for 'id' in 'ns'");
+	assert_int_equal(
+	    parse(BYTES(0x0a, 2, 'I', 'D', 0x12, 2, 'n', 's', 0x22, 1, '2'), true, &b),
+	    -EINVAL);
+	assert_string_equal(err.text, "the parameters on stdin are for 'ID' in namespace "
+				      "'ns', not for 'id' in 'ns'");
 }
 
 static void
@@ -130,19 +137,20 @@ test_bootstrap_answers(void **state)
 	(void)state;
 	expect_answer(DIALECT_PLAIN, "unix:///s", 9);
 	expect_answer(DIALECT_JSON, json, sizeof json - 1);
-	expect_answer(DIALECT_PARAMS, BYTES(0x08, 2, 0x12, 9, 'u', 'n', 'i', 'x', ':', '/', '/',
-	    '/', 's', 0x1a, 5, 't', 't', 'r', 'p', 'c'));
+	expect_answer(
+	    DIALECT_PARAMS, BYTES(0x08, 2, 0x12, 9, 'u', 'n', 'i', 'x', ':', '/', '/',
+				'/', 's', 0x1a, 5, 't', 't', 'r', 'p', 'c'));
 }
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_bootstrap_nothing_on_stdin),
-		cmocka_unit_test(test_bootstrap_options),
-		cmocka_unit_test(test_bootstrap_params),
-		cmocka_unit_test(test_bootstrap_garbage),
-		cmocka_unit_test(test_bootstrap_answers),
+	    cmocka_unit_test(test_bootstrap_nothing_on_stdin),
+	    cmocka_unit_test(test_bootstrap_options),
+	    cmocka_unit_test(test_bootstrap_params),
+	    cmocka_unit_test(test_bootstrap_garbage),
+	    cmocka_unit_test(test_bootstrap_answers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -113,12 +113,19 @@ store_of(const char *pod)
 }
 
 static void
-store_put(struct store *st, const struct container *c, enum task_state state, uint32_t status)
+store_put(
+    struct store *st, const struct container *c, enum task_state state, uint32_t status)
 {
-	struct row_container row = {.id = c->id, .bundle = c->bundle, .runtime = runtime,
-	    .runtime_root = runtime_root, .state = state};
-	struct row_process proc = {.container = c->id, .pid = c->pid,
-	    .start_time = c->start_time, .state = state, .exit_status = status,
+	struct row_container row = {.id = c->id,
+	    .bundle = c->bundle,
+	    .runtime = runtime,
+	    .runtime_root = runtime_root,
+	    .state = state};
+	struct row_process proc = {.container = c->id,
+	    .pid = c->pid,
+	    .start_time = c->start_time,
+	    .state = state,
+	    .exit_status = status,
 	    .exited_at = state == TASK_STOPPED ? 9 * NS_PER_S : 0};
 
 	store_begin(st);
@@ -141,8 +148,9 @@ record(const char *pod, const struct container *c, enum task_state state, uint32
 static pid_t
 delete_launch(const char *id, const char *cwd, int out[2])
 {
-	return launch(WORDS("-namespace", "test", "-address", grpc, "-publish-binary", "/bin/true",
-			  "-id", id, "-bundle", cwd, "delete"), "", 0, cwd, out);
+	return launch(WORDS("-namespace", "test", "-address", grpc, "-publish-binary",
+			  "/bin/true", "-id", id, "-bundle", cwd, "delete"),
+	    "", 0, cwd, out);
 }
 
 struct told {
@@ -161,10 +169,13 @@ delete_collect(pid_t pid, int out[2])
 	assert_int_equal(r.status, 0);
 	assert_true(r.took_us < PATIENCE_US);
 	assert_true(r.out_len > 0);
-	d = containerd__task__v2__delete_response__unpack(NULL, r.out_len, (uint8_t *)r.out);
+	d = containerd__task__v2__delete_response__unpack(
+	    NULL, r.out_len, (uint8_t *)r.out);
 	assert_non_null(d);
-	told = (struct told){.pid = d->pid, .status = d->exit_status,
-	    .exited_at = wire_timestamp_ns(d->exited_at), .err = steal_ptr(&r.err)};
+	told = (struct told){.pid = d->pid,
+	    .status = d->exit_status,
+	    .exited_at = wire_timestamp_ns(d->exited_at),
+	    .err = steal_ptr(&r.err)};
 	containerd__task__v2__delete_response__free_unpacked(d, NULL);
 	result_fini(&r);
 	return told;
@@ -192,8 +203,10 @@ expect_delete(const struct container *c, uint32_t status)
 static void
 expect_runtime_ran(const struct container *c, bool ran)
 {
-	AUTO_FREE char *want = mem_printf("--root %s/test --log %s/log.json --log-format json "
-					  "delete --force %s\n", top, c->bundle, c->id);
+	AUTO_FREE char *want =
+	    mem_printf("--root %s/test --log %s/log.json --log-format json "
+		       "delete --force %s\n",
+		top, c->bundle, c->id);
 	AUTO_FREE char *state = mem_printf("%s/%s", runtime_root, c->id);
 	AUTO_FREE char *text = NULL;
 	size_t len;
@@ -230,9 +243,11 @@ forget_keeper(const char *id)
 static void
 runtime_is(const char *script)
 {
-	AUTO_FREE char *text = mem_printf("#!/bin/sh\necho \"$@\" >>%s\n%s\n", runtime_log, script);
+	AUTO_FREE char *text =
+	    mem_printf("#!/bin/sh\necho \"$@\" >>%s\n%s\n", runtime_log, script);
 
-	assert_int_equal(file_write(AT_FDCWD, runtime, text, strlen(text), 0700, NULL), 0);
+	assert_int_equal(
+	    file_write(AT_FDCWD, runtime, text, strlen(text), 0700, NULL), 0);
 }
 
 #define RUNTIME_WORKS "for a; do :; done; rmdir \"$2/$a\""
@@ -512,7 +527,8 @@ test_delete_waits_for_the_last_words(void **state)
 static void
 test_delete_of_the_owner_sweeps(void **state)
 {
-	struct container owner = container_new("owner"), running = container_new("m-running"),
+	struct container owner = container_new("owner"),
+			 running = container_new("m-running"),
 			 exited = container_new("m-exited");
 	AUTO_FREE char *dir = pod_file("owner", "");
 	AUTO_FREE char *address = NULL;
@@ -628,7 +644,8 @@ test_delete_unmounts(void **state)
 static void
 test_delete_refuses_bad_names(void **state)
 {
-	struct result r = run(WORDS("-namespace", "test", "-id", "../x", "delete"), "", 0, bundle);
+	struct result r =
+	    run(WORDS("-namespace", "test", "-id", "../x", "delete"), "", 0, bundle);
 
 	(void)state;
 	assert_int_equal(r.status, 1);
@@ -666,22 +683,22 @@ int
 main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(test_delete_of_the_unknown, each_setup),
-		cmocka_unit_test_setup(test_delete_asks_the_keeper, each_setup),
-		cmocka_unit_test_setup(test_delete_tells_the_recorded_truth, each_setup),
-		cmocka_unit_test_setup(test_delete_kills, each_setup),
-		cmocka_unit_test_setup(test_delete_does_not_invent, each_setup),
-		cmocka_unit_test_setup(test_delete_spares_a_reused_pid, each_setup),
-		cmocka_unit_test_setup(test_delete_with_a_silent_keeper, each_setup),
-		cmocka_unit_test_setup(test_delete_with_a_keeper_that_refuses, each_setup),
-		cmocka_unit_test_setup(test_delete_is_bounded, each_setup),
-		cmocka_unit_test_setup(test_delete_says_why_the_runtime_failed, each_setup),
-		cmocka_unit_test_setup(test_delete_waits_for_the_last_words, each_setup),
-		cmocka_unit_test_setup(test_delete_of_the_owner_sweeps, each_setup),
-		cmocka_unit_test_setup(test_delete_of_a_member_spares_the_others, each_setup),
-		cmocka_unit_test_setup(test_delete_twice_at_once, each_setup),
-		cmocka_unit_test_setup(test_delete_unmounts, each_setup),
-		cmocka_unit_test_setup(test_delete_refuses_bad_names, each_setup),
+	    cmocka_unit_test_setup(test_delete_of_the_unknown, each_setup),
+	    cmocka_unit_test_setup(test_delete_asks_the_keeper, each_setup),
+	    cmocka_unit_test_setup(test_delete_tells_the_recorded_truth, each_setup),
+	    cmocka_unit_test_setup(test_delete_kills, each_setup),
+	    cmocka_unit_test_setup(test_delete_does_not_invent, each_setup),
+	    cmocka_unit_test_setup(test_delete_spares_a_reused_pid, each_setup),
+	    cmocka_unit_test_setup(test_delete_with_a_silent_keeper, each_setup),
+	    cmocka_unit_test_setup(test_delete_with_a_keeper_that_refuses, each_setup),
+	    cmocka_unit_test_setup(test_delete_is_bounded, each_setup),
+	    cmocka_unit_test_setup(test_delete_says_why_the_runtime_failed, each_setup),
+	    cmocka_unit_test_setup(test_delete_waits_for_the_last_words, each_setup),
+	    cmocka_unit_test_setup(test_delete_of_the_owner_sweeps, each_setup),
+	    cmocka_unit_test_setup(test_delete_of_a_member_spares_the_others, each_setup),
+	    cmocka_unit_test_setup(test_delete_twice_at_once, each_setup),
+	    cmocka_unit_test_setup(test_delete_unmounts, each_setup),
+	    cmocka_unit_test_setup(test_delete_refuses_bad_names, each_setup),
 	};
 
 	(void)argc;

@@ -49,7 +49,8 @@ expect_group(const char *json, const char *want)
 	AUTO_FREE char *group = NULL;
 	int rc;
 
-	assert_int_equal(file_write(dir_fd, "config.json", json, strlen(json), 0600, NULL), 0);
+	assert_int_equal(
+	    file_write(dir_fd, "config.json", json, strlen(json), 0600, NULL), 0);
 	rc = group_of_bundle(dir_fd, "me", &group, &err);
 	if (want == NULL) {
 		assert_int_equal(rc, -EINVAL);
@@ -68,11 +69,14 @@ test_group_by_annotation(void **state)
 	expect_group("{}", "me");
 	expect_group("{\"annotations\":null}", "me");
 	expect_group("{\"annotations\":{\"other\":\"x\"}}", "me");
-	expect_group("{\"annotations\":{\"io.kubernetes.cri.sandbox-id\":\"pod\"}}", "pod");
+	expect_group(
+	    "{\"annotations\":{\"io.kubernetes.cri.sandbox-id\":\"pod\"}}", "pod");
 	expect_group("{\"annotations\":{\"io.kubernetes.cri.sandbox-id\":\"pod\","
-		     "\"io.containerd.runc.v2.group\":\"g/x\"}}", "g/x");
+		     "\"io.containerd.runc.v2.group\":\"g/x\"}}",
+	    "g/x");
 	expect_group("{\"annotations\":{\"io.kubernetes.cri.sandbox-id\":\"pod\","
-		     "\"io.containerd.runc.v2.group\":\"\"}}", "pod");
+		     "\"io.containerd.runc.v2.group\":\"\"}}",
+	    "pod");
 	expect_group("{\"annotations\":{\"io.containerd.runc.v2.group\":\"\"}}", "me");
 }
 
@@ -85,7 +89,8 @@ test_group_refuses_bad_files(void **state)
 	expect_group("[]", NULL);
 	expect_group("{\"annotations\":[]}", NULL);
 	expect_group("{\"annotations\":{\"io.containerd.runc.v2.group\":1}}", NULL);
-	expect_group("{\"annotations\":{\"io.containerd.runc.v2.group\":\"a\\u0000b\"}}", NULL);
+	expect_group(
+	    "{\"annotations\":{\"io.containerd.runc.v2.group\":\"a\\u0000b\"}}", NULL);
 	expect_group("{} trailing", NULL);
 }
 
@@ -108,9 +113,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_group_by_annotation),
-		cmocka_unit_test(test_group_refuses_bad_files),
-		cmocka_unit_test(test_group_without_a_file),
+	    cmocka_unit_test(test_group_by_annotation),
+	    cmocka_unit_test(test_group_refuses_bad_files),
+	    cmocka_unit_test(test_group_without_a_file),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

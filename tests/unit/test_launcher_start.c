@@ -48,17 +48,19 @@ test_start_refuses_bad_input(void **state)
 		const char *in;
 		const char *config;
 	} rows[] = {
-		{"unknown flag '-bogus'", WORDS("-bogus", "start"), "", NULL},
-		{"'-namespace' is missing", WORDS("-id", "x", "start"), "", NULL},
-		{"'-id' is missing", WORDS("-namespace", "test", "start"), "", NULL},
-		{"not a valid identifier", WORDS("-namespace", "test", "-id", "../x", "start"), "", NULL},
-		{"not a valid identifier", WORDS("-namespace", "a\nb", "-id", "x", "start"), "", NULL},
-		{"no action given", WORDS("-namespace", "test", "-id", "x"), "", NULL},
-		{"neither bootstrap parameters nor options",
-		    WORDS("-namespace", "test", "-id", "x", "start"), "hello", NULL},
-		{"not valid JSON", WORDS("-namespace", "test", "-id", "x", "start"), "", "{"},
-		{"is not a string", WORDS("-namespace", "test", "-id", "x", "start"), "",
-		    "{\"annotations\":{\"io.containerd.runc.v2.group\":7}}"},
+	    {"unknown flag '-bogus'", WORDS("-bogus", "start"), "", NULL},
+	    {"'-namespace' is missing", WORDS("-id", "x", "start"), "", NULL},
+	    {"'-id' is missing", WORDS("-namespace", "test", "start"), "", NULL},
+	    {"not a valid identifier",
+		WORDS("-namespace", "test", "-id", "../x", "start"), "", NULL},
+	    {"not a valid identifier", WORDS("-namespace", "a\nb", "-id", "x", "start"),
+		"", NULL},
+	    {"no action given", WORDS("-namespace", "test", "-id", "x"), "", NULL},
+	    {"neither bootstrap parameters nor options",
+		WORDS("-namespace", "test", "-id", "x", "start"), "hello", NULL},
+	    {"not valid JSON", WORDS("-namespace", "test", "-id", "x", "start"), "", "{"},
+	    {"is not a string", WORDS("-namespace", "test", "-id", "x", "start"), "",
+		"{\"annotations\":{\"io.containerd.runc.v2.group\":7}}"},
 	};
 	size_t i;
 
@@ -127,10 +129,10 @@ test_start_info(void **state)
 	static const struct {
 		const char *script, *features;
 	} rows[] = {
-		{"[ $1 = features ] && echo '{\"a\":1}'; echo noise >&2", "{\"a\":1}\n"},
-		{"echo '{\"a\":1}'; exit 1", NULL},
-		{"echo 'unknown command'", NULL},
-		{"", NULL},
+	    {"[ $1 = features ] && echo '{\"a\":1}'; echo noise >&2", "{\"a\":1}\n"},
+	    {"echo '{\"a\":1}'; exit 1", NULL},
+	    {"echo 'unknown command'", NULL},
+	    {"", NULL},
 	};
 	AUTO_FREE char *runtime = mem_printf("%s/runtime", top);
 	Containerd__Types__RuntimeInfo *info;
@@ -141,13 +143,16 @@ test_start_info(void **state)
 	for (i = 0; i < ARRAY_LEN(rows); i++) {
 		AUTO_FREE char *text = mem_printf("#!/bin/sh\n%s\n", rows[i].script);
 
-		assert_int_equal(file_write(AT_FDCWD, runtime, text, strlen(text), 0700, NULL), 0);
+		assert_int_equal(
+		    file_write(AT_FDCWD, runtime, text, strlen(text), 0700, NULL), 0);
 		info = info_of(runtime);
 		assert_int_equal(info->features != NULL, rows[i].features != NULL);
 		if (rows[i].features != NULL) {
 			assert_string_equal(info->features->type_url,
-			    "types.containerd.io/opencontainers/runtime-spec/1/features/Features");
-			assert_int_equal(info->features->value.len, strlen(rows[i].features));
+			    "types.containerd.io/opencontainers/runtime-spec/1/features/"
+			    "Features");
+			assert_int_equal(
+			    info->features->value.len, strlen(rows[i].features));
 			assert_memory_equal(info->features->value.data, rows[i].features,
 			    strlen(rows[i].features));
 		}
@@ -167,6 +172,14 @@ test_start_info(void **state)
 	r = run(WORDS("-info"), "\xff", 1, bundle);
 	expect_refusal(&r, "1 bytes on stdin are no options");
 	result_fini(&r);
+}
+
+static long
+oom_adj(void)
+{
+	AUTO_FREE char *text = read_in("/proc/self", "oom_score_adj");
+
+	return strtol(text, NULL, 10);
 }
 
 static void
@@ -194,13 +207,49 @@ test_start_makes_a_keeper(void **state)
 	second = strchr(confession, '\n');
 	assert_non_null(second);
 	*second++ = '\0';
-	want = mem_printf("-namespace test -id one -address %s -publish-binary /bin/true -socket %s "
-			  "-dir %s -lock %s -log %s/log -pin one ",
+	want = mem_printf(
+	    "-namespace test -id one -address %s -publish-binary /bin/true -socket %s "
+	    "-dir %s -lock %s -log %s/log -pin one ",
 	    grpc, address + 7, dir, lock, bundle);
 	assert_string_equal(confession, want);
-	assert_non_null(strstr(second, "cwd=/ sid=1 fds=0,1,2,3,4,5, ttrpc=/from/params "));
+	assert_int_equal(strtol(strstr(second, " oom=") + 5, NULL, 10), oom_adj() + 1);
+	assert_non_null(
+	    strstr(second, "cwd=/ sid=1 fds=0,1,2,3,4,5, ttrpc=/from/params "));
 	keeper_stop("one");
 	expect_nothing_left();
+	result_fini(&r);
+}
+
+/* ShimCgroup of the options, which come as an extension of the parameters. */
+static void
+test_start_enters_the_shim_cgroup(void **state)
+{
+	AUTO_FREE char *name = mem_printf("podshim-test-%d", getpid());
+	AUTO_FREE char *v1 = mem_printf("/sys/fs/cgroup/pids/%s", name);
+	AUTO_FREE char *v2 = mem_printf("/sys/fs/cgroup/%s", name);
+	AUTO_FREE char *want = mem_printf("/%s\n", name);
+	AUTO_FREE char *proc = NULL;
+	AUTO_FREE char *membership = NULL;
+	const char *dir = mkdir(v1, 0755) == 0 ? v1 : v2;
+	struct result r;
+
+	(void)state;
+	if (dir == v2 && mkdir(v2, 0755) == -1)
+		skip();
+	r = start_in_cgroup("cg", bundle, name);
+	assert_int_equal(r.status, 0);
+	proc = mem_printf("/proc/%d/cgroup", keeper_pid("cg"));
+	membership = read_in("", proc);
+	keeper_stop("cg");
+	while (rmdir(dir) == -1 && errno == EBUSY)
+		(void)poll(NULL, 0, 5);
+	assert_non_null(strstr(membership, want));
+	result_fini(&r);
+	r = start_in_cgroup("cg", bundle, name);
+	expect_refusal(&r, "shim cgroup 'podshim-test-");
+	result_fini(&r);
+	r = start_in_cgroup("cg", bundle, "../..");
+	expect_refusal(&r, "leads out of the hierarchy");
 	result_fini(&r);
 }
 
@@ -427,7 +476,8 @@ test_start_legacy_dialects(void **state)
 
 	(void)state;
 	(void)setenv("PODSHIM_LIBEXECDIR", "/nonexistent", 1);
-	r = run(WORDS("-namespace", "test", "-id", "old", "-address", grpc, "start"), "", 0, bundle);
+	r = run(WORDS("-namespace", "test", "-id", "old", "-address", grpc, "start"), "",
+	    0, bundle);
 	(void)setenv("PODSHIM_LIBEXECDIR", libexec, 1);
 	expect_refusal(&r, "No such file");
 	result_fini(&r);
@@ -437,19 +487,20 @@ int
 main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_start_refuses_bad_input),
-		cmocka_unit_test(test_start_version),
-		cmocka_unit_test(test_start_info),
-		cmocka_unit_test(test_start_makes_a_keeper),
-		cmocka_unit_test(test_start_joins),
-		cmocka_unit_test(test_start_waits_for_an_ending_keeper),
-		cmocka_unit_test(test_start_replaces_a_dead_keeper),
-		cmocka_unit_test(test_start_undoes_a_failed_keeper),
-		cmocka_unit_test(test_start_leaves_strangers_alone),
-		cmocka_unit_test(test_start_hung_keeper_is_an_error),
-		cmocka_unit_test(test_start_two_at_once),
-		cmocka_unit_test(test_start_killed),
-		cmocka_unit_test(test_start_legacy_dialects),
+	    cmocka_unit_test(test_start_refuses_bad_input),
+	    cmocka_unit_test(test_start_version),
+	    cmocka_unit_test(test_start_info),
+	    cmocka_unit_test(test_start_makes_a_keeper),
+	    cmocka_unit_test(test_start_enters_the_shim_cgroup),
+	    cmocka_unit_test(test_start_joins),
+	    cmocka_unit_test(test_start_waits_for_an_ending_keeper),
+	    cmocka_unit_test(test_start_replaces_a_dead_keeper),
+	    cmocka_unit_test(test_start_undoes_a_failed_keeper),
+	    cmocka_unit_test(test_start_leaves_strangers_alone),
+	    cmocka_unit_test(test_start_hung_keeper_is_an_error),
+	    cmocka_unit_test(test_start_two_at_once),
+	    cmocka_unit_test(test_start_killed),
+	    cmocka_unit_test(test_start_legacy_dialects),
 	};
 
 	(void)argc;

@@ -20,26 +20,26 @@ test_podpath_joins_like_go(void **state)
 	static const struct {
 		const char *a, *b, *c, *want;
 	} rows[] = {
-		{"/run/containerd/containerd.sock", "k8s.io", "id",
-		    "/run/containerd/containerd.sock/k8s.io/id"},
-		{"/run//containerd/./containerd.sock/", "default", "id",
-		    "/run/containerd/containerd.sock/default/id"},
-		{"", "default", "id", "default/id"},
-		{"/a", "", "", "/a"},
-		{"", "", "", ""},
-		{"/", "", "", "/"},
-		{"//", "b", "", "/b"},
-		{".", "", "", "."},
-		{"a/..", "", "", "."},
-		{"/a/../..", "b", "c", "/b/c"},
-		{"/a/b/../c", "..", "d", "/a/d"},
-		{"../a", "..", "b", "../b"},
-		{"../..", "a", "..", "../.."},
-		{"a/../..", "b", "", "../b"},
-		{"/..", "..", "x", "/x"},
-		{"/a", "ns", "group/with/../slash", "/a/ns/group/slash"},
-		{"/a", "ns", "...", "/a/ns/..."},
-		{"/a", "ns", "..b", "/a/ns/..b"},
+	    {"/run/containerd/containerd.sock", "k8s.io", "id",
+		"/run/containerd/containerd.sock/k8s.io/id"},
+	    {"/run//containerd/./containerd.sock/", "default", "id",
+		"/run/containerd/containerd.sock/default/id"},
+	    {"", "default", "id", "default/id"},
+	    {"/a", "", "", "/a"},
+	    {"", "", "", ""},
+	    {"/", "", "", "/"},
+	    {"//", "b", "", "/b"},
+	    {".", "", "", "."},
+	    {"a/..", "", "", "."},
+	    {"/a/../..", "b", "c", "/b/c"},
+	    {"/a/b/../c", "..", "d", "/a/d"},
+	    {"../a", "..", "b", "../b"},
+	    {"../..", "a", "..", "../.."},
+	    {"a/../..", "b", "", "../b"},
+	    {"/..", "..", "x", "/x"},
+	    {"/a", "ns", "group/with/../slash", "/a/ns/group/slash"},
+	    {"/a", "ns", "...", "/a/ns/..."},
+	    {"/a", "ns", "..b", "/a/ns/..b"},
 	};
 	size_t i;
 
@@ -59,23 +59,28 @@ test_podpath_hash_is_sha256sums(void **state)
 	(void)state;
 	/* printf %s /run/containerd/containerd.sock/default/x | sha256sum */
 	pod_hash("/run/containerd/containerd.sock", "default", "x", hash);
-	assert_string_equal(hash, "5e250b13f984a15f73216d143af1bf3c64171aa56c781ba9d4040c75b2c1eee2");
+	assert_string_equal(
+	    hash, "5e250b13f984a15f73216d143af1bf3c64171aa56c781ba9d4040c75b2c1eee2");
 	pod_hash("/run//containerd/./containerd.sock/", "default", "x", hash);
-	assert_string_equal(hash, "5e250b13f984a15f73216d143af1bf3c64171aa56c781ba9d4040c75b2c1eee2");
+	assert_string_equal(
+	    hash, "5e250b13f984a15f73216d143af1bf3c64171aa56c781ba9d4040c75b2c1eee2");
 	/* printf %s /run/containerd/containerd.sock/k8s.io/0123…cdef | sha256sum */
 	pod_hash("/run/containerd/containerd.sock", "k8s.io",
 	    "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", hash);
-	assert_string_equal(hash, "428e2faf0a8621e508bdf59b20b756691d7b9e23d6f777125dc830568aeab725");
+	assert_string_equal(
+	    hash, "428e2faf0a8621e508bdf59b20b756691d7b9e23d6f777125dc830568aeab725");
 }
 
 static void
 test_podpath_ids(void **state)
 {
 	static const char *const good[] = {"a", "A-b_c.d9", "0", "a-b",
-		"0123456789012345678901234567890123456789012345678901234567890123456789012345"};
-	static const char *const bad[] = {"", "-a", "a-", ".", "..", "a..b", "a-_b", "a/b", "a b",
-		"\xc3\xa4", "a\n", "_a",
-		"01234567890123456789012345678901234567890123456789012345678901234567890123456"};
+	    "012345678901234567890123456789012345678901234567890123456789012345678901234"
+	    "5"};
+	static const char *const bad[] = {"", "-a", "a-", ".", "..", "a..b", "a-_b",
+	    "a/b", "a b", "\xc3\xa4", "a\n", "_a",
+	    "0123456789012345678901234567890123456789012345678901234567890123456789012345"
+	    "6"};
 	size_t i;
 
 	(void)state;
@@ -88,8 +93,10 @@ test_podpath_ids(void **state)
 static void
 test_podpath_names(void **state)
 {
-	static const char hash[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
-	AUTO_FREE char *dir = NULL, *lock = NULL, *odd = NULL, *empty = NULL, *dots = NULL;
+	static const char hash[] =
+	    "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+	AUTO_FREE char *dir = NULL, *lock = NULL, *odd = NULL, *empty = NULL,
+		       *dots = NULL;
 	AUTO_FREE char *longest = NULL;
 	char group[1000];
 
@@ -139,11 +146,11 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_podpath_joins_like_go),
-		cmocka_unit_test(test_podpath_hash_is_sha256sums),
-		cmocka_unit_test(test_podpath_ids),
-		cmocka_unit_test(test_podpath_names),
-		cmocka_unit_test(test_podpath_addresses),
+	    cmocka_unit_test(test_podpath_joins_like_go),
+	    cmocka_unit_test(test_podpath_hash_is_sha256sums),
+	    cmocka_unit_test(test_podpath_ids),
+	    cmocka_unit_test(test_podpath_names),
+	    cmocka_unit_test(test_podpath_addresses),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

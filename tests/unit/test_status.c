@@ -36,8 +36,8 @@ test_status_response_bytes(void **state)
 	uint8_t buf[STATUS_RESPONSE_MAX];
 
 	(void)state;
-	assert_int_equal(status_encode_response(buf, sizeof buf, STATUS_NOT_FOUND, "no"),
-	    sizeof want);
+	assert_int_equal(
+	    status_encode_response(buf, sizeof buf, STATUS_NOT_FOUND, "no"), sizeof want);
 	assert_memory_equal(buf, want, sizeof want);
 }
 
@@ -47,7 +47,8 @@ test_status_response_reads_back(void **state)
 	char text[STATUS_TEXT_MAX + 100];
 
 	(void)state;
-	expect_response(STATUS_NOT_FOUND, "container not created", "container not created");
+	expect_response(
+	    STATUS_NOT_FOUND, "container not created", "container not created");
 	expect_response(STATUS_OK, NULL, "");
 	expect_response(STATUS_INTERNAL, "bad \xff byte", "bad ? byte");
 	memset(text, 'x', sizeof text);
@@ -86,19 +87,22 @@ test_status_utf8_sanitize(void **state)
 	static const struct {
 		const char *in, *want;
 	} rows[] = {
-		{"", ""},
-		{"plain", "plain"},
-		{"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80", "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80"},
-		{"\xc0\xaf", "??"},             /* overlong */
-		{"\xe0\x80\xaf", "???"},        /* overlong */
-		{"\xed\xa0\x80", "???"},        /* surrogate */
-		{"\xed\x9f\xbf", "\xed\x9f\xbf"},
-		{"\xf4\x90\x80\x80", "????"},   /* beyond U+10FFFF */
-		{"\xf4\x8f\xbf\xbf", "\xf4\x8f\xbf\xbf"},
-		{"\xf0\x8f\xbf\xbf", "????"},   /* overlong */
-		{"\xe2\x82", "??"},             /* ends too early */
-		{"\xe2\x82x", "??x"},
-		{"\x80" "a\xff", "?a?"},
+	    {"", ""},
+	    {"plain", "plain"},
+	    {"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80",
+		"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80"},
+	    {"\xc0\xaf", "??"},	     /* overlong */
+	    {"\xe0\x80\xaf", "???"}, /* overlong */
+	    {"\xed\xa0\x80", "???"}, /* surrogate */
+	    {"\xed\x9f\xbf", "\xed\x9f\xbf"},
+	    {"\xf4\x90\x80\x80", "????"}, /* beyond U+10FFFF */
+	    {"\xf4\x8f\xbf\xbf", "\xf4\x8f\xbf\xbf"},
+	    {"\xf0\x8f\xbf\xbf", "????"}, /* overlong */
+	    {"\xe2\x82", "??"},		  /* ends too early */
+	    {"\xe2\x82x", "??x"},
+	    {"\x80"
+	     "a\xff",
+		"?a?"},
 	};
 	char buf[32];
 	size_t i;
@@ -131,11 +135,11 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_status_response_bytes),
-		cmocka_unit_test(test_status_response_reads_back),
-		cmocka_unit_test(test_status_response_cuts_between_characters),
-		cmocka_unit_test(test_status_utf8_sanitize),
-		cmocka_unit_test(test_status_names_and_errnos),
+	    cmocka_unit_test(test_status_response_bytes),
+	    cmocka_unit_test(test_status_response_reads_back),
+	    cmocka_unit_test(test_status_response_cuts_between_characters),
+	    cmocka_unit_test(test_status_utf8_sanitize),
+	    cmocka_unit_test(test_status_names_and_errnos),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,8 +25,8 @@
 #include "proto/task.pb-c.h"
 #include "proto/ttrpc.pb-c.h"
 
-#define EXPECT_BYTES(msg, ...)                                              \
-	expect_bytes(&(msg).base, (const uint8_t[]){__VA_ARGS__},           \
+#define EXPECT_BYTES(msg, ...)                                                           \
+	expect_bytes(&(msg).base, (const uint8_t[]){__VA_ARGS__},                        \
 	    sizeof((const uint8_t[]){__VA_ARGS__}))
 
 static char str_a[] = "a", str_b[] = "b", str_c[] = "c";
@@ -47,8 +47,10 @@ test_wire_task_bytes(void **state)
 {
 	Containerd__Task__V2__CreateTaskRequest create =
 	    CONTAINERD__TASK__V2__CREATE_TASK_REQUEST__INIT;
-	Containerd__Task__V2__DeleteResponse del = CONTAINERD__TASK__V2__DELETE_RESPONSE__INIT;
-	Containerd__Task__V2__StateResponse st = CONTAINERD__TASK__V2__STATE_RESPONSE__INIT;
+	Containerd__Task__V2__DeleteResponse del =
+	    CONTAINERD__TASK__V2__DELETE_RESPONSE__INIT;
+	Containerd__Task__V2__StateResponse st =
+	    CONTAINERD__TASK__V2__STATE_RESPONSE__INIT;
 	Containerd__Task__V2__KillRequest kill = CONTAINERD__TASK__V2__KILL_REQUEST__INIT;
 	Containerd__Types__Mount mount = CONTAINERD__TYPES__MOUNT__INIT;
 	Containerd__Types__Mount *mounts[] = {&mount};
@@ -67,8 +69,8 @@ test_wire_task_bytes(void **state)
 	create.checkpoint = str_c;
 	any.type_url = str_b;
 	create.options = &any;
-	EXPECT_BYTES(create, 0x0a, 1, 'a', 0x1a, 9, 0x1a, 1, 'a', 0x22, 1, 'b', 0x22, 1, 'c',
-	    0x20, 1, 0x42, 1, 'c', 0x52, 3, 0x0a, 1, 'b');
+	EXPECT_BYTES(create, 0x0a, 1, 'a', 0x1a, 9, 0x1a, 1, 'a', 0x22, 1, 'b', 0x22, 1,
+	    'c', 0x20, 1, 0x42, 1, 'c', 0x52, 3, 0x0a, 1, 'b');
 
 	del.pid = 300;
 	del.exit_status = 137;
@@ -83,8 +85,8 @@ test_wire_task_bytes(void **state)
 	wire_timestamp(&ts, 0);
 	st.exited_at = &ts;
 	/* -62135596800 as a varint of ten bytes */
-	EXPECT_BYTES(st, 0x20, 3, 0x40, 1, 0x48, 1, 0x52, 11, 0x08, 0x80, 0x92, 0xb8, 0xc3,
-	    0x98, 0xfe, 0xff, 0xff, 0xff, 0x01, 0x5a, 1, 'b');
+	EXPECT_BYTES(st, 0x20, 3, 0x40, 1, 0x48, 1, 0x52, 11, 0x08, 0x80, 0x92, 0xb8,
+	    0xc3, 0x98, 0xfe, 0xff, 0xff, 0xff, 0x01, 0x5a, 1, 'b');
 
 	kill.exec_id = str_a;
 	kill.signal = 9;
@@ -123,7 +125,8 @@ test_wire_option_bytes(void **state)
 {
 	Containerd__Runc__V1__Options o = CONTAINERD__RUNC__V1__OPTIONS__INIT;
 	Runtimeoptions__V1__Options ro = RUNTIMEOPTIONS__V1__OPTIONS__INIT;
-	Containerd__Linux__Runc__CreateOptions co = CONTAINERD__LINUX__RUNC__CREATE_OPTIONS__INIT;
+	Containerd__Linux__Runc__CreateOptions co =
+	    CONTAINERD__LINUX__RUNC__CREATE_OPTIONS__INIT;
 
 	(void)state;
 	o.no_pivot_root = 1;
@@ -144,32 +147,36 @@ test_wire_option_bytes(void **state)
 static void
 test_wire_metrics_bytes(void **state)
 {
-	Io__Containerd__Cgroups__V1__MemoryStat m1 = IO__CONTAINERD__CGROUPS__V1__MEMORY_STAT__INIT;
+	Io__Containerd__Cgroups__V1__MemoryStat m1 =
+	    IO__CONTAINERD__CGROUPS__V1__MEMORY_STAT__INIT;
 	Io__Containerd__Cgroups__V1__MemoryEntry entry =
 	    IO__CONTAINERD__CGROUPS__V1__MEMORY_ENTRY__INIT;
-	Io__Containerd__Cgroups__V1__CPUUsage usage = IO__CONTAINERD__CGROUPS__V1__CPUUSAGE__INIT;
-	Io__Containerd__Cgroups__V2__Metrics m2 = IO__CONTAINERD__CGROUPS__V2__METRICS__INIT;
+	Io__Containerd__Cgroups__V1__CPUUsage usage =
+	    IO__CONTAINERD__CGROUPS__V1__CPUUSAGE__INIT;
+	Io__Containerd__Cgroups__V2__Metrics m2 =
+	    IO__CONTAINERD__CGROUPS__V2__METRICS__INIT;
 	Io__Containerd__Cgroups__V2__MemoryStat mem2 =
 	    IO__CONTAINERD__CGROUPS__V2__MEMORY_STAT__INIT;
-	Io__Containerd__Cgroups__V2__PidsStat pids2 = IO__CONTAINERD__CGROUPS__V2__PIDS_STAT__INIT;
+	Io__Containerd__Cgroups__V2__PidsStat pids2 =
+	    IO__CONTAINERD__CGROUPS__V2__PIDS_STAT__INIT;
 	uint64_t per_cpu[] = {1, 300};
 
 	(void)state;
-	m1.total_cache = 1;       /* 18 */
+	m1.total_cache = 1;	  /* 18 */
 	m1.total_unevictable = 2; /* 32 */
-	entry.failcnt = 3;        /* 4 */
-	m1.kernel_tcp = &entry;   /* 36 */
+	entry.failcnt = 3;	  /* 4 */
+	m1.kernel_tcp = &entry;	  /* 36 */
 	EXPECT_BYTES(m1, 0x90, 1, 1, 0x80, 2, 2, 0xa2, 2, 2, 0x20, 3);
 	usage.per_cpu = per_cpu;
 	usage.n_per_cpu = 2;
 	EXPECT_BYTES(usage, 0x22, 3, 1, 0xac, 2);
 	pids2.limit = UINT64_MAX;
 	m2.pids = &pids2;
-	mem2.usage = 1;      /* 32 */
+	mem2.usage = 1;	     /* 32 */
 	mem2.swap_limit = 2; /* 35 */
 	m2.memory = &mem2;   /* 4: 3 is unused */
-	EXPECT_BYTES(m2, 0x0a, 11, 0x10, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1,
-	    0x22, 6, 0x80, 2, 1, 0x98, 2, 2);
+	EXPECT_BYTES(m2, 0x0a, 11, 0x10, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+	    0xff, 1, 0x22, 6, 0x80, 2, 1, 0x98, 2, 2);
 }
 
 static void
@@ -214,14 +221,17 @@ test_wire_other_bytes(void **state)
 static void
 test_wire_bootstrap_reads_a_negative_level(void **state)
 {
-	static const uint8_t in[] = {0x0a, 1, 'a', 0x12, 1, 'b', 0x18, 0xfc, 0xff, 0xff, 0xff,
-	    0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 0x42, 5, 0x0a, 3, 0x0a, 1, 'c', 0x4a, 1, 'd'};
+	static const uint8_t in[] = {0x0a, 1, 'a', 0x12, 1, 'b', 0x18, 0xfc, 0xff, 0xff,
+	    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 0x42, 5, 0x0a, 3, 0x0a, 1, 'c',
+	    0x4a, 1, 'd'};
 	Containerd__Runtime__Bootstrap__V1__BootstrapParams *p;
 
 	(void)state;
-	p = containerd__runtime__bootstrap__v1__bootstrap_params__unpack(NULL, sizeof in, in);
+	p = containerd__runtime__bootstrap__v1__bootstrap_params__unpack(
+	    NULL, sizeof in, in);
 	assert_non_null(p);
-	assert_int_equal(p->log_level, CONTAINERD__RUNTIME__BOOTSTRAP__V1__LOG_LEVEL__DEBUG);
+	assert_int_equal(
+	    p->log_level, CONTAINERD__RUNTIME__BOOTSTRAP__V1__LOG_LEVEL__DEBUG);
 	assert_int_equal(p->n_extensions, 1);
 	assert_string_equal(p->extensions[0]->value->type_url, "c");
 	assert_string_equal(p->socket_dir, "d");
@@ -275,15 +285,15 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_wire_task_bytes),
-		cmocka_unit_test(test_wire_event_bytes),
-		cmocka_unit_test(test_wire_option_bytes),
-		cmocka_unit_test(test_wire_metrics_bytes),
-		cmocka_unit_test(test_wire_other_bytes),
-		cmocka_unit_test(test_wire_bootstrap_reads_a_negative_level),
-		cmocka_unit_test(test_wire_timestamps),
-		cmocka_unit_test(test_wire_type_names),
-		cmocka_unit_test(test_wire_pack_gives_memory_for_nothing),
+	    cmocka_unit_test(test_wire_task_bytes),
+	    cmocka_unit_test(test_wire_event_bytes),
+	    cmocka_unit_test(test_wire_option_bytes),
+	    cmocka_unit_test(test_wire_metrics_bytes),
+	    cmocka_unit_test(test_wire_other_bytes),
+	    cmocka_unit_test(test_wire_bootstrap_reads_a_negative_level),
+	    cmocka_unit_test(test_wire_timestamps),
+	    cmocka_unit_test(test_wire_type_names),
+	    cmocka_unit_test(test_wire_pack_gives_memory_for_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
