@@ -35,6 +35,8 @@
 #include "worker/link.h"
 #include "worker/pump.h"
 
+#define IO_READY_S 30 /* contract.md 8.2 */
+
 static const char *const stream_names[IO_STREAMS] = {"in", "out", "err"};
 static const char *const slot_names[IO_SLOTS] = {"src", "dst", "keep"};
 
@@ -74,6 +76,7 @@ io_destroy(void *obj)
 	struct io *io = obj;
 
 	event_debug_unassign(&io->drain_ev);
+	event_debug_unassign(&io->ready_ev);
 	free(io->prefix);
 	free(io->tty_name);
 	free(io);
@@ -253,6 +256,48 @@ io_drain(struct io *io, uint64_t timeout_us, void (*cb)(void *arg), void *arg)
 	io_log_drain(io);
 }
 
+/* --- readiness --------------------------------------------------------------------- */
+
+static void
+io_on_ready(evutil_socket_t fd, short what, void *arg)
+{
+	struct io *io = arg;
+	void (*cb)(const char *error, void *arg) = io->ready_cb;
+	AUTO_FREE char *text = NULL;
+	const char *error;
+
+	(void)fd;
+	(void)what;
+	if (io_log_ready(io, &error))
+		text = mem_strdup(error); /* cb may free the io and all of it */
+	else
+		text = mem_printf("the log program is not ready after %d s", IO_READY_S);
+	io->ready_cb = NULL;
+	cb(text, io->ready_arg);
+}
+
+void
+io_check_ready(struct io *io)
+{
+	static const struct timeval now;
+	const char *error;
+
+	if (io->ready_cb != NULL && io_log_ready(io, &error))
+		(void)evtimer_add(&io->ready_ev, &now);
+}
+
+void
+io_when_ready(struct io *io, void (*cb)(const char *error, void *arg), void *arg)
+{
+	const struct timeval late = {.tv_sec = IO_READY_S};
+
+	assert(io->ready_cb == NULL);
+	io->ready_cb = cb;
+	io->ready_arg = arg;
+	(void)evtimer_add(&io->ready_ev, &late);
+	io_check_ready(io);
+}
+
 /* --- streams --------------------------------------------------------------------- */
 
 static void
@@ -350,6 +395,7 @@ io_new(struct loop *loop, struct link *lk, const struct io_spec *spec)
 			io->s[i].fd[slot] = -1;
 	}
 	(void)evtimer_assign(&io->drain_ev, loop_base(loop), io_on_drained, io);
+	(void)evtimer_assign(&io->ready_ev, loop_base(loop), io_on_ready, io);
 	return io;
 }
 
@@ -446,6 +492,7 @@ io_leave(struct io *io, bool stop)
 
 	io->gone = true;
 	(void)event_del(&io->drain_ev);
+	(void)event_del(&io->ready_ev);
 	io_log_free(io, stop);
 	for (i = 0; i < IO_STREAMS; i++)
 		stream_close(&io->s[i]);

@@ -66,6 +66,9 @@ struct io {
 	bool want_size;
 	struct winsize size; /* asked for before the terminal was here */
 	struct event drain_ev;
+	struct event ready_ev;
+	void (*ready_cb)(const char *error, void *arg);
+	void *ready_arg;
 	void (*drain_cb)(void *arg);
 	void *drain_arg;
 };
@@ -74,6 +77,8 @@ struct io {
 struct io *io_new(struct loop *loop, struct link *lk, const struct io_spec *spec);
 /* Put a stream's descriptors into the store. */
 void io_store(struct io *io);
+/* Look whether io_when_ready() has what it waits for. */
+void io_check_ready(struct io *io);
 /* Look whether io_drain() has what it waits for. */
 void io_check_drained(struct io *io);
 /* Pump what is complete. */
@@ -97,6 +102,8 @@ int io_log_open(struct io *io, const struct io_spec *spec, struct err *err);
 void io_log_resume(struct io *io, const struct io_spec *spec);
 /* A descriptor has come from the store. */
 void io_log_arrived(struct io *io);
+/* Has it said that it is ready, or why not? Also true without one. */
+bool io_log_ready(const struct io *io, const char **error);
 /* Is it there, and may it still have something to write? */
 bool io_log_busy(const struct io *io);
 /* io_drain() waits for it. */

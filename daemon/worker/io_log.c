@@ -9,7 +9,6 @@
  * (what it had read and not yet written is lost), instead of another's what
  * comes is dropped.
  */
-#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -30,7 +29,6 @@
 #include "worker/logger.h"
 
 #define LOG_RESTARTS_MAX 5u
-#define LOG_READY_S	 30
 /*
  * How long a program may live on in a drain after it has read all there will
  * ever be; not all end by themselves then.
@@ -49,9 +47,6 @@ struct io_log {
 	unsigned restarts;
 	bool is_ready, failed, quiet;
 	char *error; /* why it is not ready and will not be */
-	void (*ready_cb)(const char *error, void *arg);
-	void *ready_arg;
-	struct event ready_ev; /* to tell the owner: from the loop, or too late */
 	unsigned quiet_ticks;
 	struct event quiet_ev;
 };
@@ -99,24 +94,17 @@ log_start(struct io_log *log, struct err *err)
 /* --- what the program tells ------------------------------------------------------------ */
 
 static void
-log_tell_ready(struct io_log *log, const char *error)
+log_on_ready(const char *error, void *arg)
 {
-	static const struct timeval now;
+	struct io_log *log = arg;
 
-	if (log->is_ready || log->error != NULL)
-		return;
+	if (log->is_ready)
+		return; /* of one that was started again: its end will tell */
 	log->is_ready = error == NULL;
 	log->error = mem_strdup(error);
 	if (error != NULL)
 		log_warnx("log program of %s: %s", log->what, error);
-	if (log->ready_cb != NULL)
-		(void)evtimer_add(&log->ready_ev, &now);
-}
-
-static void
-log_on_ready(const char *error, void *arg)
-{
-	log_tell_ready(arg, error);
+	io_check_ready(log->io);
 }
 
 /* It is gone: start it again, or see that the container can go on without. */
@@ -165,68 +153,16 @@ io_log_arrived(struct io *io)
 
 static const struct logger_ops log_ops = {.on_ready = log_on_ready, .on_end = log_on_end};
 
-/* --- readiness for the owner -------------------------------------------------------------- */
-
-static void
-log_on_ready_due(evutil_socket_t fd, short what, void *arg)
-{
-	struct io_log *log = arg;
-	void (*cb)(const char *, void *) = log->ready_cb;
-	void *cb_arg = log->ready_arg;
-	AUTO_FREE char *error = mem_strdup(log->error);
-
-	(void)fd;
-	(void)what;
-	if (!log->is_ready && error == NULL)
-		error = mem_printf("log program '%s' is not ready after %d s",
-		    log->argv.v[0], LOG_READY_S);
-	log->ready_cb = NULL;
-	cb(error, cb_arg); /* may free it all */
-}
-
-struct ready_now {
-	struct grave grave;
-	void (*cb)(const char *error, void *arg);
-	void *arg;
-};
-
-static void
-ready_now(evutil_socket_t fd, short what, void *arg)
-{
-	struct ready_now *r = arg;
-
-	(void)fd;
-	(void)what;
-	r->cb(NULL, r->arg);
-	free(r);
-}
-
-void
-io_when_ready(struct io *io, void (*cb)(const char *error, void *arg), void *arg)
-{
-	static const struct timeval now;
-	struct timeval tv = {0};
-	struct io_log *log = io->log;
-
-	if (log == NULL) {
-		struct ready_now *r = mem_zalloc(sizeof *r);
-
-		r->cb = cb;
-		r->arg = arg;
-		if (event_base_once(
-			loop_base(io->loop), -1, EV_TIMEOUT, ready_now, r, &now) == -1)
-			abort();
-		return;
-	}
-	assert(log->ready_cb == NULL);
-	log->ready_cb = cb;
-	log->ready_arg = arg;
-	if (!log->is_ready && log->error == NULL)
-		tv.tv_sec = LOG_READY_S;
-	(void)evtimer_add(&log->ready_ev, &tv);
-}
-
 /* --- draining ------------------------------------------------------------------------------- */
+
+bool
+io_log_ready(const struct io *io, const char **error)
+{
+	const struct io_log *log = io->log;
+
+	*error = log == NULL ? NULL : log->error;
+	return log == NULL || log->is_ready || log->error != NULL;
+}
 
 bool
 io_log_busy(const struct io *io)
@@ -282,7 +218,6 @@ log_new(struct io *io, const struct io_spec *spec)
 
 	log->io = io;
 	log->what = mem_printf("%s/%s", spec->container, spec->exec_id);
-	(void)evtimer_assign(&log->ready_ev, loop_base(io->loop), log_on_ready_due, log);
 	(void)event_assign(
 	    &log->quiet_ev, loop_base(io->loop), -1, EV_PERSIST, log_on_tick, log);
 	io->log = log;
@@ -301,9 +236,7 @@ io_log_free(struct io *io, bool stop)
 		logger_stop(log->lg);
 	else
 		logger_abandon(log->lg);
-	(void)event_del(&log->ready_ev);
 	(void)event_del(&log->quiet_ev);
-	event_debug_unassign(&log->ready_ev);
 	event_debug_unassign(&log->quiet_ev);
 	strv_fini(&log->argv);
 	strv_fini(&log->env);

@@ -617,6 +617,40 @@ test_logger_ready_without_one(void **state)
 	assert_string_equal(ready_error, "");
 }
 
+static void
+on_ready_free(const char *error, void *arg)
+{
+	io_free(steal_ptr(&fx.io));
+	on_ready(error, arg);
+}
+
+static void
+test_logger_freed_when_it_fails(void **state)
+{
+	(void)state;
+	fx.spec.stdout_path = "file:///proc/nowhere/file";
+	open_io();
+	io_when_ready(fx.io, on_ready_free, NULL);
+	assert_true(loop_until(fx.loop, cond_ready, NULL));
+	assert_non_null(strstr(ready_error, "/proc/nowhere"));
+}
+
+static void
+test_logger_freed_before_it_is_ready(void **state)
+{
+	(void)state;
+	open_io();
+	io_when_ready(fx.io, on_ready, NULL);
+	io_free(steal_ptr(&fx.io));
+	(void)snprintf(uri, sizeof uri, "file://%s", file_path);
+	fx.spec.stdout_path = uri;
+	open_io();
+	io_when_ready(fx.io, on_ready, NULL);
+	io_free(steal_ptr(&fx.io));
+	loop_passes(fx.loop, 20);
+	assert_int_equal(n_ready, 0);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -644,6 +678,8 @@ main(int argc, char **argv)
 	    T(test_logger_file_of_a_terminal),
 	    T(test_logger_binary_of_a_terminal_that_dies),
 	    T(test_logger_ready_without_one),
+	    T(test_logger_freed_when_it_fails),
+	    T(test_logger_freed_before_it_is_ready),
 #undef T
 	};
 
