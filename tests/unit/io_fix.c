@@ -22,7 +22,7 @@ fix_setup(void **state)
 	(void)state;
 	memset(&fx, 0, sizeof fx);
 	fx.fds_before = fd_count();
-	(void)strcpy(fx.dir, "/tmp/podshim-io.XXXXXX");
+	(void)snprintf(fx.dir, sizeof fx.dir, "/tmp/podshim-io.XXXXXX");
 	assert_non_null(mkdtemp(fx.dir));
 	for (i = 0; i < 3; i++) {
 		(void)snprintf(fx.path[i], sizeof fx.path[i], "%s/%s", fx.dir, names[i]);
