@@ -24,6 +24,7 @@ static struct evlog *logs;
 static bool away;
 static struct event *listeners[2];
 static struct peer *peers;
+static uint64_t n_peers;
 
 static const char *const kind_names[] = {"create", "start", "exec-added", "exec-started",
     "exit", "delete", "paused", "resumed", "unknown"};
@@ -125,16 +126,44 @@ check_order(const struct evlog *log, const struct ev *ev)
 	return NULL;
 }
 
-static bool
-same(const struct ev *a, const struct ev *b)
+static struct ev *
+find_event(struct evlog *log, enum ev_kind kind, const char *exec_id)
 {
-	return a->kind == b->kind && strcmp(a->exec_id, b->exec_id) == 0;
+	return (struct ev *)(uintptr_t)evlog_find(log, kind, exec_id);
+}
+
+/*
+ * The same event once more. By ttrpc that may be: the answer to the first was
+ * lost with its worker. Then nothing came between the two, unless the first
+ * to be sent lay unread in the dead worker's connection.
+ */
+static void
+repeated(struct evlog *log, struct ev *old, const struct ev *ev)
+{
+	bool last = old == &log->evs[log->n - 1];
+
+	old->repeats++;
+	tally.repeated_events++;
+	if (old->pid != ev->pid || old->status != ev->status ||
+	    old->exited_at != ev->exited_at)
+		fault(FAULT_EVENT_ORDER, "%s/%s: %s repeated with another content",
+		    log->id, ev->exec_id, ev_kind_name(ev->kind));
+	else if (ev->peer == 0 && old->peer == 0)
+		fault(FAULT_EVENT_ORDER, "%s/%s: %s published twice", log->id,
+		    ev->exec_id, ev_kind_name(ev->kind));
+	else if (!last && ev->peer > old->peer)
+		fault(FAULT_EVENT_ORDER,
+		    "%s/%s: %s again (connection %llu, was %llu), behind %s/%s", log->id,
+		    ev->exec_id, ev_kind_name(ev->kind), (unsigned long long)ev->peer,
+		    (unsigned long long)old->peer, log->evs[log->n - 1].exec_id,
+		    ev_kind_name(log->evs[log->n - 1].kind));
 }
 
 static void
 add_event(const char *id, const struct ev *ev)
 {
 	struct evlog *log;
+	struct ev *old;
 	const char *why;
 
 	tally.events++;
@@ -149,23 +178,9 @@ add_event(const char *id, const struct ev *ev)
 	}
 	if (opt.verbose)
 		say("%s/%s: event %s", id, ev->exec_id, ev_kind_name(ev->kind));
-	if (log->n > 0 && same(&log->evs[log->n - 1], ev)) {
-		struct ev *last = &log->evs[log->n - 1];
-
-		last->repeats++;
-		tally.repeated_events++;
-		if (last->pid != ev->pid || last->status != ev->status ||
-		    last->exited_at != ev->exited_at)
-			fault(FAULT_EVENT_ORDER,
-			    "%s/%s: %s repeated with another content", id, ev->exec_id,
-			    ev_kind_name(ev->kind));
-		return;
-	}
-	if (evlog_find(log, ev->kind, ev->exec_id) != NULL && ev->kind != EV_PAUSED &&
-	    ev->kind != EV_RESUMED) {
-		fault(FAULT_EVENT_ORDER, "%s/%s: %s again, behind %s/%s", id, ev->exec_id,
-		    ev_kind_name(ev->kind), log->evs[log->n - 1].exec_id,
-		    ev_kind_name(log->evs[log->n - 1].kind));
+	old = find_event(log, ev->kind, ev->exec_id);
+	if (old != NULL && ev->kind != EV_PAUSED && ev->kind != EV_RESUMED) {
+		repeated(log, old, ev);
 		return;
 	}
 	why = check_order(log, ev);
@@ -180,7 +195,7 @@ add_event(const char *id, const struct ev *ev)
 }
 
 static void
-take_event(const char *topic, const char *ns, struct pb_view any)
+take_event(const char *topic, const char *ns, struct pb_view any, uint64_t peer)
 {
 	static const struct {
 		const char *topic, *type;
@@ -201,7 +216,7 @@ take_event(const char *topic, const char *ns, struct pb_view any)
 	AUTO_FREE char *type = pb_get_str(any, 1);
 	AUTO_FREE char *id = NULL;
 	AUTO_FREE char *exec_id = NULL;
-	struct ev ev = {.kind = EV_UNKNOWN};
+	struct ev ev = {.kind = EV_UNKNOWN, .peer = peer};
 	struct pb_view body = {NULL, 0};
 	size_t i;
 
@@ -232,6 +247,7 @@ take_event(const char *topic, const char *ns, struct pb_view any)
 
 struct peer {
 	int fd;
+	uint64_t seq;
 	bool packets;
 	struct event *ev;
 	uint8_t *in;
@@ -282,7 +298,7 @@ take_frame(struct peer *p, const struct frame_head *h, const uint8_t *payload)
 	}
 	ns = pb_get_str(env, 2);
 	topic = pb_get_str(env, 3);
-	take_event(topic, ns, any);
+	take_event(topic, ns, any, p->seq);
 	answer(p->fd, h->stream);
 }
 
@@ -321,7 +337,7 @@ peer_on_packet(struct peer *p)
 	skip = (size_t)(ns - topic) + strlen(ns) + 1;
 	any.data = p->in + skip;
 	any.len = p->len - skip;
-	take_event(topic, ns, any);
+	take_event(topic, ns, any, 0);
 	(void)send(p->fd, "y", 1, MSG_NOSIGNAL);
 	p->len = 0;
 }
@@ -366,6 +382,7 @@ on_accept(evutil_socket_t fd, short what, void *arg)
 	}
 	p = mem_zalloc(sizeof *p);
 	p->fd = s;
+	p->seq = ++n_peers;
 	p->packets = arg != NULL;
 	p->next = peers;
 	peers = p;

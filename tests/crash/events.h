@@ -31,6 +31,7 @@ struct ev {
 	uint32_t pid, status;
 	int64_t exited_at; /* ns */
 	unsigned repeats;
+	uint64_t peer; /* the connection it came by: they are numbered; 0: publish */
 };
 
 struct evlog {

@@ -459,8 +459,10 @@ pod_life(void *arg)
 	for (i = 0; i < opt.lives; i++)
 		co_group_spawn(&lives, one_life_after_the_other, pod);
 	co_group_wait(&lives);
-	if (!opt.foreign)
+	if (!opt.foreign) {
 		check_leaks(pod);
+		pod_check_deaths(pod);
+	}
 	proc_finish(init);
 	proc_delete(init);
 	(void)evlog_expect(anchor->events, EV_DELETE, "");

@@ -204,8 +204,8 @@ write_conf(struct pod *pod)
 {
 	static const char *const transports[] = {
 	    "auto", "auto", "ttrpc", "publish-binary"};
-	AUTO_FREE char *text = mem_printf("[events]\ntransport = %s\n[log]\nlevel = %s\n",
-	    transports[rnd(4)], opt.verbose ? "debug" : "info");
+	AUTO_FREE char *text = mem_printf(
+	    "[events]\ntransport = %s\n[log]\nlevel = debug\n", transports[rnd(4)]);
 
 	(void)file_write(AT_FDCWD, pod->conf, text, strlen(text), 0600, NULL);
 }
@@ -222,6 +222,7 @@ pod_new(void)
 	pod->log = mem_printf("%s/%s.log", tmp_dir, pod->group);
 	pod->rt_root = mem_printf("%s/rt-%s", tmp_dir, pod->group);
 	pod->runc = chance(opt.runc_percent);
+	pod->faults_before = faults_total();
 	pod->dirfd = -1;
 	pod->keeper_pidfd = -1;
 	fd = open(pod->log, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
@@ -238,7 +239,7 @@ pod_free(struct pod *pod)
 	fd_close(&pod->dirfd);
 	fd_close(&pod->keeper_pidfd);
 	(void)unlink(pod->conf);
-	if (faults_total() == 0)
+	if (faults_total() == pod->faults_before)
 		(void)unlink(pod->log);
 	free(pod->group);
 	free(pod->addr);
@@ -393,8 +394,47 @@ kill_at_point(struct pod *pod)
 		tally.kills_point++;
 		return true;
 	}
-	points_disarm(pod->dirfd);
-	return pidfd_kill(fd, SIGKILL) == 0;
+	/* if it died in this very moment, it died at the point */
+	if (!points_disarm(pod->dirfd) || pidfd_kill(fd, SIGKILL) == -1) {
+		(void)co_wait_fd(fd, EV_READ, 1000);
+		tally.kills_point++;
+	}
+	return true;
+}
+
+/* Records of workers that ended by their own fault. */
+static void
+show_crashes(struct pod *pod)
+{
+	unsigned i;
+
+	for (i = 1; i <= pod->kills + 1; i++) {
+		AUTO_FREE char *name = mem_printf("crash-%u.txt", i);
+		AUTO_FREE char *text = NULL;
+		char *save = NULL, *line;
+		size_t len;
+
+		if (file_read(pod->dirfd, name, 1 << 20, &text, &len, NULL) < 0 ||
+		    strstr(text, "killed from outside") != NULL)
+			continue;
+		for (line = strtok_r(text, "\n", &save); line != NULL;
+		     line = strtok_r(NULL, "\n", &save))
+			say("%s: %s: %s", pod->group, name, line);
+	}
+}
+
+/* The keeper counts the same deaths as we do, or a worker died by itself. */
+void
+pod_check_deaths(struct pod *pod)
+{
+	AUTO_FREE char *text = pod_status(pod, "worker_restarts");
+	unsigned long n = text != NULL ? strtoul(text, NULL, 10) : 0;
+
+	if (text == NULL || n == pod->kills)
+		return;
+	show_crashes(pod);
+	fault(
+	    FAULT_OTHER, "%s: %lu workers died, we killed %u", pod->group, n, pod->kills);
 }
 
 void

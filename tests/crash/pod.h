@@ -28,6 +28,7 @@ struct pod {
 	bool gone;     /* it was told to end */
 	bool thorough; /* nothing is left to chance */
 	unsigned kills, kills_wanted;
+	unsigned long faults_before;
 	unsigned base_fds; /* keeper's, with the anchor alone */
 	unsigned next_ctr;
 	struct conn *probe;
@@ -64,6 +65,8 @@ char *pod_status(struct pod *pod, const char *key);
 bool pod_restart(struct pod *pod, int exe_fd, const char *what);
 /* It happens with this chance, or always in a thorough pod. */
 bool pod_chance(const struct pod *pod, unsigned percent);
+/* Did only those workers die that we killed? */
+void pod_check_deaths(struct pod *pod);
 /* Wait until the keeper and everything of it is gone; faults if not. */
 void pod_expect_gone(struct pod *pod);
 /* Descriptors of a process; 0 if it is gone. */
