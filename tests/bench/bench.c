@@ -161,6 +161,7 @@ measure_main(int argc, char **argv)
 	snprintf(ttrpc, sizeof ttrpc, "%s.ttrpc", bench.address);
 	(void)setenv("TTRPC_ADDRESS", ttrpc, 1);
 	(void)setenv("GOMAXPROCS", "2", 1); /* as containerd does */
+	use_config(NULL);
 	for (int p = 0; p < PEERS; p++)
 		cg_make((enum peer)p);
 	for (const struct group *g = groups; g->name && optind == argc; g++)

@@ -122,6 +122,12 @@ void con_sleeper(struct con *c, enum peer p, const char *group);
 /* 0, or the end of the driver with what the peer said. */
 void must(int code, const char *what, const struct con *c);
 
+/*
+ * podshim's configuration for pods started from now on: the lines of its file; NULL:
+ * its defaults, whatever /etc says.
+ */
+void use_config(const char *text);
+
 /* --- bare runtime ----------------------------------------------------------- */
 
 void bare_create(struct con *c);
@@ -130,6 +136,9 @@ void bare_delete(struct con *c);
 pid_t bare_pid(const struct con *c);
 /* `exec` of the process in file: until it has ended. */
 void bare_exec(struct con *c, const char *process_file);
+
+/* One Exec .. Delete of `true`, number n; its wall time. */
+double exec_once(struct con *c, int n);
 
 /* --- the figures ------------------------------------------------------------ */
 

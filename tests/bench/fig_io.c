@@ -43,11 +43,11 @@ reader_main(void *arg)
 static void
 flow(enum peer p, const char *key, int flags, size_t block, unsigned long count)
 {
-	AUTO_FREE char *in = NULL, *out = NULL;
+	AUTO_FREE char *in = NULL, *out = NULL, *errs = NULL;
 	char b[32], n[32], name[64];
 	struct reader r = {0};
 	struct task_stdio io = {.terminal = flags & BUNDLE_TTY};
-	AUTO_CLOSE int in_fd = -1;
+	AUTO_CLOSE int in_fd = -1, err_fd = -1;
 	struct con c;
 	pthread_t thread;
 	double t0, cpu0, gib;
@@ -57,15 +57,18 @@ flow(enum peer p, const char *key, int flags, size_t block, unsigned long count)
 	con_make(&c, p, NULL, flags, (const char *const[]){"/bin/burst", b, n, NULL});
 	in = mem_printf("%s/in", c.bundle);
 	out = mem_printf("%s/out", c.bundle);
-	if (mkfifo(in, 0600) == -1 || mkfifo(out, 0600) == -1)
+	errs = mem_printf("%s/err", c.bundle);
+	if (mkfifo(in, 0600) == -1 || mkfifo(out, 0600) == -1 || mkfifo(errs, 0600) == -1)
 		die("mkfifo '%s': %s", in, strerror(errno));
 	io.in = in;
 	io.out = out;
+	io.err = io.terminal ? NULL : errs;
 	(void)con_start(&c);
 	/* as containerd's client: the reader first, without waiting for a writer */
 	r.fd = open(out, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	in_fd = open(in, O_RDWR | O_CLOEXEC);
-	if (r.fd == -1 || in_fd == -1 || fd_set_nonblock(r.fd, false) < 0)
+	err_fd = open(errs, O_RDWR | O_CLOEXEC);
+	if (r.fd == -1 || in_fd == -1 || err_fd == -1 || fd_set_nonblock(r.fd, false) < 0)
 		die("open '%s': %s", out, strerror(errno));
 	con_create(&c, &io);
 	must(task_start(c.t, c.id, NULL, NULL), "Start", &c);
@@ -90,8 +93,18 @@ flow(enum peer p, const char *key, int flags, size_t block, unsigned long count)
 	fd_close(&r.fd);
 	(void)unlink(in);
 	(void)unlink(out);
+	(void)unlink(errs);
 	(void)con_finish(&c);
 	cg_wait_empty(p);
+}
+
+/* The FIFO itself in the container; runc-v2 has only its one way. */
+static void
+flow_direct(enum peer p, unsigned long count)
+{
+	use_config("[stdio]\ndirect = always\n");
+	flow(p, "direct", 0, 1u << 20, count);
+	use_config(NULL);
 }
 
 void
@@ -105,6 +118,7 @@ fig_io(void)
 			enum peer p = turn(r, i);
 
 			flow(p, "dd", 0, 1u << 20, 2048 / small);
+			flow_direct(p, 2048 / small);
 			flow(p, "lines", 0, 100, 2000000 / small);
 			flow(p, "tty", BUNDLE_TTY, 4000, 16778 / small);
 		}

@@ -15,78 +15,117 @@
 
 static const char *const true_argv[] = {"true", NULL};
 
-/* One pod of one container that runs `true`; total wall time, *cpu to the pod's very end. */
-static double
-life_once(enum peer p, const char *runtime, const char *key, double *cpu)
+/* sample() of "life.WHAT.STEP", in ms. */
+static void
+step(const char *what, const char *name, enum peer p, double us)
 {
-	char name[64];
+	char key[64];
+
+	snprintf(key, sizeof key, "life.%s.%s", what, name);
+	sample(key, p, us / 1e3);
+}
+
+struct cost {
+	double wall, cpu; /* us; cpu until the pod's very end */
+};
+
+/* One pod of one container that runs `true`. */
+static struct cost
+life_once(enum peer p, const char *runtime, const char *what)
+{
+	double cpu0, t0, t[6];
+	struct cost cost;
 	struct con c;
-	double cpu0, t0, t1, start;
 	uint32_t wait;
 
 	con_make(&c, p, NULL, 0, true_argv);
 	c.runtime = runtime;
 	cpu0 = cg_cpu_us(p);
 	t0 = now_us();
-	start = con_start(&c);
+	step(what, "start", p, con_start(&c));
+	t[0] = now_us();
 	con_create(&c, NULL);
+	t[1] = now_us();
 	must(task_wait_send(c.t, c.id, NULL, &wait), "Wait", &c);
 	must(task_start(c.t, c.id, NULL, NULL), "Start", &c);
+	t[2] = now_us();
 	must(task_wait_recv(c.t, wait, 10000, NULL), "Wait", &c);
+	t[3] = now_us();
 	must(task_delete(c.t, c.id, NULL, NULL), "Delete", &c);
-	t1 = now_us();
-	snprintf(name, sizeof name, "life.%s.delete_action", key);
-	sample(name, p, con_finish(&c) / 1e3);
+	t[4] = now_us();
+	step(what, "Create", p, t[1] - t[0]);
+	step(what, "Start", p, t[2] - t[1]);
+	step(what, "exit", p, t[3] - t[2]);
+	step(what, "Delete", p, t[4] - t[3]);
+	step(what, "delete_action", p, con_finish(&c));
 	cg_wait_empty(p);
-	*cpu = cg_cpu_us(p) - cpu0;
-	snprintf(name, sizeof name, "life.%s.start", key);
-	sample(name, p, start / 1e3);
-	return t1 - t0;
+	cost.cpu = cg_cpu_us(p) - cpu0;
+	cost.wall = t[4] - t0;
+	return cost;
 }
 
-static double
-bare_once(const char *runtime, double *cpu)
+static struct cost
+bare_once(const char *runtime, const char *what)
 {
+	double cpu0 = cg_cpu_us(BARE), t[5];
+	struct cost cost;
 	struct con c;
-	double cpu0, t0, t1;
 	pid_t pid;
 
 	con_make(&c, BARE, NULL, 0, true_argv);
 	c.runtime = runtime;
-	cpu0 = cg_cpu_us(BARE);
-	t0 = now_us();
+	t[0] = now_us();
 	bare_create(&c);
+	t[1] = now_us();
 	pid = bare_pid(&c);
 	bare_start(&c);
+	t[2] = now_us();
 	(void)wait_pid(pid);
+	t[3] = now_us();
 	bare_delete(&c);
-	t1 = now_us();
-	*cpu = cg_cpu_us(BARE) - cpu0;
-	return t1 - t0;
+	t[4] = now_us();
+	step(what, "Create", BARE, t[1] - t[0]);
+	step(what, "Start", BARE, t[2] - t[1]);
+	step(what, "exit", BARE, t[3] - t[2]);
+	step(what, "Delete", BARE, t[4] - t[3]);
+	cost.cpu = cg_cpu_us(BARE) - cpu0;
+	cost.wall = t[4] - t[0];
+	return cost;
 }
 
 static void
-life_round(int round, const char *runtime, const char *key)
+life_cost(const char *what, enum peer p, const struct cost *cost, const struct cost *bare)
 {
-	char wall_key[64], cpu_key[64], own_wall[64], own_cpu[64];
-	double bare, bare_cpu, wall, cpu;
+	step(what, "wall", p, cost->wall);
+	step(what, "cpu", p, cost->cpu);
+	step(what, "own_wall", p, cost->wall - bare->wall);
+	step(what, "own_cpu", p, cost->cpu - bare->cpu);
+}
 
-	snprintf(wall_key, sizeof wall_key, "life.%s.wall", key);
-	snprintf(cpu_key, sizeof cpu_key, "life.%s.cpu", key);
-	snprintf(own_wall, sizeof own_wall, "life.%s.own_wall", key);
-	snprintf(own_cpu, sizeof own_cpu, "life.%s.own_cpu", key);
-	bare = bare_once(runtime, &bare_cpu);
-	sample(wall_key, BARE, bare / 1e3);
-	sample(cpu_key, BARE, bare_cpu / 1e3);
+static void
+life_round(int round, const char *runtime)
+{
+	struct cost bare = bare_once(runtime, runtime), cost;
+	char other[32];
+
+	step(runtime, "wall", BARE, bare.wall);
+	step(runtime, "cpu", BARE, bare.cpu);
 	for (int i = 0; i < SHIMS; i++) {
 		enum peer p = turn(round, i);
 
-		wall = life_once(p, runtime, key, &cpu);
-		sample(wall_key, p, wall / 1e3);
-		sample(cpu_key, p, cpu / 1e3);
-		sample(own_wall, p, (wall - bare) / 1e3);
-		sample(own_cpu, p, (cpu - bare_cpu) / 1e3);
+		cost = life_once(p, runtime, runtime);
+		life_cost(runtime, p, &cost, &bare);
+		if (p == RUNC_V2) {
+			snprintf(other, sizeof other, "%s_ttrpc", runtime);
+			life_cost(other, p, &cost, &bare);
+		}
 	}
+	/* what the events that go through the publish binary cost */
+	use_config("[events]\ntransport = ttrpc\n");
+	snprintf(other, sizeof other, "%s_ttrpc", runtime);
+	cost = life_once(PODSHIM, runtime, other);
+	life_cost(other, PODSHIM, &cost, &bare);
+	use_config(NULL);
 }
 
 void
@@ -95,8 +134,8 @@ fig_life(void)
 	int n = rounds(40, 3);
 
 	for (int r = 0; r < n; r++) {
-		life_round(r, "runc", "runc");
-		life_round(r, "crun", "crun");
+		life_round(r, "runc");
+		life_round(r, "crun");
 	}
 }
 
@@ -140,7 +179,7 @@ fig_join(void)
 	}
 }
 
-static double
+double
 exec_once(struct con *c, int n)
 {
 	char id[32];

@@ -125,8 +125,8 @@ die_of_left(enum peer p, pid_t pid)
 	AUTO_FREE char *status = proc_text(pid, "status");
 	AUTO_FREE char *line = proc_text(pid, "cmdline");
 
-	die("a process of %s is left: %d '%s'\n%.150s", peer_name(p), (int)pid, line ? line : "",
-	    status ? status : "");
+	die("a process of %s is left: %d '%s'\n%.150s", peer_name(p), (int)pid,
+	    line ? line : "", status ? status : "");
 }
 
 void
