@@ -45,9 +45,14 @@ dirs_of_pid(struct cgroup_dirs *dirs, const char *mountinfo, pid_t pid)
 	    file_read(AT_FDCWD, "/proc/self/cgroup", DIRS_TEXT_MAX, &ours, &len, NULL) < 0)
 		return;
 	for (i = 0; i < DIR_N; i++) {
-		if (dirs->path[i] == NULL)
-			(void)cgroup_resolve(theirs, ours, mountinfo, dirs_controllers[i],
-			    &dirs->path[i], NULL);
+		AUTO_FREE char *path = NULL;
+		struct statfs fs;
+
+		/* a hybrid host's v2 hierarchy answers for every controller */
+		if (cgroup_resolve(theirs, ours, mountinfo, dirs_controllers[i], &path, NULL) ==
+			0 &&
+		    statfs(path, &fs) == 0 && fs.f_type == CGROUP_SUPER_MAGIC)
+			dirs->path[i] = steal_ptr(&path);
 	}
 }
 

@@ -35,6 +35,10 @@ tests_unit_test_conf_SOURCES = %D%/test_conf.c
 tests_unit_test_conf_CPPFLAGS = $(AM_CPPFLAGS) -DSRCDIR='"$(abs_top_srcdir)"'
 tests_unit_test_conf_LDADD = libworker.a libbase.a $(INIH_LIBS) $(CMOCKA_LIBS)
 
+unit_tests += %D%/test_metrics
+tests_unit_test_metrics_SOURCES = %D%/test_metrics.c
+tests_unit_test_metrics_LDADD = $(worker_ldadd)
+
 unit_tests += %D%/test_mount
 tests_unit_test_mount_SOURCES = %D%/test_mount.c
 tests_unit_test_mount_LDADD = libworker.a libbase.a $(CMOCKA_LIBS)
