@@ -82,7 +82,9 @@ pod_commit(struct pod *pod, enum store_commit_mode mode, struct err *err)
 		*err = local;
 	if (rc > 0 && pod->live && !event_pending(pod->flush_ev, EV_TIMEOUT, NULL))
 		pod_timer_set(pod->flush_ev, POD_FLUSH_US);
-	outbox_kick(pod->outbox);
+	/* before GO outbox_resume() must come first: it finds what is on its way already */
+	if (pod->live)
+		outbox_kick(pod->outbox);
 	return rc;
 }
 
