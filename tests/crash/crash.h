@@ -72,6 +72,7 @@ bool chance(unsigned percent);
 void fault(enum fault f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void note_recovery(uint64_t us);
 void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void trace(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 unsigned long faults_total(void);
 void tally_print(double seconds);
 const char *fault_name(enum fault f);

@@ -171,13 +171,11 @@ add_event(const char *id, const struct ev *ev)
 	if (log == NULL) {
 		/* its life is over and was found complete: a repetition */
 		tally.repeated_events++;
-		if (opt.verbose)
-			say("%s/%s: %s again, after its end", id, ev->exec_id,
-			    ev_kind_name(ev->kind));
+		trace("%s/%s: %s again, after its end", id, ev->exec_id,
+		    ev_kind_name(ev->kind));
 		return;
 	}
-	if (opt.verbose)
-		say("%s/%s: event %s", id, ev->exec_id, ev_kind_name(ev->kind));
+	trace("%s/%s: event %s", id, ev->exec_id, ev_kind_name(ev->kind));
 	old = find_event(log, ev->kind, ev->exec_id);
 	if (old != NULL && ev->kind != EV_PAUSED && ev->kind != EV_RESUMED) {
 		repeated(log, old, ev);

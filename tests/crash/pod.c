@@ -371,12 +371,12 @@ static bool
 kill_worker(struct pod *pod, int sig)
 {
 	pid_t pid = pod_worker_pid(pod);
-	AUTO_CLOSE int fd = pid > 0 ? pidfd_open_(pid) : -1;
+	AUTO_CLOSE int fd = pid > 0 && pid != pod->killed ? pidfd_open_(pid) : -1;
 
 	if (fd == -1 || pidfd_kill(fd, sig) == -1)
 		return false;
-	if (opt.verbose)
-		say("%s: killed worker %d with %d", pod->group, (int)pid, sig);
+	pod->killed = pid;
+	trace("%s: killed worker %d with %d", pod->group, (int)pid, sig);
 	return true;
 }
 
@@ -385,10 +385,11 @@ static bool
 kill_at_point(struct pod *pod)
 {
 	pid_t pid = pod_worker_pid(pod);
-	AUTO_CLOSE int fd = pid > 0 ? pidfd_open_(pid) : -1;
+	AUTO_CLOSE int fd = pid > 0 && pid != pod->killed ? pidfd_open_(pid) : -1;
 
 	if (fd == -1)
 		return false;
+	pod->killed = pid;
 	points_arm(pod->dirfd, points_random(), chance(80) ? 1 : 1 + rnd(4), false);
 	if (co_wait_fd(fd, EV_READ, 150)) {
 		tally.kills_point++;

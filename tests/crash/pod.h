@@ -22,6 +22,7 @@ struct pod {
 	char *log;     /* all bundles' log */
 	char *rt_root; /* the OCI runtime's, without the namespace */
 	pid_t keeper;
+	pid_t killed; /* the last worker we killed: it may still be named */
 	int keeper_pidfd;
 	bool runc;
 	bool ending;   /* lives end, none begins */

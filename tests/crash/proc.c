@@ -61,9 +61,9 @@ expect_keep(struct call *call, int code, const char *who)
 {
 	int got = call_wait(call);
 
-	if (opt.verbose)
-		say("%s: %s: %d %s", who, call->method, got,
-		    call->text ? call->text : "");
+	trace("%s: %s: %d %s (stream %u, sent %.3f s ago)", who, call->method, got,
+	    call->text ? call->text : "", call->stream,
+	    (double)(now_us() - call->sent_us) / 1e6);
 	if (got == code)
 		return true;
 	if (got >= 0)

@@ -60,15 +60,17 @@ chance(unsigned percent)
 }
 
 static void
-print_line(const char *prefix, const char *fmt, va_list ap)
+print_line(FILE *to, const char *prefix, const char *fmt, va_list ap)
 {
 	struct timespec ts;
 	char text[1024];
 
 	(void)vsnprintf(text, sizeof text, fmt, ap);
 	(void)clock_gettime(CLOCK_REALTIME, &ts);
-	(void)printf("# %02ld:%02ld.%03ld %s%s\n", ts.tv_sec / 60 % 60, ts.tv_sec % 60,
-	    ts.tv_nsec / 1000000, prefix, text);
+	if (to == NULL)
+		return;
+	(void)fprintf(to, "# %02ld:%02ld.%03ld %s%s\n", ts.tv_sec / 60 % 60,
+	    ts.tv_sec % 60, ts.tv_nsec / 1000000, prefix, text);
 }
 
 void
@@ -77,7 +79,24 @@ say(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	print_line("", fmt, ap);
+	print_line(stdout, "", fmt, ap);
+	va_end(ap);
+}
+
+/* What happened, in a file: to be read if something went wrong. */
+void
+trace(const char *fmt, ...)
+{
+	static FILE *to;
+	va_list ap;
+
+	if (to == NULL) {
+		AUTO_FREE char *path = mem_printf("%s/trace", tmp_dir);
+
+		to = opt.verbose ? stdout : fopen(path, "we");
+	}
+	va_start(ap, fmt);
+	print_line(to, "", fmt, ap);
 	va_end(ap);
 }
 
@@ -87,9 +106,10 @@ fault(enum fault f, const char *fmt, ...)
 	va_list ap;
 
 	tally.faults[f]++;
+	trace("a fault: %s", fault_name(f));
 	if (faults_total() <= FAULTS_SHOWN) {
 		va_start(ap, fmt);
-		print_line("FAULT ", fmt, ap);
+		print_line(stdout, "FAULT ", fmt, ap);
 		va_end(ap);
 	}
 	if (opt.stop) {
