@@ -54,12 +54,38 @@ call Delete a >/dev/null
 is $? 1 "Delete of a paused task is an error"
 call Resume a >/dev/null
 is "$(raw_state a)" $RUNNING "resumed"
-like "$(call Stats a | value stats.type)" "io.containerd.cgroups.v1.Metrics" "Stats: v1 metrics"
+stats=$(call Stats a)
+is "$(echo "$stats" | value stats.type)" "io.containerd.cgroups.v1.Metrics" "Stats: v1 metrics"
+is "$(echo "$stats" | value stats.2.1)" 1 "Stats: one process"
+is "$(echo "$stats" | value stats.4.16)" "$(cat "/sys/fs/cgroup/memory/$NS/a/memory.limit_in_bytes")" \
+	"Stats: the memory limit"
+check "Stats: memory in use" test "$(echo "$stats" | value stats.4.33.2)" -gt 0
+check "Stats: CPU time" test "$(echo "$stats" | value stats.3.1.1)" -gt 0
 echo '{}' >"$T/empty.json"
 is "$(call Update a "resources=$T/empty.json")" "" "an empty Update is fine"
 echo '{"cpu":{"shares":512}}' >"$T/cpu.json"
 is "$(call Update a "resources=$T/cpu.json")" "" "Update"
 is "$(cat "/sys/fs/cgroup/cpu/$NS/a/cpu.shares")" 512 "Update reaches the cgroup"
+
+echo '{"memory":{"limit":33554432}}' >"$T/memory.json"
+is "$(call Update a "resources=$T/memory.json")" "" "Update of the memory limit"
+is "$(call Stats a | value stats.4.33.1)" 33554432 "Stats tells it"
+echo '[]' >"$T/list.json"
+call Update a "resources=$T/list.json" >/dev/null
+is $? 1 "an Update with a list is an error"
+is "$(raw_state a)" $RUNNING "and changes nothing"
+call Resume a >/dev/null
+is $? 1 "Resume of a running task is an error"
+
+raw_run frozen sleep 1000 >/dev/null
+is "$(call Pause frozen)" "" "Pause of another"
+is "$(call Kill frozen signal=9)" "" "Kill of a paused task"
+is "$(raw_timeout=10 call Wait frozen | value exit_status)" 137 "ends it"
+call Pause frozen >/dev/null
+is $? 1 "Pause of a stopped task is an error"
+call Update frozen "resources=$T/empty.json" >/dev/null
+is $? 1 "Update of a stopped task is an error"
+raw_end frozen
 
 is "$(call Kill a signal=0)" "" "signal 0 probes"
 for i in 1 2 3; do

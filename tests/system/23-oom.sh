@@ -20,7 +20,49 @@ check "TaskOOM of b" wait_for 5 events_has b /tasks/oom
 wait_for 5 events_has a /tasks/exit
 wait_for 5 events_has b /tasks/exit
 is "$(events_of a | tr '\n' ' ')" "/tasks/create /tasks/start /tasks/oom /tasks/exit " "a: once, before the exit"
-raw_end a b quiet
+
+# a process that dies at once: of a start, of an exec
+raw_run e sleep 1000 >/dev/null
+for i in 1 2 3 4 5; do
+	raw_jq='.linux.resources.memory = {limit: 16777216}'
+	raw_new "i$i" dd if=/dev/zero of=/dev/null bs=200M count=1
+	raw_jq=.
+	raw_create "i$i" >/dev/null
+	call Start "i$i" >/dev/null
+	raw_timeout=20 call Wait "i$i" >/dev/null
+	wait_for 5 events_has "i$i" /tasks/exit
+	is "$(events_of "i$i" | tr '\n' ' ')" "/tasks/create /tasks/start /tasks/oom /tasks/exit " \
+		"init that dies at once: OOM before exit ($i)"
+	raw_end "i$i"
+done
+echo '{"memory":{"limit":16777216}}' >"$T/memory.json"
+call Update e "resources=$T/memory.json" >/dev/null
+raw_exec e x dd if=/dev/zero of=/dev/null bs=200M count=1 >/dev/null
+is "$(raw_timeout=20 call Wait e exec_id=x | value exit_status)" 137 "an exec is killed"
+check "its exit is told" wait_for 5 events_has e "/tasks/exit x"
+is "$(events_of e | tr '\n' ' ')" \
+	"/tasks/create /tasks/start /tasks/exec-added x /tasks/exec-started x /tasks/oom /tasks/exit x " \
+	"OOM before the exec's exit"
+
+if [ -n "$PODSHIM" ]; then
+	# the worker dies while the kill happens: told by the next one, once
+	worker=$(pgrep -P "$(call Connect e | value shim_pid)" -x podshim-worker)
+	kill -STOP "$worker"
+	# a process of ours in its cgroup, so that no request is needed
+	sh -c 'echo $$ >/sys/fs/cgroup/memory/'"$NS"'/e/cgroup.procs &&
+		exec dd if=/dev/zero of=/dev/null bs=200M count=1' >/dev/null 2>&1
+	is $? 137 "a kill that no worker sees"
+	kill -KILL "$worker"
+	oom_is() { [ "$(events_of e | grep -c oom)" -eq "$1" ]; }
+	check "is told by the next one" wait_for 10 oom_is 2
+	worker=$(pgrep -P "$(call Connect e | value shim_pid)" -x podshim-worker)
+	kill -KILL "$worker"
+	raw_timeout=10 call State e >/dev/null
+	is "$(call Kill e signal=9)" "" "Kill"
+	check "its exit" wait_for 5 events_has e /tasks/exit
+	check "and not twice" oom_is 2
+fi
+raw_end a b quiet e
 check "the end of quiet" wait_for 5 events_has quiet /tasks/delete
 is "$(events_of quiet | grep -c oom)" 0 "the end of a cgroup is no OOM"
 is "$(events_of b | grep -c oom)" 1 "b: once"

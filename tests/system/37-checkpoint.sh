@@ -1,0 +1,72 @@
+#!/bin/sh
+# Checkpoint and Create from a checkpoint. What fails is told with the end of
+# criu's log; the rest needs a criu that works on this kernel (PODSHIM_TEST_CRIU:
+# a directory with one, put in front of PATH).
+[ -z "${PODSHIM_TEST_CRIU:-}" ] || PATH=$PODSHIM_TEST_CRIU:$PATH
+. "$(dirname "$0")/../lib/containerd.sh"
+. "$LIBDIR/raw.sh"
+ctd_up
+events_start
+raw_new a sh -c 'i=0; while :; do i=$((i + 1)); echo $i; usleep 20000; done'
+raw_create a >/dev/null
+call Checkpoint a path="$T/ck" >/dev/null
+is $? 1 "Checkpoint of a created task is an error"
+call Start a >/dev/null
+if [ -n "$PODSHIM" ]; then
+	like "$(call Checkpoint a path=relative)" "error=3 *" "a relative path: InvalidArgument"
+	like "$(call Create b "bundle=$RAW/a" checkpoint="$T/nowhere")" "error=3 *" \
+		"Create from a checkpoint that is not there: InvalidArgument"
+fi
+# not a directory: fails with any criu
+: >"$T/file"
+call Checkpoint a path="$T/file" >"$T/out"
+is $? 1 "Checkpoint into a file fails ($(head -c 200 "$T/out"))"
+is "$(raw_state a)" $RUNNING "and the task runs on"
+
+mkdir "$T/empty"
+raw_new e sleep 1000
+is "$(raw_create e checkpoint="$T/empty" | value pid)" 0 "Create from a checkpoint runs nothing"
+is "$(raw_state e)" $CREATED "CREATED"
+is "$(call Pids e)" "" "without processes"
+like "$(call Start e)" "error=2 OCI runtime restore failed*" "Start of an empty checkpoint fails"
+is "$(raw_state e)" $CREATED "still CREATED"
+is "$(call Delete e | value exit_status)" 0 "and can be deleted"
+raw_end e
+check "TaskDelete" wait_for 5 events_has e /tasks/delete
+is "$(events_of e | tr '\n' ' ')" "/tasks/create /tasks/delete " "its events"
+
+if ! criu check >/dev/null 2>&1; then
+	if [ -n "$PODSHIM" ]; then
+		like "$(call Checkpoint a path="$T/ck")" "*criu-dump.log): *Error*" \
+			"an error with the end of criu's log"
+		check "the log is in the bundle" test -s "$RAW/a/criu-dump.log"
+	fi
+	skip "this criu does not work here"
+	raw_end a
+	finish
+fi
+is "$(raw_timeout=30 call Checkpoint a path="$T/ck")" "" "Checkpoint"
+check "its images are there" test -s "$T/ck/inventory.img"
+is "$(raw_state a)" $RUNNING "the task runs on"
+if [ -n "$PODSHIM" ]; then
+	check "TaskCheckpointed" wait_for 5 events_has a /tasks/checkpointed
+	is "$(event_body a /tasks/checkpointed | jq -r .checkpoint)" "$T/ck" "with the path"
+	check "no work directory stays" sh -c "! ls -d /run/podshim/$NS/*/criu.* 2>/dev/null"
+fi
+is "$(raw_timeout=30 call Checkpoint a path="$T/ck2" exit=1)" "" "Checkpoint with exit"
+is "$(raw_timeout=10 call Wait a | value exit_status)" 137 "ends the task"
+check "TaskExit" wait_for 5 events_has a /tasks/exit
+is "$(call Delete a | value exit_status)" 137 "which can be deleted"
+raw_unbundle a
+raw_new a sh -c 'i=0; while :; do i=$((i + 1)); echo $i; usleep 20000; done'
+is "$(raw_create a checkpoint="$T/ck2" | value pid)" 0 "Create from it"
+pid=$(raw_timeout=30 call Start a | value pid)
+check "Start restores (pid $pid)" test -d "/proc/$pid"
+is "$(raw_state a)" $RUNNING "RUNNING"
+is "$(call State a | value pid)" "$pid" "State names the pid"
+is "$(cat "$RAW/a/init.pid")" "$pid" "init.pid is in the bundle"
+like "$(call Stats a | value stats.type)" "io.containerd.cgroups.*" "it has Stats"
+is "$(call Kill a signal=9)" "" "Kill"
+is "$(raw_timeout=10 call Wait a | value exit_status)" 137 "its exit is seen"
+raw_end a
+finish
