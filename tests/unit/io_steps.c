@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/queue.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -144,6 +145,7 @@ child_run(const struct msg_spawn *m)
 	size_t i;
 	int fd;
 
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* nothing outlives the test */
 	for (i = 0; i < m->n_fds; i++)
 		high[i] = fcntl(m->fds[i], F_DUPFD, 100);
 	for (fd = 0; fd < 100; fd++)
