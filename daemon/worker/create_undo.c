@@ -156,6 +156,16 @@ undo_delete(struct op *op)
 	command_run(cmd, undo_on_deleted);
 }
 
+/* Kill a command that still runs, and wait for its end. */
+static void
+undo_end_step(struct op *op, const struct msg_step *step, link_step_cb cb)
+{
+	struct link *lk = op->pod->link;
+
+	link_signal(lk, link_internal_key(lk), step->key, SIGKILL, NULL, NULL);
+	link_step_watch(lk, step->key, cb, op);
+}
+
 /* The create command has ended, killed by us or on its own. */
 static void
 undo_on_create_ended(const struct msg_step *step, void *arg)
@@ -170,25 +180,35 @@ undo_on_create_ended(const struct msg_step *step, void *arg)
 }
 
 static void
-undo_on_killed(const struct msg_step *step, void *arg)
+undo_create_step(struct op *op)
+{
+	const struct msg_step *create = op_step_known(op, STEP_CREATE);
+
+	if (create == NULL)
+		undo_rest(op); /* the runtime has never heard of it */
+	else if (create->state != STEP_RUNNING)
+		undo_on_create_ended(create, op);
+	else
+		undo_end_step(op, create, undo_on_create_ended);
+}
+
+static void
+undo_on_mount_ended(const struct msg_step *step, void *arg)
 {
 	(void)step;
-	(void)arg;
+	undo_create_step(arg);
 }
 
 void
 create_undo(struct op *op)
 {
-	const struct msg_step *create = op_step_known(op, STEP_CREATE);
+	const struct msg_step *mount = op_step_known(op, STEP_MOUNT);
 
-	if (create == NULL) {
-		undo_rest(op); /* the runtime has never heard of it */
-	} else if (create->state != STEP_RUNNING) {
-		undo_on_create_ended(create, op);
-	} else {
-		op_signal(op, STEP_UNDO_KILL, create->key, SIGKILL, undo_on_killed);
-		link_step_watch(op->pod->link, create->key, undo_on_create_ended, op);
-	}
+	/* its own end comes first, or it would mount behind our back */
+	if (mount != NULL && mount->state == STEP_RUNNING)
+		undo_end_step(op, mount, undo_on_mount_ended);
+	else
+		undo_create_step(op);
 }
 
 static const struct op_method undo_method = {
@@ -199,10 +219,11 @@ static const struct op_method undo_method = {
 };
 
 void
-create_undo_leftover(struct container *c, uint64_t create_key)
+create_undo_leftover(struct container *c, uint64_t mount_key, uint64_t create_key)
 {
 	struct op *op = op_new_internal(c, &undo_method);
 
+	op->keys[STEP_MOUNT] = mount_key;
 	op->keys[STEP_CREATE] = create_key;
 	op_pump(c);
 }

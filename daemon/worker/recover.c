@@ -358,7 +358,7 @@ recover_oom(struct pod *pod)
 struct recover_find {
 	const char *container;
 	uint64_t n;          /* 0: any */
-	uint64_t create_key;
+	uint64_t create_key, mount_key;
 	char *found;         /* the container's id */
 };
 
@@ -377,6 +377,8 @@ recover_match(const struct msg_step *step, void *arg)
 		return;
 	if (tag.kind == TAG_CREATE)
 		f->create_key = step->key;
+	if (tag.kind == TAG_MOUNT)
+		f->mount_key = step->key;
 	if (f->found == NULL)
 		f->found = mem_strdup(tag.container);
 }
@@ -399,7 +401,7 @@ recover_one_condemned(struct pod *pod, uint64_t n)
 	c = f.found == NULL ? NULL : container_get(pod, f.found);
 	free(f.found);
 	log_warnx("request %" PRIu64 " is condemned, undoing it", n);
-	if (c != NULL && c->state == TASK_CREATING && f.create_key != 0)
+	if (c != NULL && c->state == TASK_CREATING && (f.create_key != 0 || f.mount_key != 0))
 		create_undo_condemned(c, n);
 	else /* its steps, if any, have no request then, and end as such */
 		link_answer(pod->link, n, NULL, 0);
@@ -420,7 +422,7 @@ recover_leftovers(struct pod *pod)
 		log_warnx("container '%s': its Create is gone, undoing it", c->id);
 		link_each_step(pod->link, recover_match, &f);
 		free(f.found);
-		create_undo_leftover(c, f.create_key);
+		create_undo_leftover(c, f.mount_key, f.create_key);
 	}
 }
 

@@ -9,7 +9,6 @@ enum {
 	/* Create */
 	STEP_MOUNT = 1,
 	STEP_CREATE = 2,
-	STEP_UNDO_KILL = 3,
 	STEP_UNDO_DELETE = 4,
 	STEP_UNDO_UMOUNT = 5,
 	/* Start, of init and of an exec */

@@ -101,7 +101,12 @@ void
 task_kill(struct op *op)
 {
 	const kill_request *req = kill_req(op);
+	const struct process *init = op->c->init;
 
+	if (init != NULL && key_request(init->key) > op->n) {
+		task_kill_absent(op); /* asked for before this one was made */
+		return;
+	}
 	if (!op_find_process(op))
 		return;
 	if (req->signal > 64) {

@@ -48,10 +48,10 @@ void restore_start(struct op *op);
  */
 void create_undo(struct op *op);
 /*
- * A Create that nobody asks for any more, from its row. create_key: of its
- * step, if the keeper still knows it; else 0.
+ * A Create that nobody asks for any more, from its row. The keys of its steps,
+ * if the keeper still knows them; else 0.
  */
-void create_undo_leftover(struct container *c, uint64_t create_key);
+void create_undo_leftover(struct container *c, uint64_t mount_key, uint64_t create_key);
 /* The same for request n, which the keeper has answered itself. */
 void create_undo_condemned(struct container *c, uint64_t n);
 

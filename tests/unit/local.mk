@@ -222,6 +222,16 @@ tests_unit_test_worker_crash_SOURCES = %D%/test_worker_crash.c $(worker_test_sou
 tests_unit_test_worker_crash_LDADD = $(worker_test_ldadd)
 tests_unit_test_worker_crash_LDFLAGS = $(worker_test_ldflags)
 
+unit_tests += %D%/test_worker_exits
+tests_unit_test_worker_exits_SOURCES = %D%/test_worker_exits.c $(worker_test_sources)
+tests_unit_test_worker_exits_LDADD = $(worker_test_ldadd)
+tests_unit_test_worker_exits_LDFLAGS = $(worker_test_ldflags)
+
+unit_tests += %D%/test_worker_recover
+tests_unit_test_worker_recover_SOURCES = %D%/test_worker_recover.c $(worker_test_sources)
+tests_unit_test_worker_recover_LDADD = $(worker_test_ldadd)
+tests_unit_test_worker_recover_LDFLAGS = $(worker_test_ldflags)
+
 unit_tests += %D%/test_logger
 tests_unit_test_logger_SOURCES = %D%/test_logger.c $(io_test_sources)
 tests_unit_test_logger_LDADD = $(io_test_ldadd) -lutil

@@ -25,6 +25,7 @@
 #include "base/fd.h"
 #include "base/loop.h"
 #include "base/mem.h"
+#include "proto/status.h"
 #include "proto/task.pb-c.h"
 #include "proto/ttrpc.pb-c.h"
 #include "proto/wire.h"
@@ -182,6 +183,9 @@ link_spawn(struct link *lk, const struct msg_spawn *spawn, link_step_cb cb, void
 	(void)lk;
 	if (st == NULL) {
 		tick();
+		/* or it would mount behind the other's back */
+		if (strcmp(verb_of(spawn), "unmount") == 0 && fk_command("mount", 0) != NULL)
+			assert_int_not_equal(fk_command("mount", 0)->s.state, STEP_RUNNING);
 		st = new_step(spawn->key, STEP_SPAWN, verb_of(spawn));
 		memcpy(st->tag, spawn->tag.p, spawn->tag.len);
 		st->s.tag = (struct msg_bytes){st->tag, spawn->tag.len};
@@ -213,7 +217,7 @@ link_signal(struct link *lk, uint64_t key, uint64_t target, int signo, link_step
 		st->signo = signo;
 		st->s.state = STEP_DONE;
 		if (to != NULL && to->alive) {
-			if (signo == SIGKILL)
+			if (signo == SIGKILL && !fk.survives)
 				fk_exit(to, SIGKILL);
 		} else if (to != NULL && to->s.state == STEP_RUNNING) {
 			if (signo == SIGKILL)
@@ -299,6 +303,13 @@ link_ack_exit(struct link *lk, uint64_t key)
 	tick();
 }
 
+static struct {
+	uint64_t n;
+	void *p;
+	size_t len;
+} held_answers[FK_MAX];
+static size_t n_held;
+
 static void
 take_answer(struct fk_request *r, const void *response, size_t len)
 {
@@ -329,8 +340,16 @@ link_answer(struct link *lk, uint64_t n, const void *response, size_t len)
 	tick();
 	r = fk_request(n);
 	assert_non_null(r);
+	if (fk.hold_answers) {
+		held_answers[n_held].n = n;
+		held_answers[n_held].p = response == NULL ? NULL : mem_dup(response, len);
+		held_answers[n_held++].len = len;
+		return;
+	}
 	if (!r->answered)
 		take_answer(r, response, len);
+	else if ((r->flags & REQ_CONDEMNED) != 0)
+		r->n_answers++;
 	for (i = 0; i < fk.n_steps; i++) {
 		struct fk_step *st = &fk.steps[i];
 
@@ -345,7 +364,7 @@ size_t
 link_queued(struct link *lk)
 {
 	(void)lk;
-	return 0;
+	return n_held;
 }
 
 void
@@ -640,8 +659,8 @@ fk_up(void)
 {
 	struct store_identity id = {.boot_id = "b", .ns = "ns", .group = "g", .build = "t"};
 	struct err err = ERR_INIT;
+	int rc, opened;
 	size_t i;
-	int rc;
 
 	if (fk.up)
 		return;
@@ -656,8 +675,8 @@ fk_up(void)
 	fk.pod.conf.runtime_timeout_us = 120 * US_PER_S;
 	fk.pod.conf.end_delay_us = 3600 * US_PER_S;
 	memcpy(id.inst, fk.inst, sizeof id.inst);
-	rc = store_open(fk.dir, &id, false, &fk.pod.store, NULL, &err);
-	assert_true(rc >= 0);
+	opened = store_open(fk.dir, &id, false, &fk.pod.store, NULL, &err);
+	assert_true(opened >= 0);
 	rc = recover_load(&fk.pod, &err);
 	assert_int_equal(rc, 0);
 	for (i = 0; i < fk.n_exits; i++)
@@ -670,7 +689,7 @@ fk_up(void)
 		    fk.requests[i].n_answers < 2)
 			deliver_request(&fk.requests[i]);
 	}
-	recover_sync(&fk.pod, rc == STORE_SET_ASIDE);
+	recover_sync(&fk.pod, opened != STORE_OPENED && fk.gen > 1);
 	rc = store_commit_migration(fk.pod.store, &err);
 	assert_int_equal(rc, 0);
 	fk.pod.live = true;
@@ -683,6 +702,8 @@ fk_die(void)
 {
 	fk.deaths++;
 	fk.up = false;
+	fk.hold_answers = false;
+	n_held = 0;
 	if (fk.pod.store != NULL)
 		store_close(fk.pod.store);
 	if (fk.pod.dirfd >= 0)
@@ -814,6 +835,17 @@ struct fk_request *
 fk_request(uint64_t n)
 {
 	return n >= 1 && n <= fk.n_requests ? &fk.requests[n - 1] : NULL;
+}
+
+void
+fk_condemn(uint64_t n)
+{
+	struct fk_request *r = fk_request(n);
+
+	r->answered = true;
+	r->code = STATUS_INTERNAL;
+	r->n_answers = 1;
+	r->flags |= REQ_CONDEMNED;
 }
 
 void
@@ -971,10 +1003,25 @@ static const char config_json[] =
     "{\"ociVersion\":\"1.0.2\",\"process\":{\"args\":[\"sh\"],\"cwd\":\"/\"},"
     "\"root\":{\"path\":\"rootfs\"},\"linux\":{\"namespaces\":[{\"type\":\"pid\"}]}}";
 
+static void
+write_config(const char *json)
+{
+	char path[128];
+
+	(void)snprintf(path, sizeof path, "%s/config.json", fk.bundle);
+	assert_int_equal(file_write(AT_FDCWD, path, json, strlen(json), 0600, NULL), 0);
+}
+
+void
+fk_shared_pidns(void)
+{
+	write_config("{\"ociVersion\":\"1.0.2\",\"process\":{\"args\":[\"sh\"],\"cwd\":\"/\"},"
+		     "\"root\":{\"path\":\"rootfs\"},\"linux\":{\"namespaces\":[]}}");
+}
+
 int
 fk_setup(void **state)
 {
-	char path[128];
 
 	(void)state;
 	memset(&fk, 0, sizeof fk);
@@ -987,9 +1034,7 @@ fk_setup(void **state)
 	assert_non_null(mkdtemp(fk.dir));
 	(void)snprintf(fk.bundle, sizeof fk.bundle, "%s/bundle", fk.dir);
 	assert_int_equal(mkdir(fk.bundle, 0700), 0);
-	(void)snprintf(path, sizeof path, "%s/config.json", fk.bundle);
-	assert_int_equal(file_write(AT_FDCWD, path, config_json, sizeof config_json - 1, 0600,
-			     NULL), 0);
+	write_config(config_json);
 	return 0;
 }
 

@@ -71,6 +71,8 @@ struct fk {
 	const char *hold;    /* commands with this verb do not end by themselves */
 	const char *fail;    /* commands with this verb fail */
 	bool dies_at_once;   /* processes that are made exit with 9 at once */
+	bool survives;       /* SIGKILL to a process takes its time: fk_exit() ends it */
+	bool hold_answers;   /* the channel is full: answers die with the worker */
 	/* dying */
 	long ticks;          /* moments so far in this test */
 	long die_at, die_again_at; /* 0 never */
@@ -87,6 +89,9 @@ extern struct fk fk;
 int fk_setup(void **state);
 int fk_teardown(void **state);
 
+/* In this test init shares its pid namespace. */
+void fk_shared_pidns(void);
+
 /* Start a worker on what the keeper knows, up to GO; no-op if one is up. */
 void fk_up(void);
 /* It is gone, without a word. */
@@ -99,6 +104,8 @@ uint64_t fk_send(const char *method, const ProtobufCMessage *msg);
 uint64_t fk_send_late(const char *method, const ProtobufCMessage *msg, int64_t timeout_ns,
     boot_us_t t_recv);
 struct fk_request *fk_request(uint64_t n);
+/* Answered by the keeper in the worker's stead; to be undone. */
+void fk_condemn(uint64_t n);
 /* Its connection closes. */
 void fk_cancel(uint64_t n);
 /* fk_run(), then: was it answered with this code? */
