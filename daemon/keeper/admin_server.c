@@ -125,6 +125,7 @@ status_text(struct pod *pod, struct text *t)
 	text_add(t, "worker_state=%s%s\n", ls.state, ls.held ? " (stopped or traced)" : "");
 	text_add(t, "worker_restarts=%u\n", ls.restarts);
 	text_add(t, "failed_boots=%u\n", ls.failed_boots);
+	text_add(t, "deaths=%u\n", ls.deaths);
 	text_add(t, "version=%s\n", PACKAGE_VERSION);
 	text_add(t, "build=%s\n", ls.build);
 	text_add(t, "since_us=%" PRIu64 "\n", pod->born);

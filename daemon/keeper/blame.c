@@ -225,6 +225,23 @@ records_prune(int dir_fd, const char *prefix)
 	(void)closedir(dir);
 }
 
+/* Which file it ran, for addr2line; the file may have been replaced since. */
+static void
+record_exe(int fd, int exe_fd)
+{
+	char link[64], path[4096];
+	struct stat st;
+	ssize_t n;
+
+	(void)snprintf(link, sizeof link, "/proc/self/fd/%d", exe_fd);
+	n = readlink(link, path, sizeof path - 1);
+	if (exe_fd == -1 || n < 0 || fstat(exe_fd, &st) == -1)
+		return;
+	path[n] = '\0';
+	(void)dprintf(fd, "exe: %s\nexe_id: %ju:%ju\n", path, (uintmax_t)st.st_dev,
+	    (uintmax_t)st.st_ino);
+}
+
 static void
 record_line(const char *line, void *arg)
 {
@@ -255,6 +272,7 @@ record_write(struct blame *bl, const struct worker_death *d, const char *verdict
 	    WIFSIGNALED(d->status) ? "signal" : "exit",
 	    WIFSIGNALED(d->status) ? WTERMSIG(d->status) : WEXITSTATUS(d->status), verdict,
 	    d->text);
+	record_exe(fd, d->exe_fd);
 	if (box == NULL)
 		return;
 	(void)dprintf(fd,

@@ -22,6 +22,7 @@ struct worker_death {
 	enum kill_why why;
 	bool expected; /* we had asked it to leave, and it left with 0 */
 	const char *build;
+	int exe_fd;       /* of that build; -1: none */
 	const char *text; /* more about it, or "" */
 };
 

@@ -333,7 +333,8 @@ life_bury(struct life *life, int status)
 	    .status = status,
 	    .why = life->why,
 	    .expected = life->state == LIFE_LEAVING && status == 0,
-	    .build = life->build};
+	    .build = life->build,
+	    .exe_fd = life->trying ? life->candidate_fd : life->exe_fd};
 	struct spawn_failure failure;
 	struct channel *ch = life->ch;
 
@@ -490,7 +491,7 @@ life_start(struct life *life)
 		return;
 	}
 	life->state = LIFE_STARTING;
-	life_timer(life, LIMIT_BOOT_US);
+	life_timer(life, life->trying ? LIMIT_UPGRADE_US : LIMIT_BOOT_US);
 }
 
 /* How long to wait before the next one. */
@@ -553,11 +554,13 @@ life_on_timer(evutil_socket_t fd, short what, void *arg)
 		break;
 	case LIFE_STARTING:
 	case LIFE_LOADING:
-		if (proc_is_held(life->pid)) {
+		/* but a new build that is held: somebody waits, and there is the old one */
+		if (!life->trying && proc_is_held(life->pid)) {
 			life_timer(life, LIMIT_BOOT_US);
 			break;
 		}
-		log_errx("worker %ld is not ready after 10 s, killing it", (long)life->pid);
+		log_errx("worker %ld is not ready after %d s, killing it", (long)life->pid,
+		    (int)((life->trying ? LIMIT_UPGRADE_US : LIMIT_BOOT_US) / US_PER_S));
 		life_kill(life, KILL_BOOT, "not ready in time");
 		break;
 	case LIFE_LEAVING:
@@ -633,11 +636,14 @@ life_end(struct life *life, void (*cb)(void *arg), void *arg)
 void
 life_status(struct life *life, struct life_status *out)
 {
+	bool quiet = life->t_go != 0 && clock_boot_us() - life->t_go > LIMIT_QUIET_US;
+
 	*out = (struct life_status){.state = state_names[life->state],
 	    .pid = life->pid,
 	    .gen = life->gen,
 	    .restarts = life->gen > 0 ? life->gen - 1 : 0,
 	    .failed_boots = life->failed_boots,
+	    .deaths = quiet ? 0 : life->attempts,
 	    .build = life->build,
 	    .unread = life->ch != NULL ? channel_unread(life->ch) : 0,
 	    .held = life->pid != 0 && proc_is_held(life->pid)};

@@ -64,6 +64,7 @@ struct life_status {
 	uint32_t gen;
 	uint32_t restarts;
 	uint32_t failed_boots;
+	uint32_t deaths; /* in a row, without a quiet minute between */
 	const char *build;
 	size_t unread;
 	bool held; /* stopped or traced: left alone */

@@ -43,6 +43,8 @@
 #define LIMIT_PIN_US           (30 * US_PER_S)
 #define LIMIT_HANG_US          (5 * US_PER_S)
 #define LIMIT_BOOT_US          (10 * US_PER_S)
+/* a new build has this long before the old one comes back */
+#define LIMIT_UPGRADE_US       (5 * US_PER_S)
 #define LIMIT_LEAVE_US         (2 * US_PER_S)
 #define LIMIT_KILL_US          (2 * US_PER_S)
 #define LIMIT_BACKOFF_FIRST_US (50 * US_PER_MS)

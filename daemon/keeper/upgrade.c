@@ -1,6 +1,7 @@
 /*
  * The check before an upgrade: a child like any other, with a limit in time.
- * What it says on failure is its exit status; the reasons are in the log.
+ * It is told which protocols we speak, and looks at the pod's state; what it
+ * says on standard error is what the one who asked is told.
  */
 #include "keeper/upgrade.h"
 
@@ -11,10 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/loop.h"
+#include "ipc/msg.h"
 #include "keeper/limits.h"
 #include "keeper/pod.h"
 #include "keeper/reaper.h"
@@ -24,6 +27,7 @@ struct upgrade {
 	struct pod *pod;
 	int exe_fd; /* -1: none under way */
 	int fail_fd;
+	int said_fd; /* its standard error */
 	pid_t pid;
 	struct reap_node reap;
 	struct event *ev_limit;
@@ -41,6 +45,21 @@ upgrade_tell(struct upgrade *up, int rc, const char *text)
 		done(rc, text, up->arg);
 }
 
+/* The first line that the check said, or "". */
+static void
+upgrade_said(struct upgrade *up, char *out, size_t cap)
+{
+	off_t end = up->said_fd == -1 ? 0 : lseek(up->said_fd, 0, SEEK_CUR);
+	size_t want = end > 0 && (uintmax_t)end < cap ? (size_t)end : cap - 1, i;
+	ssize_t n = end <= 0 ? 0 : pread(up->said_fd, out, want, 0);
+
+	out[n > 0 ? n : 0] = '\0';
+	out[strcspn(out, "\n")] = '\0';
+	for (i = 0; out[i] != '\0'; i++)
+		if (out[i] < ' ' || out[i] > '~')
+			out[i] = '?';
+}
+
 static void
 upgrade_on_checked(const struct death *death, void *arg)
 {
@@ -48,15 +67,18 @@ upgrade_on_checked(const struct death *death, void *arg)
 	struct spawn_failure failure;
 	struct err err = ERR_INIT;
 	int exe_fd = steal_fd(&up->exe_fd);
-	char text[128];
+	char text[256], said[200];
 	int rc = 0;
 
 	(void)evtimer_del(up->ev_limit);
 	if (spawn_failed(up->fail_fd, &failure))
 		rc = err_set(&err, failure.error, "%s of the new worker", failure.what);
-	else if (death->status != 0)
+	upgrade_said(up, said, sizeof said);
+	fd_close(&up->said_fd);
+	if (rc == 0 && death->status != 0)
 		rc = err_setx(&err, ENOEXEC,
-		    "the new worker cannot work here: its check ended with %s %d",
+		    "the new worker cannot work here: %s%sits check ended with %s %d",
+		    said, said[0] == '\0' ? "" : "; ",
 		    WIFSIGNALED(death->status) ? "signal" : "status",
 		    WIFSIGNALED(death->status) ? WTERMSIG(death->status)
 					       : WEXITSTATUS(death->status));
@@ -73,7 +95,7 @@ upgrade_on_checked(const struct death *death, void *arg)
 		up->done = done;
 	}
 	fd_close(&exe_fd);
-	(void)snprintf(text, sizeof text, "%.120s", err.text);
+	(void)snprintf(text, sizeof text, "%.240s", err.text);
 	upgrade_tell(up, rc, text);
 }
 
@@ -90,18 +112,28 @@ upgrade_on_limit(evutil_socket_t fd, short what, void *arg)
 int
 upgrade_begin(struct pod *pod, int exe_fd, life_done_cb done, void *arg, struct err *err)
 {
-	const char *argv[] = {"podshim-worker", "--check", pod->args->dir, NULL};
+	static const uint32_t stderr_num = STDERR_FILENO;
+	char proto[32];
+	const char *argv[] = {"podshim-worker", "--check", pod->args->dir, "--proto", proto,
+	    NULL};
+	struct upgrade *up = pod->upgrade;
 	struct spawn sp = {.exe_fd = exe_fd,
 	    .argv = (char *const *)(uintptr_t)argv,
+	    .fds = &up->said_fd,
+	    .fd_nums = &stderr_num,
 	    .die_with_us = true};
-	struct timeval limit = {(time_t)(LIMIT_BOOT_US / US_PER_S), 0};
-	struct upgrade *up = pod->upgrade;
+	struct timeval limit = {(time_t)(LIMIT_UPGRADE_US / US_PER_S), 0};
 
 	if (up->exe_fd != -1)
 		return err_setx(err, EBUSY, "an upgrade is under way");
+	(void)snprintf(proto, sizeof proto, "%u-%u", IPC_PROTO_MIN, IPC_PROTO_MAX);
+	up->said_fd = memfd_bounded("podshim-check", 4096);
+	sp.n_fds = up->said_fd >= 0 ? 1 : 0;
 	up->pid = spawn_fork(&sp, &up->fail_fd);
-	if (up->pid < 0)
+	if (up->pid < 0) {
+		fd_close(&up->said_fd);
 		return err_set(err, -up->pid, "check the new worker");
+	}
 	up->exe_fd = exe_fd;
 	up->done = done;
 	up->arg = arg;
@@ -125,7 +157,7 @@ upgrade_new(struct pod *pod)
 	if (up == NULL)
 		return NULL;
 	up->pod = pod;
-	up->exe_fd = up->fail_fd = -1;
+	up->exe_fd = up->fail_fd = up->said_fd = -1;
 	up->ev_limit = evtimer_new(loop_base(pod->loop), upgrade_on_limit, up);
 	if (up->ev_limit == NULL) {
 		free(up);
@@ -143,5 +175,6 @@ upgrade_free(struct upgrade *up)
 	event_free(up->ev_limit);
 	fd_close(&up->exe_fd);
 	fd_close(&up->fail_fd);
+	fd_close(&up->said_fd);
 	free(up);
 }

@@ -51,6 +51,7 @@ struct worker_args {
 	const char *dir;
 	const char *log;
 	const char *check;
+	const char *proto; /* with check: what the keeper speaks, "MIN-MAX" */
 	bool debug;
 	bool version;
 	bool mount;
@@ -80,6 +81,7 @@ worker_parse(int argc, char **argv, struct worker_args *a, struct err *err)
 	    {"dir", &a->dir, NULL},
 	    {"log", &a->log, NULL},
 	    {"check", &a->check, NULL},
+	    {"proto", &a->proto, NULL},
 	    {"debug", NULL, &a->debug},
 	    {"mount", NULL, &a->mount},
 	    {"v", NULL, &a->version},
@@ -395,14 +397,38 @@ worker_run(const struct worker_args *a)
 	return 0;
 }
 
+/* The keeper's words for the protocols it speaks; an older one does not say. */
 static int
-worker_check(const char *dir)
+worker_check_proto(const char *text, struct err *err)
+{
+	unsigned long min, max;
+	char *end;
+
+	if (text == NULL)
+		return 0;
+	min = strtoul(text, &end, 10);
+	max = *end == '-' ? strtoul(end + 1, &end, 10) : min;
+	if (*end != '\0')
+		return err_setx(err, EINVAL, "'%s' is no range of protocols", text);
+	if (max < IPC_PROTO_MIN || min > IPC_PROTO_MAX)
+		return err_setx(err, EPROTO,
+		    "this keeper speaks protocol %lu to %lu, worker %s speaks %u to %u", min,
+		    max, PACKAGE_VERSION, IPC_PROTO_MIN, IPC_PROTO_MAX);
+	return 0;
+}
+
+/* Could we take over? Without a store we could: we would make one. */
+static int
+worker_check(const struct worker_args *a)
 {
 	struct err err = ERR_INIT;
-	struct store *st;
+	struct store *st = NULL;
+	int rc = worker_check_proto(a->proto, &err);
 
-	if (store_open_readonly(dir, &st, &err) < 0) {
-		(void)fprintf(stderr, "podshim-worker: %s\n", err.text);
+	if (rc == 0)
+		rc = store_open_readonly(a->check, &st, &err);
+	if (rc < 0 && rc != -ENOENT) {
+		(void)fprintf(stderr, "%s\n", err.text);
 		return 1;
 	}
 	store_close(st);
@@ -428,6 +454,6 @@ main(int argc, char **argv)
 	if (a.mount)
 		return mount_main();
 	if (a.check != NULL)
-		return worker_check(a.check);
+		return worker_check(&a);
 	return worker_run(&a);
 }
