@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -15,21 +16,33 @@
 #include "client/text.h"
 
 const struct ctl_verb ctl_verbs[] = {
-    {"list", "", "the pods and how they are", 0, 0, cmd_list},
-    {"tasks", "[POD]", "the processes in all pods or in one", 0, 1, cmd_tasks},
-    {"inspect", "POD|CONTAINER", "all that is known of a pod or of a container", 1, 1,
+    {"list", "", "the pods and how they are", 0, 0, 0, cmd_list},
+    {"tasks", "[POD]", "the processes in all pods or in one", 0, 1, 0, cmd_tasks},
+    {"inspect", "POD|CONTAINER", "all that is known of a pod or of a container", 1, 1, 0,
 	cmd_inspect},
-    {"version", "", "the version of podshimctl", 0, 0, cmd_version},
-    {"help", "", "this text", 0, 0, cmd_help},
+    {"upgrade", "POD|--all", "give pods the installed worker, or another", 0, 1,
+	TAKES_ALL | TAKES_WORKER, cmd_upgrade},
+    {"restart", "POD|--all", "restart workers, each with the build it has", 0, 1, TAKES_ALL,
+	cmd_restart},
+    {"crashes", "POD", "how the pod's workers died", 1, 1, 0, cmd_crashes},
+    {"dump", "POD", "have the keeper write down its state", 1, 1, 0, cmd_dump},
+    {"version", "", "the version of podshimctl", 0, 0, 0, cmd_version},
+    {"help", "", "this text", 0, 0, 0, cmd_help},
     {0},
 };
 
-enum { OPT_STATE_ROOT = 256 };
+enum { OPT_STATE_ROOT = 256, OPT_ALL, OPT_JOBS, OPT_WORKER };
+
+#define JOBS_DEFAULT 4u
+#define JOBS_MAX     64u
 
 static const struct option options[] = {
     {"output", required_argument, NULL, 'o'},
     {"namespace", required_argument, NULL, 'n'},
     {"state-root", required_argument, NULL, OPT_STATE_ROOT},
+    {"all", no_argument, NULL, OPT_ALL},
+    {"jobs", required_argument, NULL, OPT_JOBS},
+    {"worker", required_argument, NULL, OPT_WORKER},
     {"version", no_argument, NULL, 'v'},
     {"help", no_argument, NULL, 'h'},
     {0},
@@ -96,6 +109,40 @@ format_parse(struct ctl *ctl, const char *s)
 	return 0;
 }
 
+static int
+jobs_parse(struct ctl *ctl, const char *s)
+{
+	char *end;
+	unsigned long n = strtoul(s, &end, 10);
+
+	if (*s < '0' || *s > '9' || *end != '\0' || n < 1 || n > JOBS_MAX)
+		return ctl_misuse(ctl, "'%s' is no number of jobs (1 to %u)", s, JOBS_MAX);
+	ctl->jobs = (unsigned)n;
+	return 0;
+}
+
+/* Does what was given fit the verb? */
+static int
+ctl_check(struct ctl *ctl, const struct ctl_verb *v)
+{
+	bool one_or_all = (v->takes & TAKES_ALL) != 0;
+
+	if ((ctl->all || ctl->jobs != 0) && !one_or_all)
+		return ctl_misuse(ctl, "'%s' does not take '--all' and '--jobs'", v->name);
+	if (ctl->worker != NULL && (v->takes & TAKES_WORKER) == 0)
+		return ctl_misuse(ctl, "'%s' does not take '--worker'", v->name);
+	if (ctl->argc < v->min_args || (one_or_all && ctl->argc == 0 && !ctl->all))
+		return ctl_misuse(ctl, "'%s' wants %s", v->name, v->args);
+	if (ctl->argc > v->max_args)
+		return ctl_misuse(ctl, "'%s': one argument too many: '%s'", v->name,
+		    ctl->argv[v->max_args]);
+	if (ctl->all && ctl->argc > 0)
+		return ctl_misuse(ctl, "'%s': either a pod or '--all'", v->name);
+	if (ctl->jobs == 0)
+		ctl->jobs = JOBS_DEFAULT;
+	return 0;
+}
+
 /* Options and verb; *verb is set when there is something to run. */
 static int
 ctl_parse(struct ctl *ctl, int argc, char **argv, const struct ctl_verb **verb)
@@ -113,6 +160,13 @@ ctl_parse(struct ctl *ctl, int argc, char **argv, const struct ctl_verb **verb)
 			break;
 		case 'n': ctl->ns = optarg; break;
 		case OPT_STATE_ROOT: ctl->root = optarg; break;
+		case OPT_ALL: ctl->all = true; break;
+		case OPT_JOBS:
+			rc = jobs_parse(ctl, optarg);
+			if (rc != 0)
+				return rc;
+			break;
+		case OPT_WORKER: ctl->worker = optarg; break;
 		case 'v': *verb = verb_find("version"); return 0;
 		case 'h': *verb = verb_find("help"); return 0;
 		case ':':
@@ -131,12 +185,7 @@ ctl_parse(struct ctl *ctl, int argc, char **argv, const struct ctl_verb **verb)
 		return ctl_misuse(ctl, "unknown command '%s'", argv[optind]);
 	ctl->argc = argc - optind - 1;
 	ctl->argv = argv + optind + 1;
-	if (ctl->argc < (*verb)->min_args)
-		return ctl_misuse(ctl, "'%s' wants %s", (*verb)->name, (*verb)->args);
-	if (ctl->argc > (*verb)->max_args)
-		return ctl_misuse(ctl, "'%s': one argument too many: '%s'", (*verb)->name,
-		    ctl->argv[(*verb)->max_args]);
-	return 0;
+	return ctl_check(ctl, *verb);
 }
 
 int

@@ -6,6 +6,7 @@
 #ifndef PODSHIM_CLIENT_CTL_H
 #define PODSHIM_CLIENT_CTL_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 enum ctl_exit {
@@ -22,9 +23,14 @@ struct ctl {
 	enum ctl_format format;
 	const char *ns;	  /* NULL: all */
 	const char *root; /* state root */
+	bool all;
+	const char *worker; /* executable; NULL: the installed one */
+	unsigned jobs;
 	int argc;	  /* what stands behind the verb, options taken out */
 	char **argv;
 };
+
+enum { TAKES_ALL = 1, TAKES_WORKER = 2 };
 
 struct ctl_verb {
 	const char *name;
@@ -32,6 +38,7 @@ struct ctl_verb {
 	const char *summary;
 	int min_args;
 	int max_args;
+	unsigned takes; /* TAKES_*: options that are not for every verb */
 	int (*run)(struct ctl *ctl);
 };
 
@@ -42,10 +49,14 @@ int ctl_run(int argc, char **argv, FILE *out, FILE *err);
 /* "podshimctl: ..." and a newline, on ctl->err; returns CTL_FAILED. */
 int ctl_fail(struct ctl *ctl, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+int cmd_crashes(struct ctl *ctl);
+int cmd_dump(struct ctl *ctl);
 int cmd_help(struct ctl *ctl);
 int cmd_inspect(struct ctl *ctl);
 int cmd_list(struct ctl *ctl);
+int cmd_restart(struct ctl *ctl);
 int cmd_tasks(struct ctl *ctl);
+int cmd_upgrade(struct ctl *ctl);
 int cmd_version(struct ctl *ctl);
 
 #endif

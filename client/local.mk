@@ -2,11 +2,16 @@ bin_PROGRAMS += podshimctl
 noinst_LIBRARIES += libclient.a
 # all of podshimctl but its main(), so that tests can link it
 libclient_a_SOURCES = \
+	%D%/build.c %D%/build.h \
+	%D%/cmd_crashes.c \
+	%D%/cmd_dump.c \
 	%D%/cmd_help.c \
 	%D%/cmd_inspect.c \
 	%D%/cmd_list.c \
 	%D%/cmd_tasks.c \
+	%D%/cmd_upgrade.c \
 	%D%/cmd_version.c \
+	%D%/crash.c %D%/crash.h \
 	%D%/ctl.c %D%/ctl.h \
 	%D%/find.c %D%/find.h \
 	%D%/json.c %D%/json.h \

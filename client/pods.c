@@ -264,6 +264,10 @@ pods_ask(struct pods *pods, int timeout_ms)
 		    pods->n - i < ASK_AT_ONCE ? pods->n - i : ASK_AT_ONCE, timeout_ms);
 }
 
+/* Deaths without a quiet minute between them, from which on it is a loop. */
+#define CRASH_LOOP_DEATHS 4
+#define CRASH_LOOP_BOOTS  2
+
 char *
 pod_state(const struct pod *pod)
 {
@@ -274,6 +278,9 @@ pod_state(const struct pod *pod)
 	case KEEPER_UNRESPONSIVE: return mem_strdup("unresponsive");
 	case KEEPER_ANSWERED: break;
 	}
+	if (pod_status_num(pod, "deaths") >= CRASH_LOOP_DEATHS ||
+	    pod_status_num(pod, "failed_boots") >= CRASH_LOOP_BOOTS)
+		return mem_strdup("crash-loop");
 	state = admin_status_get(pod->status, "worker_state");
 	if (state == NULL || *state == '\0' || strcmp(state, "ready") == 0) {
 		free(state);

@@ -91,7 +91,7 @@ void pods_ask(struct pods *pods, int timeout_ms);
 /* Read the pod's database. -ENOENT: there is none (yet). */
 int pod_load(struct pod *pod, struct err *err);
 
-/* "running", another state of the worker's, "unresponsive", "dead". */
+/* "running", "crash-loop", another state of the worker's, "unresponsive", "dead". */
 char *pod_state(const struct pod *pod);
 /* A number the keeper said; -1 unless it did. */
 int64_t pod_status_num(const struct pod *pod, const char *key);

@@ -6,8 +6,8 @@ _podshimctl_names() { # COLUMN...: of `list` or `tasks`, without what is not a p
 
 _podshimctl() {
 	local cur prev word verb='' i
-	local verbs='list tasks inspect version help'
-	local options='-o --output -n --namespace --state-root -v --version -h --help'
+	local verbs='list tasks inspect upgrade restart crashes dump version help'
+	local options='-o --output -n --namespace --all --jobs --worker --state-root -v --version -h --help'
 
 	COMPREPLY=()
 	cur=${COMP_WORDS[COMP_CWORD]}
@@ -21,6 +21,11 @@ _podshimctl() {
 		mapfile -t COMPREPLY < <(compgen -W "$(_podshimctl_names list 1)" -- "$cur")
 		return
 		;;
+	--jobs) return ;;
+	--worker)
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return
+		;;
 	--state-root)
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
 		return
@@ -29,7 +34,7 @@ _podshimctl() {
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		word=${COMP_WORDS[i]}
 		case $word in
-		-o | --output | -n | --namespace | --state-root) ((i++)) ;;
+		-o | --output | -n | --namespace | --state-root | --jobs | --worker) ((i++)) ;;
 		-*) ;;
 		*)
 			verb=$word
@@ -43,7 +48,7 @@ _podshimctl() {
 		mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$cur")
 	else
 		case $verb in
-		tasks)
+		tasks | upgrade | restart | crashes | dump)
 			mapfile -t COMPREPLY < <(compgen -W "$(_podshimctl_names list 2)" -- "$cur")
 			;;
 		inspect)
