@@ -185,7 +185,10 @@ delete_find_pod(struct deletion *d)
 	(void)closedir(dir);
 }
 
-/* The recorded truth. A dying worker is given time to write its last. */
+/*
+ * The recorded truth. A dying worker is given time to write its last. The lock is
+ * kept while we read rows and marks, so that no other `delete` removes them.
+ */
 static void
 delete_open_store(struct deletion *d)
 {
@@ -346,13 +349,16 @@ delete_remove_pod(struct deletion *d)
 	AUTO_FREE char *lock_path = mem_printf("%s.lock", d->pod_dir);
 	AUTO_CLOSE int lock =
 	    podlock_take(lock_path, clock_boot_us() + LOCK_LIMIT_US, NULL);
+	boot_us_t end;
 
 	if (lock < 0)
 		return;
 	/* -EADDRINUSE: somebody has started a keeper since */
 	if (stale_socket_remove(d->socket_path) == -EADDRINUSE)
 		return;
-	if (poddir_remove(d->pod_dir, d->end) == 0)
+	/* another `delete` that still reads holds worker.lock: then it is the last */
+	end = clock_boot_us() + FLUSH_LIMIT_US;
+	if (poddir_remove(d->pod_dir, end < d->end ? end : d->end) == 0)
 		podlock_remove(lock_path);
 }
 

@@ -374,6 +374,22 @@ answer_address(const struct result *r)
 
 /* --- looking around ---------------------------------------------------------- */
 
+uint64_t
+start_time_of(pid_t pid)
+{
+	AUTO_FREE char *path = mem_printf("/proc/%d/stat", pid);
+	AUTO_FREE char *text = NULL;
+	char *p, *save = NULL;
+	size_t len;
+	int i;
+
+	assert_int_equal(file_read(AT_FDCWD, path, 4096, &text, &len, NULL), 0);
+	p = strtok_r(strrchr(text, ')') + 1, " ", &save);
+	for (i = 3; i < 22; i++)
+		p = strtok_r(NULL, " ", &save);
+	return strtoull(p, NULL, 10);
+}
+
 size_t
 count_entries(const char *path)
 {

@@ -58,6 +58,9 @@ struct result start_in_cgroup(const char *id, const char *cwd, const char *cgrou
 /* The address in a BootstrapResult on stdout, malloc'ed. */
 char *answer_address(const struct result *r);
 
+/* In ticks since boot. */
+uint64_t start_time_of(pid_t pid);
+
 size_t count_entries(const char *path);
 bool is_there(const char *path);
 /* Of the pod of group id: its directory's path with a suffix, malloc'ed. */

@@ -43,22 +43,6 @@ struct container {
 	uint64_t start_time;
 };
 
-static uint64_t
-start_time_of(pid_t pid)
-{
-	AUTO_FREE char *path = mem_printf("/proc/%d/stat", pid);
-	AUTO_FREE char *text = NULL;
-	char *p, *save = NULL;
-	size_t len;
-	int i;
-
-	assert_int_equal(file_read(AT_FDCWD, path, 4096, &text, &len, NULL), 0);
-	p = strtok_r(strrchr(text, ')') + 1, " ", &save);
-	for (i = 3; i < 22; i++)
-		p = strtok_r(NULL, " ", &save);
-	return strtoull(p, NULL, 10);
-}
-
 /* A process to kill, a bundle, and a state directory as the runtime would have. */
 static struct container
 container_new(const char *id)
@@ -220,11 +204,13 @@ expect_runtime_ran(const struct container *c, bool ran)
 static void
 dead_pod(struct container *c)
 {
+	AUTO_FREE char *dir = pod_file(c->id, "");
 	struct result r = start(c->id, c->bundle);
 	pid_t pid = keeper_pid(c->id);
 
 	assert_int_equal(r.status, 0);
 	result_fini(&r);
+	write_in(dir, "worker.lock", ""); /* as a worker leaves it */
 	assert_int_equal(kill(pid, SIGKILL), 0);
 	while (kill(pid, 0) == 0)
 		(void)poll(NULL, 0, 2);
