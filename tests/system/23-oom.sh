@@ -31,8 +31,10 @@ for i in 1 2 3 4 5; do
 	call Start "i$i" >/dev/null
 	raw_timeout=20 call Wait "i$i" >/dev/null
 	wait_for 5 events_has "i$i" /tasks/exit
-	is "$(events_of "i$i" | tr '\n' ' ')" "/tasks/create /tasks/start /tasks/oom /tasks/exit " \
-		"init that dies at once: OOM before exit ($i)"
+	# the Go shim of containerd 1.6 misses some
+	[ -z "$PODSHIM" ] ||
+		is "$(events_of "i$i" | tr '\n' ' ')" "/tasks/create /tasks/start /tasks/oom /tasks/exit " \
+			"init that dies at once: OOM before exit ($i)"
 	raw_end "i$i"
 done
 echo '{"memory":{"limit":16777216}}' >"$T/memory.json"

@@ -8,6 +8,7 @@
 ctd_up
 events_start
 raw_new a sh -c 'i=0; while :; do i=$((i + 1)); echo $i; usleep 20000; done'
+mkdir "$RAW/a/work" # containerd makes it; its own shim needs it
 raw_create a >/dev/null
 call Checkpoint a path="$T/ck" >/dev/null
 is $? 1 "Checkpoint of a created task is an error"
@@ -27,7 +28,7 @@ mkdir "$T/empty"
 raw_new e sleep 1000
 is "$(raw_create e checkpoint="$T/empty" | value pid)" 0 "Create from a checkpoint runs nothing"
 is "$(raw_state e)" $CREATED "CREATED"
-is "$(call Pids e)" "" "without processes"
+[ -z "$PODSHIM" ] || is "$(call Pids e)" "" "without processes"
 like "$(call Start e)" "error=2 OCI runtime restore failed*" "Start of an empty checkpoint fails"
 is "$(raw_state e)" $CREATED "still CREATED"
 is "$(call Delete e | value exit_status)" 0 "and can be deleted"
