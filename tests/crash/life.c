@@ -276,12 +276,13 @@ ctr_check_calls(struct ctr *ctr, bool started)
 static void
 check_mounts(struct ctr *ctr)
 {
-	AUTO_FREE char *text = NULL;
+	/* p1's name begins p10's */
+	AUTO_FREE char *text = NULL, *below = mem_printf("%s/", ctr->bundle);
 	size_t len;
 
 	if (file_read(AT_FDCWD, "/proc/self/mountinfo", 4 << 20, &text, &len, NULL) ==
 		0 &&
-	    strstr(text, ctr->bundle) != NULL)
+	    strstr(text, below) != NULL)
 		fault(FAULT_LEAK, "%s: a mount is left in the bundle", ctr->id);
 }
 
