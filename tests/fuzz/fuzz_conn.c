@@ -117,7 +117,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		assert(errno == EAGAIN); /* not closed */
 	}
 	fd_close(&fd);
-	for (i = 0; i < 50 && conns_count(conns) > 0; i++)
+	/* the first pass accepts it, if there were no bytes to send */
+	for (i = 0; i < 50 && (i < 3 || conns_count(conns) > 0); i++)
 		turn(1);
 	turn(1);
 	assert(
