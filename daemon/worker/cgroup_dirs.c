@@ -41,16 +41,18 @@ dirs_of_pid(struct cgroup_dirs *dirs, const char *mountinfo, pid_t pid)
 	int i;
 
 	(void)snprintf(name, sizeof name, "/proc/%ld/cgroup", (long)pid);
-	if (pid <= 0 || file_read(AT_FDCWD, name, DIRS_TEXT_MAX, &theirs, &len, NULL) < 0 ||
-	    file_read(AT_FDCWD, "/proc/self/cgroup", DIRS_TEXT_MAX, &ours, &len, NULL) < 0)
+	if (pid <= 0 ||
+	    file_read(AT_FDCWD, name, DIRS_TEXT_MAX, &theirs, &len, NULL) < 0 ||
+	    file_read(AT_FDCWD, "/proc/self/cgroup", DIRS_TEXT_MAX, &ours, &len, NULL) <
+		0)
 		return;
 	for (i = 0; i < DIR_N; i++) {
 		AUTO_FREE char *path = NULL;
 		struct statfs fs;
 
 		/* a hybrid host's v2 hierarchy answers for every controller */
-		if (cgroup_resolve(theirs, ours, mountinfo, dirs_controllers[i], &path, NULL) ==
-			0 &&
+		if (cgroup_resolve(
+			theirs, ours, mountinfo, dirs_controllers[i], &path, NULL) == 0 &&
 		    statfs(path, &fs) == 0 && fs.f_type == CGROUP_SUPER_MAGIC)
 			dirs->path[i] = steal_ptr(&path);
 	}
@@ -112,8 +114,8 @@ dirs_find_v1(struct cgroup_dirs *dirs, const char *home, pid_t pid)
 	AUTO_FREE char *mountinfo = NULL;
 	size_t len;
 
-	if (file_read(AT_FDCWD, "/proc/self/mountinfo", DIRS_TEXT_MAX, &mountinfo, &len, NULL) <
-	    0)
+	if (file_read(AT_FDCWD, "/proc/self/mountinfo", DIRS_TEXT_MAX, &mountinfo, &len,
+		NULL) < 0)
 		return;
 	dirs_of_pid(dirs, mountinfo, pid);
 	mountinfo_parse(mountinfo, dirs_on_home, &like);
@@ -161,8 +163,8 @@ cgroup_fds_open(struct cgroup_fds *fds, const struct cgroup_dirs *dirs)
 		fds->fd[i] = fds->v2 ? fds->fd[0] : -1;
 		if (dirs->path[i] == NULL)
 			continue;
-		fds->fd[i] = open(dirs->path[i],
-		    O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		fds->fd[i] =
+		    open(dirs->path[i], O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 		n += fds->fd[i] >= 0;
 	}
 	return n;

@@ -19,8 +19,8 @@
 #include "worker/container.h"
 #include "worker/pod.h"
 
-#define CRIU_LOG_TAIL   (64u * 1024u) /* what is copied */
-#define CRIU_ERROR_TAIL 1500u         /* what is told */
+#define CRIU_LOG_TAIL	(64u * 1024u) /* what is copied */
+#define CRIU_ERROR_TAIL 1500u	      /* what is told */
 
 char *
 criu_work_dir(struct pod *pod, uint64_t key)
@@ -63,7 +63,8 @@ criu_read_tail(const char *path, size_t *len)
 static const char *
 criu_telling_part(const char *text, size_t len)
 {
-	const char *at = len > CRIU_ERROR_TAIL ? text + len - CRIU_ERROR_TAIL : text, *line;
+	const char *at = len > CRIU_ERROR_TAIL ? text + len - CRIU_ERROR_TAIL : text,
+		   *line;
 
 	if (at > text) {
 		line = strchr(at, '\n');
@@ -76,8 +77,8 @@ criu_telling_part(const char *text, size_t len)
 }
 
 char *
-criu_error(const struct container *c, const char *work_dir, const char *log,
-    const char *error)
+criu_error(
+    const struct container *c, const char *work_dir, const char *log, const char *error)
 {
 	AUTO_FREE char *path = mem_printf("%s/%s", work_dir, log);
 	AUTO_FREE char *copy = mem_printf("%s/criu-%s", c->bundle, log);
@@ -100,7 +101,8 @@ criu_error(const struct container *c, const char *work_dir, const char *log,
 void
 criu_remove(struct pod *pod, const char *name)
 {
-	int fd = openat(pod->dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	int fd =
+	    openat(pod->dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	DIR *d = fd == -1 ? NULL : fdopendir(fd);
 	struct dirent *de;
 

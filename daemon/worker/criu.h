@@ -19,8 +19,8 @@ char *criu_work_dir(struct pod *pod, uint64_t key);
  * malloc'ed. The log's last part is copied into the bundle as criu-<log>, whose
  * path is told.
  */
-char *criu_error(const struct container *c, const char *work_dir, const char *log,
-    const char *error);
+char *criu_error(
+    const struct container *c, const char *work_dir, const char *log, const char *error);
 /* Take the directory away: it is flat. name: criu.<key>. */
 void criu_remove(struct pod *pod, const char *name);
 void criu_end(struct pod *pod, uint64_t key);

@@ -122,7 +122,8 @@ metrics_key(int dirfd, const char *name, const char *key, uint64_t *out)
 	char *text = metrics_text(dirfd, name), *line;
 
 	while (text != NULL && (line = metrics_line(&text)) != NULL) {
-		const char *k = metrics_word(&line), *v = k == NULL ? NULL : metrics_word(&line);
+		const char *k = metrics_word(&line),
+			   *v = k == NULL ? NULL : metrics_word(&line);
 
 		if (v == NULL || strcmp(k, key) != 0)
 			continue;

@@ -104,9 +104,9 @@ v1_cpu(int cpu, int cpuacct)
 
 /* --- memory ----------------------------------------------------------------------- */
 
-#define STAT(key, field)       \
-	{                      \
-		key, offsetof(memory_stat, field) \
+#define STAT(key, field)                                                                 \
+	{                                                                                \
+		key, offsetof(memory_stat, field)                                        \
 	}
 
 static const struct metrics_key memory_keys[] = {
@@ -148,7 +148,8 @@ static const struct metrics_key memory_keys[] = {
 static memory_entry *
 v1_memory_entry(int fd, const char *what)
 {
-	memory_entry *e = NEW(memory_entry, IO__CONTAINERD__CGROUPS__V1__MEMORY_ENTRY__INIT);
+	memory_entry *e =
+	    NEW(memory_entry, IO__CONTAINERD__CGROUPS__V1__MEMORY_ENTRY__INIT);
 	const struct {
 		const char *file;
 		uint64_t *value;
@@ -231,7 +232,8 @@ v1_device_name(const char *diskstats, uint64_t major, uint64_t minor)
 		uint64_t a = strtoull(line, &end, 10), b = strtoull(end, &end, 10);
 
 		if (a == major && b == minor && *end == ' ')
-			return mem_printf("/dev/%.*s", (int)strcspn(end + 1, " \n"), end + 1);
+			return mem_printf(
+			    "/dev/%.*s", (int)strcspn(end + 1, " \n"), end + 1);
 		line = strchrnul(end, '\n');
 		if (*line == '\n')
 			line++;
@@ -343,8 +345,8 @@ v1_blkio(int fd, const char *diskstats_path)
 			total += v1_blkio_file(fd, &sets[i].files[j], s);
 		if (total == 0)
 			continue;
-		if (file_read(AT_FDCWD, diskstats_path, METRICS_TEXT_MAX * 16, &names, &len, NULL) <
-		    0)
+		if (file_read(AT_FDCWD, diskstats_path, METRICS_TEXT_MAX * 16, &names,
+			&len, NULL) < 0)
 			break;
 		for (j = 0; j < sets[i].n; j++)
 			v1_blkio_names(&sets[i].files[j], s, names);

@@ -125,9 +125,9 @@ v2_cpu(int fd)
 
 /* --- memory ------------------------------------------------------------------------ */
 
-#define STAT(field)                                \
-	{                                          \
-		#field, offsetof(memory_stat, field) \
+#define STAT(field)                                                                      \
+	{                                                                                \
+#field, offsetof(memory_stat, field)                                     \
 	}
 
 static const struct metrics_key memory_keys[] = {
@@ -233,7 +233,8 @@ v2_io_line(char *line)
 
 		for (i = 0; i < ARRAY_LEN(keys); i++) {
 			if (strncmp(word, keys[i].key, strlen(keys[i].key)) == 0)
-				*keys[i].value = metrics_parse(word + strlen(keys[i].key));
+				*keys[i].value =
+				    metrics_parse(word + strlen(keys[i].key));
 		}
 	}
 	return e;

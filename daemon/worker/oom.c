@@ -44,8 +44,8 @@
 struct oom_watch {
 	struct container *c;
 	bool v2;
-	int fd;           /* v1: the directory; v2: memory.events */
-	int notify_fd;    /* v1: the eventfd */
+	int fd;		  /* v1: the directory; v2: memory.events */
+	int notify_fd;	  /* v1: the eventfd */
 	struct event *ev; /* v1 */
 };
 
@@ -88,7 +88,8 @@ oom_count_v2(int events_fd, uint64_t *out)
 static bool
 oom_count_tree(int dirfd, unsigned depth, uint64_t *sum)
 {
-	AUTO_CLOSE int fd = openat(dirfd, "memory.oom_control", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	AUTO_CLOSE int fd =
+	    openat(dirfd, "memory.oom_control", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	struct dirent *de;
 	struct stat st;
 	uint64_t own;
@@ -112,7 +113,8 @@ oom_count_tree(int dirfd, unsigned depth, uint64_t *sum)
 
 		if (de->d_type != DT_DIR || de->d_name[0] == '.')
 			continue;
-		child = openat(copy, de->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		child = openat(
+		    copy, de->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 		if (child >= 0)
 			(void)oom_count_tree(child, depth + 1, sum);
 	}
@@ -138,8 +140,8 @@ oom_has_grown(struct container *c)
 {
 	uint64_t count;
 
-	if (c->oom == NULL ||
-	    !(c->oom->v2 ? oom_count_v2(c->oom->fd, &count) : oom_count_v1(c->oom->fd, &count)))
+	if (c->oom == NULL || !(c->oom->v2 ? oom_count_v2(c->oom->fd, &count)
+					   : oom_count_v1(c->oom->fd, &count)))
 		return false;
 	if (count == c->oom_seen)
 		return false;
@@ -159,7 +161,8 @@ oom_is_told_event(const struct row_event *row, void *arg)
 {
 	struct container **c = arg;
 
-	if (strcmp(row->topic, "/tasks/oom") != 0 || strcmp(row->container, (*c)->id) != 0)
+	if (strcmp(row->topic, "/tasks/oom") != 0 ||
+	    strcmp(row->container, (*c)->id) != 0)
 		return true;
 	*c = NULL;
 	return false;
@@ -171,7 +174,7 @@ oom_is_waiting(struct container *c)
 	struct container *arg = c;
 
 	return store_each_event(c->pod->store, 0, oom_is_told_event, &arg, NULL) == 0 &&
-	    arg == NULL;
+	       arg == NULL;
 }
 
 static void
@@ -281,8 +284,8 @@ oom_register_v2(struct oom_watch *w, struct err *err)
 
 		if (fd == -1)
 			return err_set(err, errno, "epoll_create1");
-		pod->oom_ev = event_new(loop_base(pod->loop), fd, EV_READ | EV_PERSIST,
-		    oom_on_epoll, NULL);
+		pod->oom_ev = event_new(
+		    loop_base(pod->loop), fd, EV_READ | EV_PERSIST, oom_on_epoll, NULL);
 		if (pod->oom_ev == NULL || event_add(pod->oom_ev, NULL) == -1)
 			abort();
 	}
@@ -321,7 +324,8 @@ oom_watch(struct container *c, bool fresh)
 	c->oom = w;
 	rc = w->v2 ? oom_register_v2(w, &err) : oom_register_v1(w, &err);
 	if (rc < 0) /* the count is still looked at when a process exits */
-		log_warnx("container '%s': no notice of OOM: %s, ignoring", c->id, err.text);
+		log_warnx(
+		    "container '%s': no notice of OOM: %s, ignoring", c->id, err.text);
 	if (!fresh)
 		oom_look(c);
 	else

@@ -36,17 +36,21 @@ checkpoint_req(const struct op *op)
 
 /* *out NULL: there are none; free with protobuf_c_message_free_unpacked(). */
 static int
-checkpoint_decode(const Google__Protobuf__Any *any, checkpoint_options **out, struct err *err)
+checkpoint_decode(
+    const Google__Protobuf__Any *any, checkpoint_options **out, struct err *err)
 {
 	*out = NULL;
 	if (any == NULL || (any->type_url[0] == '\0' && any->value.len == 0))
 		return 0;
 	if (strcmp(wire_type_name(any->type_url), CHECKPOINT_TYPE) != 0)
-		return err_setx(err, EINVAL, "checkpoint options of type '%s'", any->type_url);
+		return err_setx(
+		    err, EINVAL, "checkpoint options of type '%s'", any->type_url);
 	*out = (checkpoint_options *)protobuf_c_message_unpack(
 	    &containerd__runc__v1__checkpoint_options__descriptor, NULL, any->value.len,
 	    any->value.data);
-	return *out != NULL ? 0 : err_setx(err, EINVAL, "checkpoint options cannot be decoded");
+	return *out != NULL
+		   ? 0
+		   : err_setx(err, EINVAL, "checkpoint options cannot be decoded");
 }
 
 static void
@@ -59,8 +63,8 @@ checkpoint_failed(struct op *op, const char *error)
 
 	(void)checkpoint_decode(checkpoint_req(op)->options, &o, NULL);
 	work = o != NULL && o->work_path[0] != '\0'
-	    ? mem_strdup(o->work_path)
-	    : pod_key_path(op->pod, CRIU_DIR_KIND, key);
+		   ? mem_strdup(o->work_path)
+		   : pod_key_path(op->pod, CRIU_DIR_KIND, key);
 	text = criu_error(c, work, "dump.log", error);
 	if (o != NULL)
 		protobuf_c_message_free_unpacked(&o->base, NULL);
@@ -97,8 +101,8 @@ checkpoint_done(struct op *op, const struct command_result *res)
 static void
 checkpoint_run(struct op *op, const checkpoint_options *o)
 {
-	struct command *cmd = command_new(op, STEP_CHECKPOINT, TAG_OTHER,
-	    "OCI runtime checkpoint failed");
+	struct command *cmd =
+	    command_new(op, STEP_CHECKPOINT, TAG_OTHER, "OCI runtime checkpoint failed");
 	AUTO_FREE char *own_work = NULL;
 	struct runtime_checkpoint_opts opts = {
 	    .image_path = checkpoint_req(op)->path,
@@ -142,7 +146,8 @@ task_checkpoint(struct op *op)
 		}
 		if (checkpoint_req(op)->path[0] != '/') {
 			op_fail(op, STATUS_INVALID_ARGUMENT,
-			    "checkpoint path '%s' is not absolute", checkpoint_req(op)->path);
+			    "checkpoint path '%s' is not absolute",
+			    checkpoint_req(op)->path);
 			return;
 		}
 		if (checkpoint_decode(checkpoint_req(op)->options, &o, &err) < 0) {

@@ -63,7 +63,8 @@ restore_own_work(const struct op *op)
 static void
 restore_failed(struct op *op, const char *error)
 {
-	AUTO_FREE char *own = pod_key_path(op->pod, CRIU_DIR_KIND, op_key(op, STEP_START));
+	AUTO_FREE char *own =
+	    pod_key_path(op->pod, CRIU_DIR_KIND, op_key(op, STEP_START));
 	const char *work = restore_own_work(op) != NULL ? restore_own_work(op) : own;
 	AUTO_FREE char *text = criu_error(op->c, work, "restore.log", error);
 	struct command *cmd;
@@ -79,7 +80,8 @@ restore_failed(struct op *op, const char *error)
 static void
 restore_done(struct op *op, const struct command_result *res)
 {
-	Containerd__Task__V2__StartResponse r = CONTAINERD__TASK__V2__START_RESPONSE__INIT;
+	Containerd__Task__V2__StartResponse r =
+	    CONTAINERD__TASK__V2__START_RESPONSE__INIT;
 	struct process *p = op->p;
 	struct container *c = op->c;
 	struct pod *pod = op->pod;
@@ -112,7 +114,8 @@ restore_done(struct op *op, const struct command_result *res)
 	io_start(p->io, tty);
 	criu_end(pod, p->key);
 	if (op->told) /* its caller takes it for failed */
-		link_signal(pod->link, link_internal_key(pod->link), p->key, SIGKILL, NULL, NULL);
+		link_signal(
+		    pod->link, link_internal_key(pod->link), p->key, SIGKILL, NULL, NULL);
 	p->starting = false;
 	pod_mark(pod);
 	op_end(op); /* takes up an exit that came before */
@@ -124,9 +127,11 @@ static void
 restore_run(struct op *op, struct command *cmd, const int fds[3])
 {
 	struct process *p = op->p;
-	AUTO_FREE char *own = NULL;
+	/* as it comes from its row, the spec has no end mark */
+	AUTO_FREE char *own = NULL,
+		       *image = mem_printf("%.*s", (int)p->spec_len, p->spec);
 	struct runtime_checkpoint_opts opts = {
-	    .image_path = p->spec,
+	    .image_path = image,
 	    .work_path = restore_own_work(op),
 	};
 	uint32_t i;
@@ -170,8 +175,9 @@ restore_start(struct op *op)
 		p->io = io_resume(op->pod->loop, op->pod->link, &spec, tty);
 	} else if (io_open(op->pod->loop, op->pod->link, &spec, &p->io, fds, &err) < 0) {
 		command_free(cmd);
-		op_set_fail(op, err.code == EINVAL ? STATUS_INVALID_ARGUMENT : STATUS_UNKNOWN,
-		    "%s", err.text);
+		op_set_fail(op,
+		    err.code == EINVAL ? STATUS_INVALID_ARGUMENT : STATUS_UNKNOWN, "%s",
+		    err.text);
 		restore_undone(op);
 		return;
 	}

@@ -15,12 +15,14 @@
 static void
 stats_answer(struct op *op, const struct cgroup_fds *fds)
 {
-	Containerd__Task__V2__StatsResponse r = CONTAINERD__TASK__V2__STATS_RESPONSE__INIT;
+	Containerd__Task__V2__StatsResponse r =
+	    CONTAINERD__TASK__V2__STATS_RESPONSE__INIT;
 	Google__Protobuf__Any any = GOOGLE__PROTOBUF__ANY__INIT;
 	AUTO_FREE void *body = NULL;
 	ProtobufCMessage *m;
 
-	m = fds->v2 ? metrics_v2_read(fds, metrics_host()) : metrics_v1_read(fds, metrics_host());
+	m = fds->v2 ? metrics_v2_read(fds, metrics_host())
+		    : metrics_v1_read(fds, metrics_host());
 	wire_pack(m, &body, &any.value.len);
 	protobuf_c_message_free_unpacked(m, NULL);
 	any.value.data = body;
@@ -39,7 +41,8 @@ task_stats(struct op *op)
 		return;
 	c = op->c;
 	if (c->dirs == NULL) /* after a worker's restart */
-		c->dirs = cgroup_dirs_find(container_stopped(c) ? 0 : c->init->pid, c->cgroup);
+		c->dirs =
+		    cgroup_dirs_find(container_stopped(c) ? 0 : c->init->pid, c->cgroup);
 	if (c->dirs == NULL || cgroup_fds_open(&fds, c->dirs) == 0) {
 		op_fail(op, STATUS_NOT_FOUND, "cgroup does not exist");
 		return;

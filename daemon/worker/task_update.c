@@ -81,10 +81,11 @@ task_update(struct op *op)
 			op_fail(op, STATUS_UNKNOWN, "cannot update a stopped container");
 			return;
 		}
-		fd = memfd_sealed("resources", req->resources->value.data,
-		    req->resources->value.len);
+		fd = memfd_sealed(
+		    "resources", req->resources->value.data, req->resources->value.len);
 		if (fd < 0) {
-			op_fail(op, STATUS_RESOURCE_EXHAUSTED, "resources: %s", strerror(-fd));
+			op_fail(op, STATUS_RESOURCE_EXHAUSTED, "resources: %s",
+			    strerror(-fd));
 			return;
 		}
 	}
