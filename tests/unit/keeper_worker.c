@@ -31,7 +31,7 @@ main(int argc, char **argv)
 	char command[2];
 
 	if (argc > 1 && strcmp(argv[1], "--check") == 0)
-		return verdict != NULL ? atoi(verdict) : 0;
+		return verdict != NULL ? (int)strtol(verdict, NULL, 10) : 0;
 	(void)prctl(PR_SET_NAME, "keeper_worker");
 	(void)signal(SIGSEGV, SIG_DFL); /* a sanitizer may have taken it */
 	(void)signal(SIGABRT, SIG_DFL);

@@ -249,6 +249,46 @@ test_keeper_does_not_leak(void **state)
 	assert_true(fds_open(rig) <= before + 1);
 }
 
+static long
+wake_ups(struct rig *rig)
+{
+	char path[64], *text = NULL, *p;
+	size_t len;
+	long n;
+
+	(void)snprintf(path, sizeof path, "/proc/%ld/status", (long)rig->keeper);
+	assert_int_equal(file_read(AT_FDCWD, path, 65536, &text, &len, NULL), 0);
+	p = strstr(text, "\nvoluntary_ctxt_switches:");
+	assert_non_null(p);
+	n = strtol(p + strlen("\nvoluntary_ctxt_switches:"), NULL, 10);
+	free(text);
+	return n;
+}
+
+/* With a Wait outstanding and a process running, as a pod stands for months. */
+static void
+test_keeper_sleeps_when_idle(void **state)
+{
+	struct rig *rig = *state;
+	int c = rig_connect(rig);
+	struct msg_step step;
+	struct rig_packet p;
+	long before;
+
+	rig_boot(rig);
+	client_request(c, 1, "wait");
+	rig_recv_type(rig, MSG_REQUEST, &p);
+	rig_spawn_sh(rig, KEY_INTERNAL | 1, SPAWN_ADOPT, "p", "sleep 1000 & echo $! > p");
+	rig_recv_step(rig, &step);
+	assert_int_equal(step.state, STEP_DONE);
+	client_expect_nothing(c, 6000); /* the look after the worker is over */
+	before = wake_ups(rig);
+	client_expect_nothing(c, 3000);
+	assert_int_equal(wake_ups(rig), before);
+	assert_int_equal(kill(step.child_pid, SIGKILL), 0);
+	(void)close(c);
+}
+
 int
 main(void)
 {
@@ -258,6 +298,7 @@ main(void)
 		T(test_keeper_short_of_memory),
 		T(test_keeper_leaves_a_stopped_worker_alone),
 		T(test_keeper_does_not_leak),
+		T(test_keeper_sleeps_when_idle),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
