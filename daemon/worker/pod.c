@@ -69,12 +69,37 @@ pod_begin(struct pod *pod)
 	pod->n_spent = 0;
 }
 
+/* The file was damaged and is a new one now: all that memory knows. */
+static void
+pod_put_all(struct pod *pod)
+{
+	struct container *c, *next_c;
+	struct process *p, *next_p;
+
+	log_errx("the store was damaged, writing all rows anew");
+	store_begin(pod->store);
+	HASH_ITER(hh, pod->containers, c, next_c) {
+		if (c->state == TASK_CREATING && !c->from_row)
+			continue;
+		container_put(c);
+		if (c->state != TASK_CREATING)
+			process_put(c->init);
+		HASH_ITER(hh, c->execs, p, next_p)
+			process_put(p);
+	}
+	if (pod->shutdown_seen)
+		store_set_meta(pod->store, "shutdown_seen", "1");
+	(void)store_commit(pod->store, STORE_KEEP, NULL);
+}
+
 int
 pod_commit(struct pod *pod, enum store_commit_mode mode, struct err *err)
 {
 	struct err local = ERR_INIT;
 	int rc = store_commit(pod->store, mode, &local);
 
+	if (store_take_replaced(pod->store))
+		pod_put_all(pod);
 	if (rc != 0 && pod->live)
 		log_errx("the store does not take our rows: %s%s", local.text,
 		    mode == STORE_KEEP ? "; going on from memory" : "");

@@ -15,6 +15,7 @@
 #include "worker/cgroup.h"
 #include "worker/container.h"
 #include "worker/op.h"
+#include "worker/outbox.h"
 #include "worker/pod.h"
 #include "worker/process.h"
 #include "worker/tasks.h"
@@ -163,6 +164,7 @@ task_connect(struct op *op)
 	r.shim_pid = (uint32_t)getppid();
 	if (c != NULL)
 		r.task_pid = (uint32_t)c->init->pid;
+	outbox_retry_now(op->pod->outbox); /* a containerd that came back says so first */
 	op_ok(op, &r.base);
 }
 

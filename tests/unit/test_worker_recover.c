@@ -266,6 +266,38 @@ test_worker_recover_lost_store(void **state)
 	fk_expect_clean();
 }
 
+/* The file is overwritten while the worker lives. */
+static void
+test_worker_recover_damaged_store(void **state)
+{
+	uint8_t junk[8192];
+	char path[256];
+	int fd, i;
+
+	(void)state;
+	memset(junk, 0x5a, sizeof junk);
+	fk_expect(fk_create("c1", false), STATUS_OK);
+	fk_expect(fk_create("c2", false), STATUS_OK);
+	for (i = 0; i < 2; i++) {
+		(void)snprintf(path, sizeof path, "%s/state.db%s", fk.dir, i == 0 ? "" : "-wal");
+		fd = open(path, O_WRONLY | O_CLOEXEC);
+		assert_true(fd >= 0);
+		assert_int_equal(pwrite(fd, junk, sizeof junk, 0), sizeof junk);
+		/* closing it here would drop SQLite's locks, which are this process's too */
+	}
+	fk_expect(fk_simple("Start", "c1", ""), STATUS_OK);
+	fk_expect(fk_exec("c1", "e"), STATUS_OK);
+	fk_run();
+	fk_die();
+	fk_run();
+	assert_non_null(container_get(&fk.pod, "c1"));
+	assert_non_null(container_get(&fk.pod, "c2"));
+	fk_expect(fk_kill("c1", "", SIGKILL, false), STATUS_OK);
+	fk_expect(fk_kill("c2", "", SIGKILL, false), STATUS_OK);
+	fk_expect(fk_simple("Delete", "c1", ""), STATUS_OK);
+	fk_expect(fk_simple("Delete", "c2", ""), STATUS_OK);
+}
+
 static void
 test_worker_recover_marks(void **state)
 {
@@ -339,6 +371,7 @@ main(void)
 	    T(test_worker_recover_kill_of_one_that_is_gone),
 	    T(test_worker_recover_kill_before_delete),
 	    T(test_worker_recover_lost_store),
+	    T(test_worker_recover_damaged_store),
 	    T(test_worker_recover_marks),
 	    T(test_worker_recover_strangers),
 #undef T
