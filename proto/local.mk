@@ -46,6 +46,6 @@ $(proto_headers): %.pb-c.h: %.pb-c.c
 
 # BUILT_SOURCES count for `make all` and `make check` only; this lets one make
 # a single program or test from scratch.
-$(libproto_a_OBJECTS) $(liblauncher_a_OBJECTS) $(libworker_a_OBJECTS) \
+$(libproto_a_OBJECTS) $(liblauncher_a_OBJECTS) $(libworker_a_OBJECTS) $(liboci_a_OBJECTS) \
     $(podshim_worker_OBJECTS) $(containerd_shim_podshim_v1_OBJECTS) \
     $(addsuffix .$(OBJEXT),$(unit_tests)): | $(proto_headers)

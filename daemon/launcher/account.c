@@ -15,8 +15,8 @@
 
 #include "base/fd.h"
 #include "base/mem.h"
-#include "worker/cgroup.h"
-#include "worker/runtime.h"
+#include "oci/cgroup.h"
+#include "oci/runtime.h"
 
 #define BUNDLE_FILE_MAX (1024u * 1024u)
 

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "state/store.h"
-#include "worker/options.h"
+#include "oci/options.h"
 
 struct err;
 

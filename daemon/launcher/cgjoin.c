@@ -13,7 +13,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
-#include "worker/mountinfo.h"
+#include "oci/mountinfo.h"
 
 /* ".." would leave the hierarchy. */
 static bool

@@ -18,7 +18,7 @@
 #include "proto/any.pb-c.h"
 #include "proto/types.pb-c.h"
 #include "proto/wire.h"
-#include "worker/options.h"
+#include "oci/options.h"
 
 #define INFO_STDIN_MAX	  (10u * 1024 * 1024)
 #define FEATURES_MAX	  (1024u * 1024)

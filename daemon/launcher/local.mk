@@ -20,7 +20,7 @@ liblauncher_a_SOURCES = \
 containerd_shim_podshim_v1_SOURCES = %D%/main.c
 containerd_shim_podshim_v1_LDFLAGS = $(AM_LDFLAGS) $(PODSHIM_PROG_LDFLAGS)
 # of the worker: cgroups, mounts, options and the runtime's command lines
-containerd_shim_podshim_v1_LDADD = liblauncher.a libworker.a libipc.a libstate.a libproto.a \
+containerd_shim_podshim_v1_LDADD = liblauncher.a liboci.a libipc.a libstate.a libproto.a \
 	libframe.a libbase.a $(EVENT_LIBS) $(PROTOBUF_C_LIBS) $(SQLITE_LIBS) \
 	$(JANSSON_LIBS) $(LIBMD_LIBS)
 dist_man_MANS += %D%/containerd-shim-podshim-v1.8

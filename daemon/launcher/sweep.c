@@ -20,10 +20,10 @@
 #include "base/mem.h"
 #include "launcher/account.h"
 #include "launcher/child.h"
-#include "worker/cgroup.h"
-#include "worker/mount.h"
-#include "worker/mountinfo.h"
-#include "worker/runtime.h"
+#include "oci/cgroup.h"
+#include "oci/mount.h"
+#include "oci/mountinfo.h"
+#include "oci/runtime.h"
 
 #define DEATH_LIMIT_US	   US_PER_S
 #define RUNTIME_LIMIT_US   (3 * US_PER_S)

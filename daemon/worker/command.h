@@ -9,7 +9,7 @@
 
 #include "base/mem.h"
 #include "ipc/msg.h"
-#include "worker/runtime.h"
+#include "oci/runtime.h"
 #include "worker/tag.h"
 
 struct command;

@@ -10,7 +10,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "worker/cgroup_dirs.h"
+#include "oci/cgroup_dirs.h"
 #include "worker/oom.h"
 #include "worker/op.h"
 #include "worker/pod.h"

@@ -12,7 +12,7 @@
 
 #include "base/loop.h"
 #include "state/store.h"
-#include "worker/options.h"
+#include "oci/options.h"
 
 struct cgroup_dirs;
 struct err;

@@ -17,7 +17,7 @@
 #include "base/mem.h"
 #include "proto/task.pb-c.h"
 #include "proto/wire.h"
-#include "worker/cgroup.h"
+#include "oci/cgroup.h"
 #include "worker/container.h"
 #include "worker/crashpoint.h"
 #include "worker/events.h"

@@ -4,7 +4,7 @@ noinst_LIBRARIES += libworker.a
 libworker_a_SOURCES =
 podshim_worker_SOURCES = %D%/main.c
 podshim_worker_LDFLAGS = $(AM_LDFLAGS) $(PODSHIM_PROG_LDFLAGS)
-podshim_worker_LDADD = libworker.a libipc.a libstate.a libproto.a libframe.a \
+podshim_worker_LDADD = libworker.a liboci.a libipc.a libstate.a libproto.a libframe.a \
 	libbase.a $(EVENT_LIBS) $(PROTOBUF_C_LIBS) $(SQLITE_LIBS) \
 	$(JANSSON_LIBS) $(INIH_LIBS)
 
@@ -45,19 +45,11 @@ libworker_a_SOURCES += \
 	%D%/task_update.c \
 	%D%/task_start.c %D%/tasks.h
 
-# what the worker knows of runtimes, bundles and containerd
+# configuration, figures, and events on their way to containerd
 libworker_a_SOURCES += \
-	%D%/cgroup.c %D%/cgroup.h \
-	%D%/cgroup_dirs.c %D%/cgroup_dirs.h \
 	%D%/conf.c %D%/conf.h \
 	%D%/metrics.c %D%/metrics.h %D%/metrics_v1.c %D%/metrics_v2.c \
-	%D%/mount.c %D%/mount.h %D%/mount_options.c \
-	%D%/mountinfo.c %D%/mountinfo.h \
-	%D%/oci.c %D%/oci.h \
-	%D%/options.c %D%/options.h \
-	%D%/options_toml.c %D%/options_toml.h \
 	%D%/outbox.c %D%/outbox.h %D%/outbox_publish.c %D%/outbox_ttrpc.c \
-	%D%/runtime.c %D%/runtime.h \
 	%D%/ttrpc_client.c %D%/ttrpc_client.h
 dist_man_MANS += %D%/podshim.conf.5
 exampledir = $(docdir)/examples

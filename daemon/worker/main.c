@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -30,7 +29,7 @@
 #include "worker/fatal.h"
 #include "worker/link.h"
 #include "worker/logger.h"
-#include "worker/mount.h"
+#include "oci/mount.h"
 #include "worker/op.h"
 #include "worker/outbox.h"
 #include "worker/pod.h"
@@ -305,7 +304,7 @@ worker_open_store(struct worker *w, const struct msg_welcome *welcome, struct er
 static void
 worker_limits(void)
 {
-	(void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+	mem_stay_small();
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)signal(SIGINT, SIG_IGN);
 	(void)signal(SIGTERM, SIG_IGN); /* the keeper says QUIESCE */

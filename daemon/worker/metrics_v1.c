@@ -12,7 +12,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "proto/metrics_v1.pb-c.h"
-#include "worker/cgroup_dirs.h"
+#include "oci/cgroup_dirs.h"
 #include "worker/metrics.h"
 
 #define NS_PER_TICK UINT64_C(10000000) /* USER_HZ is 100 */

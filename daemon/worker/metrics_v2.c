@@ -10,7 +10,7 @@
 
 #include "base/mem.h"
 #include "proto/metrics_v2.pb-c.h"
-#include "worker/cgroup_dirs.h"
+#include "oci/cgroup_dirs.h"
 #include "worker/metrics.h"
 
 typedef Io__Containerd__Cgroups__V2__Metrics metrics;

@@ -30,7 +30,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/mem.h"
-#include "worker/cgroup_dirs.h"
+#include "oci/cgroup_dirs.h"
 #include "worker/container.h"
 #include "worker/crashpoint.h"
 #include "worker/events.h"

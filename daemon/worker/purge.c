@@ -19,7 +19,7 @@
 #include "proto/admin.pb-c.h"
 #include "proto/task.pb-c.h"
 #include "proto/wire.h"
-#include "worker/cgroup.h"
+#include "oci/cgroup.h"
 #include "worker/container.h"
 #include "worker/crashpoint.h"
 #include "worker/exits.h"

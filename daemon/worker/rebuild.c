@@ -17,14 +17,14 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "worker/cgroup.h"
+#include "oci/cgroup.h"
 #include "worker/container.h"
 #include "worker/link.h"
-#include "worker/oci.h"
+#include "oci/oci.h"
 #include "worker/op.h"
 #include "worker/pod.h"
 #include "worker/process.h"
-#include "worker/runtime.h"
+#include "oci/runtime.h"
 #include "worker/tag.h"
 
 #define REBUILD_OPTIONS_MAX (64u * 1024u)

@@ -12,7 +12,7 @@
 #include "proto/options.pb-c.h"
 #include "proto/task.pb-c.h"
 #include "proto/wire.h"
-#include "worker/cgroup.h"
+#include "oci/cgroup.h"
 #include "worker/command.h"
 #include "worker/container.h"
 #include "worker/crashpoint.h"

@@ -11,7 +11,7 @@
 #include "worker/container.h"
 #include "worker/crashpoint.h"
 #include "worker/events.h"
-#include "worker/oci.h"
+#include "oci/oci.h"
 #include "worker/op.h"
 #include "worker/pod.h"
 #include "worker/process.h"

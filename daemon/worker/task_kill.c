@@ -11,7 +11,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "proto/task.pb-c.h"
-#include "worker/cgroup.h"
+#include "oci/cgroup.h"
 #include "worker/command.h"
 #include "worker/container.h"
 #include "worker/crashpoint.h"

@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "proto/task.pb-c.h"
 #include "proto/wire.h"
-#include "worker/cgroup_dirs.h"
+#include "oci/cgroup_dirs.h"
 #include "worker/container.h"
 #include "worker/metrics.h"
 #include "worker/op.h"

@@ -9,7 +9,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "worker/mount.h"
+#include "oci/mount.h"
 
 #define WORDS_MAX 64u
 

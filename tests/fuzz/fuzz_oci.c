@@ -13,7 +13,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
-#include "worker/oci.h"
+#include "oci/oci.h"
 
 static char dir[] = "/tmp/fuzz-oci.XXXXXX";
 

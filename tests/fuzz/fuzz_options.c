@@ -10,7 +10,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "worker/options.h"
+#include "oci/options.h"
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

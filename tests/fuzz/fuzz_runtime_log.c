@@ -14,7 +14,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "proto/status.h"
-#include "worker/runtime.h"
+#include "oci/runtime.h"
 
 static char path[] = "/tmp/fuzz-rtlog.XXXXXX";
 

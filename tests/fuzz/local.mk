@@ -14,7 +14,7 @@ check_PROGRAMS += $(fuzz_targets)
 TESTS += $(fuzz_targets)
 endif
 fuzz_ldflags = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
-fuzz_worker = libworker.a libipc.a libstate.a libproto.a libframe.a libbase.a \
+fuzz_worker = libworker.a liboci.a libipc.a libstate.a libproto.a libframe.a libbase.a \
 	$(EVENT_LIBS) $(PROTOBUF_C_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) $(INIH_LIBS)
 fuzz-targets: $(fuzz_targets)
 .PHONY: fuzz-targets

@@ -22,18 +22,18 @@ tests_unit_test_mem_SOURCES = %D%/test_mem.c
 tests_unit_test_mem_LDADD = $(unit_ldadd)
 
 # for the tests of daemon/worker
-worker_ldadd = libworker.a libipc.a libstate.a libproto.a libframe.a libbase.a \
+worker_ldadd = libworker.a liboci.a libipc.a libstate.a libproto.a libframe.a libbase.a \
 	$(EVENT_LIBS) $(PROTOBUF_C_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) \
 	$(INIH_LIBS) $(CMOCKA_LIBS)
 
 unit_tests += %D%/test_cgroup
 tests_unit_test_cgroup_SOURCES = %D%/test_cgroup.c
-tests_unit_test_cgroup_LDADD = libworker.a libbase.a $(CMOCKA_LIBS)
+tests_unit_test_cgroup_LDADD = libworker.a liboci.a libbase.a $(CMOCKA_LIBS)
 
 unit_tests += %D%/test_conf
 tests_unit_test_conf_SOURCES = %D%/test_conf.c
 tests_unit_test_conf_CPPFLAGS = $(AM_CPPFLAGS) -DSRCDIR='"$(abs_top_srcdir)"'
-tests_unit_test_conf_LDADD = libworker.a libbase.a $(INIH_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_conf_LDADD = libworker.a liboci.a libbase.a $(INIH_LIBS) $(CMOCKA_LIBS)
 
 unit_tests += %D%/test_metrics
 tests_unit_test_metrics_SOURCES = %D%/test_metrics.c
@@ -41,15 +41,15 @@ tests_unit_test_metrics_LDADD = $(worker_ldadd)
 
 unit_tests += %D%/test_mount
 tests_unit_test_mount_SOURCES = %D%/test_mount.c
-tests_unit_test_mount_LDADD = libworker.a libbase.a $(CMOCKA_LIBS)
+tests_unit_test_mount_LDADD = libworker.a liboci.a libbase.a $(CMOCKA_LIBS)
 
 unit_tests += %D%/test_oci
 tests_unit_test_oci_SOURCES = %D%/test_oci.c
-tests_unit_test_oci_LDADD = libworker.a libbase.a $(JANSSON_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_oci_LDADD = libworker.a liboci.a libbase.a $(JANSSON_LIBS) $(CMOCKA_LIBS)
 
 unit_tests += %D%/test_options
 tests_unit_test_options_SOURCES = %D%/test_options.c
-tests_unit_test_options_LDADD = libworker.a libproto.a libbase.a $(PROTOBUF_C_LIBS) \
+tests_unit_test_options_LDADD = libworker.a liboci.a libproto.a libbase.a $(PROTOBUF_C_LIBS) \
 	$(JANSSON_LIBS) $(CMOCKA_LIBS)
 
 unit_tests += %D%/test_outbox
@@ -190,7 +190,7 @@ EXTRA_tests_unit_test_launcher_delete_DEPENDENCIES = containerd-shim-podshim-v1$
 
 io_test_sources = %D%/io_fix.c %D%/io_fix.h %D%/io_help.c %D%/io_help.h \
 	%D%/io_steps.c
-io_test_ldadd = libworker.a libbase.a $(EVENT_LIBS) $(CMOCKA_LIBS)
+io_test_ldadd = libworker.a liboci.a libbase.a $(EVENT_LIBS) $(CMOCKA_LIBS)
 
 unit_tests += %D%/test_io
 tests_unit_test_io_SOURCES = %D%/test_io.c $(io_test_sources)
@@ -211,7 +211,7 @@ tests_unit_test_console_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=splice
 
 # the worker's core against a keeper that is plain functions
 worker_test_sources = %D%/worker_help.c %D%/worker_help.h
-worker_test_ldadd = libworker.a libstate.a libproto.a libframe.a libbase.a $(EVENT_LIBS) \
+worker_test_ldadd = libworker.a liboci.a libstate.a libproto.a libframe.a libbase.a $(EVENT_LIBS) \
 	$(PROTOBUF_C_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) $(INIH_LIBS) $(CMOCKA_LIBS)
 worker_test_ldflags = $(AM_LDFLAGS) -Wl,--wrap=store_commit
 

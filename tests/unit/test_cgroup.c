@@ -4,7 +4,7 @@
  * members, killing (forking, frozen, v2), removal. What this host or user
  * cannot do is skipped with a word.
  */
-#include "worker/cgroup.h"
+#include "oci/cgroup.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -20,7 +20,7 @@
 #include "base/mem.h"
 #include "proto/metrics_v1.pb-c.h"
 #include "proto/metrics_v2.pb-c.h"
-#include "worker/cgroup_dirs.h"
+#include "oci/cgroup_dirs.h"
 #include "worker/metrics.h"
 #include "worker/oom.h"
 

@@ -2,7 +2,7 @@
  * worker/mount: options to flags, and the helper with real mounts, in a mount
  * namespace of this test's own.
  */
-#include "worker/mount.h"
+#include "oci/mount.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +27,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
-#include "worker/mountinfo.h"
+#include "oci/mountinfo.h"
 
 /* --- options --------------------------------------------------------------------- */
 

@@ -2,7 +2,7 @@
  * worker/oci: what is read from config.json, what is refused and with which
  * words, and an exec's process.json that differs in `terminal` alone.
  */
-#include "worker/oci.h"
+#include "oci/oci.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,7 +2,7 @@
  * worker/options: every message that options come in, the TOML text of CRI,
  * the JSON form, and clear refusals.
  */
-#include "worker/options.h"
+#include "oci/options.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +23,7 @@
 #include "proto/options.pb-c.h"
 #include "proto/runctypes.pb-c.h"
 #include "proto/runtimeoptions.pb-c.h"
-#include "worker/options_toml.h"
+#include "oci/options_toml.h"
 
 static char lit[64];
 

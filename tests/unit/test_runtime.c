@@ -2,7 +2,7 @@
  * worker/runtime: the vectors word for word, and failures made by hand and by
  * the real runc and crun.
  */
-#include "worker/runtime.h"
+#include "oci/runtime.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +20,7 @@
 
 #include "base/err.h"
 #include "base/fd.h"
-#include "worker/options.h"
+#include "oci/options.h"
 
 static char dir[] = "/tmp/test_runtime.XXXXXX";
 static char log_path[64];

@@ -5,7 +5,7 @@
  * NULs, end anywhere, and every string we hand out is ours, unescaped, without
  * a NUL inside.
  */
-#include "worker/options_toml.h"
+#include "oci/options_toml.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -8,7 +8,7 @@
  * cgroup that we are in is never taken for a container's, and a kill that
  * would hit us is refused.
  */
-#include "worker/cgroup.h"
+#include "oci/cgroup.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -26,7 +26,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
-#include "worker/mountinfo.h"
+#include "oci/mountinfo.h"
 
 #define CGROUP_TEXT_MAX	  (16u * 1024u * 1024u)
 #define CGROUP_DEPTH_MAX  64u

@@ -5,7 +5,7 @@
  * that was started in another cgroup in each), so init is asked while it lives. Of
  * one that died while no worker was there, the same path is taken in each.
  */
-#include "worker/cgroup_dirs.h"
+#include "oci/cgroup_dirs.h"
 
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -17,8 +17,8 @@
 
 #include "base/fd.h"
 #include "base/mem.h"
-#include "worker/cgroup.h"
-#include "worker/mountinfo.h"
+#include "oci/cgroup.h"
+#include "oci/mountinfo.h"
 
 #define DIRS_TEXT_MAX (16u * 1024u * 1024u)
 

@@ -3,8 +3,8 @@
  * one per hierarchy on v1. Found once while its init lives; paths, not
  * descriptors, for six descriptors per container would add up.
  */
-#ifndef PODSHIM_WORKER_CGROUP_DIRS_H
-#define PODSHIM_WORKER_CGROUP_DIRS_H
+#ifndef PODSHIM_OCI_CGROUP_DIRS_H
+#define PODSHIM_OCI_CGROUP_DIRS_H
 
 #include <stdbool.h>
 #include <sys/types.h>

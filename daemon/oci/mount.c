@@ -11,7 +11,7 @@
  * and no way out. And a descriptor opened before a mount leads below it, so
  * each call that is to act on a new mount opens its target again.
  */
-#include "worker/mount.h"
+#include "oci/mount.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -33,7 +33,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
-#include "worker/mountinfo.h"
+#include "oci/mountinfo.h"
 
 #define MOUNT_ORDERS_FD	   3
 #define MOUNT_ORDERS_MAX   (16u * 1024u * 1024u)

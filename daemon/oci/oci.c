@@ -8,7 +8,7 @@
  * a document is never written back from its tree: the tree is for looking, and
  * an exec's `terminal` is forced in the text itself, byte for byte otherwise.
  */
-#include "worker/oci.h"
+#include "oci/oci.h"
 
 #include <errno.h>
 #include <fcntl.h>

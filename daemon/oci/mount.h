@@ -4,8 +4,8 @@
  * `podshim-worker --mount`, told on fd 3 what to do. Doing it twice is the same
  * as once: what is mounted below rootfs is unmounted first.
  */
-#ifndef PODSHIM_WORKER_MOUNT_H
-#define PODSHIM_WORKER_MOUNT_H
+#ifndef PODSHIM_OCI_MOUNT_H
+#define PODSHIM_OCI_MOUNT_H
 
 #include <stddef.h>
 

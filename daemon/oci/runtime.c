@@ -7,7 +7,7 @@
  * and some wrappers write plain text into it. The text goes to containerd as
  * an error message, so it must be short and valid UTF-8.
  */
-#include "worker/runtime.h"
+#include "oci/runtime.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +22,7 @@
 #include "base/fd.h"
 #include "ipc/msg.h"
 #include "proto/status.h"
-#include "worker/options.h"
+#include "oci/options.h"
 
 #define RUNTIME_ERROR_MAX 4096u
 /* An error stands at the end of a log; what was before may be long (--debug). */

@@ -1,8 +1,8 @@
 /*
  * What podshim needs to know of an OCI bundle's config.json (jansson inside).
  */
-#ifndef PODSHIM_WORKER_OCI_H
-#define PODSHIM_WORKER_OCI_H
+#ifndef PODSHIM_OCI_OCI_H
+#define PODSHIM_OCI_OCI_H
 
 #include <stdbool.h>
 #include <stddef.h>

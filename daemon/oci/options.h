@@ -2,8 +2,8 @@
  * Create's options Any: containerd.runc.v1.Options, runtimeoptions.v1.Options,
  * or none (contract.md 5.3, 7.2, 11.2).
  */
-#ifndef PODSHIM_WORKER_OPTIONS_H
-#define PODSHIM_WORKER_OPTIONS_H
+#ifndef PODSHIM_OCI_OPTIONS_H
+#define PODSHIM_OCI_OPTIONS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,8 +1,8 @@
 /*
  * The lines of /proc/self/mountinfo.
  */
-#ifndef PODSHIM_WORKER_MOUNTINFO_H
-#define PODSHIM_WORKER_MOUNTINFO_H
+#ifndef PODSHIM_OCI_MOUNTINFO_H
+#define PODSHIM_OCI_MOUNTINFO_H
 
 struct err;
 

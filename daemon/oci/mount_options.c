@@ -5,7 +5,7 @@
  * list of lower directories that is longer; what they have in common is then
  * cut off and becomes the working directory of the mount call.
  */
-#include "worker/mount.h"
+#include "oci/mount.h"
 
 #include <errno.h>
 #include <stdbool.h>

@@ -7,7 +7,7 @@
  * 1.6's predecessor of the first, and none. A wrong type is the caller's
  * mistake and gets -EINVAL; Go's shim dies of it.
  */
-#include "worker/options.h"
+#include "oci/options.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +25,7 @@
 #include "proto/options.pb-c.h"
 #include "proto/runctypes.pb-c.h"
 #include "proto/runtimeoptions.pb-c.h"
-#include "worker/options_toml.h"
+#include "oci/options_toml.h"
 
 #define OPTIONS_CONFIG_MAX (64u * 1024u)
 

@@ -2,8 +2,8 @@
  * A container's cgroup, found through /proc/<init pid>/cgroup, v1 or v2: its
  * members and killing them. Reads only memory-backed files: never blocks long.
  */
-#ifndef PODSHIM_WORKER_CGROUP_H
-#define PODSHIM_WORKER_CGROUP_H
+#ifndef PODSHIM_OCI_CGROUP_H
+#define PODSHIM_OCI_CGROUP_H
 
 #include <stddef.h>
 #include <sys/types.h>

@@ -2,7 +2,7 @@
  * /proc/self/mountinfo, one line per mount:
  * id parent major:minor ROOT TARGET options [tags…] - TYPE source OPTIONS
  */
-#include "worker/mountinfo.h"
+#include "oci/mountinfo.h"
 
 #include <fcntl.h>
 #include <stdbool.h>

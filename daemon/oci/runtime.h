@@ -2,8 +2,8 @@
  * The OCI runtime's command line: argument vectors and what its log says.
  * Nothing is run here; task files hand the vector to link_spawn().
  */
-#ifndef PODSHIM_WORKER_RUNTIME_H
-#define PODSHIM_WORKER_RUNTIME_H
+#ifndef PODSHIM_OCI_RUNTIME_H
+#define PODSHIM_OCI_RUNTIME_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -3,8 +3,8 @@
  * table on as text: `key = value` lines. Tables, arrays, floats and dates are
  * legal but say nothing to us; they are recognised only to be passed over.
  */
-#ifndef PODSHIM_WORKER_OPTIONS_TOML_H
-#define PODSHIM_WORKER_OPTIONS_TOML_H
+#ifndef PODSHIM_OCI_OPTIONS_TOML_H
+#define PODSHIM_OCI_OPTIONS_TOML_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,0 +1,12 @@
+# Bundles, OCI runtimes, mounts and cgroups: for the worker, and for the
+# launcher's `delete`, which must do without a worker.
+noinst_LIBRARIES += liboci.a
+liboci_a_SOURCES = \
+	%D%/cgroup.c %D%/cgroup.h \
+	%D%/cgroup_dirs.c %D%/cgroup_dirs.h \
+	%D%/mount.c %D%/mount.h %D%/mount_options.c \
+	%D%/mountinfo.c %D%/mountinfo.h \
+	%D%/oci.c %D%/oci.h \
+	%D%/options.c %D%/options.h \
+	%D%/options_toml.c %D%/options_toml.h \
+	%D%/runtime.c %D%/runtime.h
