@@ -1,6 +1,7 @@
 # Unit tests: one program per module, registered by its name alone.
 LOG_DRIVER = env CMOCKA_MESSAGE_OUTPUT=TAP AM_TAP_AWK='$(AWK)' \
 	$(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
+LOG_COMPILER = $(SHELL) $(top_srcdir)/tests/lib/tap-run
 unit_tests =
 include tests/lib/local.mk
 include tests/system/local.mk
@@ -24,4 +25,4 @@ check-valgrind: $(unit_tests)
 	done; exit $$rc
 .PHONY: check-valgrind
 
-EXTRA_DIST += %D%/check-source %D%/lint
+EXTRA_DIST += %D%/check-source %D%/lint %D%/demo.sh
