@@ -340,7 +340,7 @@ is_own_doing(const struct blame *bl, const struct worker_death *d, const char **
 	return false;
 }
 
-void
+bool
 blame_death(struct blame *bl, const struct worker_death *d)
 {
 	uint64_t n = blame_in_hand(bl);
@@ -348,10 +348,11 @@ blame_death(struct blame *bl, const struct worker_death *d)
 	bool own = is_own_doing(bl, d, &verdict);
 
 	if (d->expected)
-		return;
+		return false;
 	log_errx("worker %ld is dead (status %#x, %s, request in hand %" PRIu64 ") %s",
 	    (long)d->pid, (unsigned)d->status, verdict, n, d->text);
 	record_write(bl, d, verdict);
 	if (own && n != 0)
 		requests_blame(bl->pod->requests, n);
+	return own;
 }

@@ -35,8 +35,11 @@ int blame_open(struct blame *bl);
 int blame_box_fd(const struct blame *bl);
 uint64_t blame_loops(const struct blame *bl);
 uint64_t blame_in_hand(const struct blame *bl);
-/* After its death, and after its last words were heard: blame and record. */
-void blame_death(struct blame *bl, const struct worker_death *death);
+/*
+ * After its death, and after its last words were heard: blame and record.
+ * Returns whether it was the worker's own doing.
+ */
+bool blame_death(struct blame *bl, const struct worker_death *death);
 /* The newest trace entries, oldest first. */
 void blame_each_trace(const struct blame *bl, void (*cb)(const char *line, void *arg),
     void *arg);

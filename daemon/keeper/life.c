@@ -77,6 +77,7 @@ struct life {
 	uint32_t gen;
 	uint32_t failed_boots;
 	uint32_t attempts; /* deaths in a row, for the back-off */
+	bool robbed;       /* the last one was ready, and was killed from outside */
 	bool ran;          /* ever */
 	boot_us_t t_go;
 	/* time */
@@ -324,8 +325,11 @@ life_on_ready(struct life *life)
 
 /* --- death ----------------------------------------------------------------- */
 
-/* What is left of a worker goes; its last words are heard first. */
-static void
+/*
+ * What is left of a worker goes; its last words are heard first. Returns
+ * whether it died by its own doing.
+ */
+static bool
 life_bury(struct life *life, int status)
 {
 	struct worker_death death = {.gen = life->gen,
@@ -351,7 +355,7 @@ life_bury(struct life *life, int status)
 	life->ch = NULL;
 	life->pid = 0;
 	death.text = life->why_text;
-	blame_death(life->pod->blame, &death);
+	return blame_death(life->pod->blame, &death);
 }
 
 static void
@@ -360,8 +364,9 @@ life_gone(struct life *life, int status)
 	bool left = life->state == LIFE_LEAVING ||
 	    (life->state == LIFE_DYING && life->why == KILL_LEAVE);
 	bool was_ready = life->t_go != 0;
+	bool own = life_bury(life, status);
 
-	life_bury(life, status);
+	life->robbed = was_ready && !own;
 	if (life->ending) {
 		life->state = LIFE_ENDED;
 		life->end_cb(life->end_arg);
@@ -382,7 +387,8 @@ life_gone(struct life *life, int status)
 		life_start(life);
 		return;
 	}
-	if (!was_ready)
+	/* one that leaves by itself, also by refusing (78), will not come up next time */
+	if (!was_ready && (own || WIFEXITED(status)))
 		life->failed_boots++;
 	if (was_ready && clock_boot_us() - life->t_go > LIMIT_QUIET_US)
 		life->attempts = 0;
@@ -509,6 +515,8 @@ life_delay(const struct life *life)
 		us *= 2;
 	if (us > LIMIT_BACKOFF_MAX_US)
 		us = LIMIT_BACKOFF_MAX_US;
+	if (us > LIMIT_BACKOFF_KILLED_US && life->robbed)
+		us = LIMIT_BACKOFF_KILLED_US;
 	if (us > LIMIT_BACKOFF_BUSY_US && requests_urgent(life->pod->requests))
 		us = LIMIT_BACKOFF_BUSY_US;
 	return us;

@@ -50,6 +50,8 @@
 #define LIMIT_BACKOFF_FIRST_US (50 * US_PER_MS)
 #define LIMIT_BACKOFF_MAX_US   (30 * US_PER_S)
 #define LIMIT_BACKOFF_BUSY_US  (1 * US_PER_S)
+/* after a kill from outside: the worker is not at fault, and it came up */
+#define LIMIT_BACKOFF_KILLED_US (100 * US_PER_MS)
 #define LIMIT_QUIET_US         (60 * US_PER_S)
 /* containerd's patience with a request that has no deadline */
 #define LIMIT_YOUNG_US         (5 * US_PER_S)
