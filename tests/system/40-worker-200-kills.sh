@@ -1,0 +1,102 @@
+#!/bin/sh
+# A pod of 20 containers loses its worker 200 times while execs run: nothing that
+# containerd or a container can see happens.
+. "$(dirname "$0")/../lib/containerd.sh"
+[ -n "$PODSHIM" ] || skip_all "podshim's own promise"
+KILLS=${PODSHIM_TEST_KILLS:-200}
+CONTAINERS=20
+ctd_up
+events_start
+run_opts=$(group_opts pod)
+i=0
+while [ $i -lt $CONTAINERS ]; do
+	# each ends with a status of its own when it is told to
+	run_d "c$i" sh -c "trap 'exit $((i + 100))' USR1; while :; do sleep 0.2; done" || not_ok "container $i"
+	i=$((i + 1))
+done
+run_opts=
+before=$(ctr task ls | sort)
+keeper=$(shim_pids)
+stat_of() { podshimctl -o json -n "$NS" inspect pod | jq -r ".keeper.$1"; }
+connections=$(stat_of connections)
+restarts=$(stat_of worker_restarts)
+disconnects() { grep -c 'msg="shim disconnected"' "$T/containerd.log"; }
+
+# The murderer: by pid from the keeper's own words, and only once the last one has come up.
+ctl_json() { podshimctl -o json -n "$NS" list; }
+(
+	n=0
+	while [ $n -lt "$KILLS" ] && ! [ -e "$T/enough" ]; do
+		w=$(ctl_json | jq -r '.[0] | select(.worker_pid > 0) | .worker_pid')
+		[ -n "$w" ] && [ "$w" != "${old:-}" ] && kill -KILL "$w" 2>/dev/null && n=$((n + 1)) && old=$w
+		echo $n >"$T/kills"
+		sleep "0.0$((n % 10))"
+	done
+	: >"$T/killed"
+) &
+killer=$!
+not_ours="$not_ours $killer"
+
+# Two lines of execs, each with output and a status that can be told apart.
+execs() { # NAME: until the murderer has done; writes what went wrong
+	ex_n=0
+	while ! [ -e "$T/killed" ]; do
+		ex_c=c$((ex_n % CONTAINERS)) ex_rc=$((ex_n % 200))
+		ex_out=$(x $ex_c "$1$ex_n" sh -c "echo $1-$ex_n; echo err >&2; exit $ex_rc" </dev/null 2>"$T/$1.err")
+		ex_got=$?
+		if [ $ex_got -ne $ex_rc ] || [ "$ex_out" != "$1-$ex_n" ] || [ "$(cat "$T/$1.err")" != err ]; then
+			echo "exec $1$ex_n in $ex_c: status $ex_got instead of $ex_rc, '$ex_out', '$(cat "$T/$1.err")'"
+		fi >>"$T/$1.bad"
+		ex_n=$((ex_n + 1))
+	done
+	echo $ex_n >"$T/$1.n"
+}
+: >"$T/a.bad"
+: >"$T/b.bad"
+execs a &
+exec_a=$!
+execs b &
+exec_b=$!
+killed_all() { [ -e "$T/killed" ]; }
+wait_for "${PODSHIM_TEST_KILL_TIME:-80}" killed_all || : >"$T/enough"
+wait $killer $exec_a $exec_b
+kills=$(cat "$T/kills")
+diag "$kills kills, $(cat "$T/a.n") and $(cat "$T/b.n") execs"
+is "$kills" "$KILLS" "the worker was killed $KILLS times"
+is "$(cat "$T/a.bad" "$T/b.bad")" "" "all execs gave the right output and status"
+check "and there were some" test $(($(cat "$T/a.n") + $(cat "$T/b.n"))) -ge 20
+is "$(ctr task ls | sort)" "$before" "the same tasks, pids and states"
+is "$(shim_pids)" "$keeper" "one keeper, the same"
+is "$(stat_of connections)" "$connections" "containerd has as many connections as before"
+is "$(disconnects)" 0 "and has lost none"
+check "the keeper counted its workers" test "$(stat_of worker_restarts)" -ge $((restarts + KILLS))
+check "podshimctl list calls it a crash loop" sh -c "podshimctl -n '$NS' list | grep -q crash-loop"
+is "$(podshimctl -o json -n "$NS" crashes pod | jq length)" 8 "the last 8 crash records are kept"
+is "$(podshimctl -o json -n "$NS" crashes pod | jq -r '.[].verdict' | sort -u)" "killed from outside" "and blame nobody"
+
+# Waits that began before all this, and exits of now, are true.
+i=0
+while [ $i -lt $CONTAINERS ]; do
+	ctr task kill -s USR1 "c$i" || not_ok "kill c$i"
+	i=$((i + 1))
+done
+all_stopped() { [ "$(ctr task ls | grep -c STOPPED)" = $CONTAINERS ]; }
+check "all end when told to" wait_for 15 all_stopped
+bad=
+i=0
+while [ $i -lt $CONTAINERS ]; do
+	out=$(ctr task rm "c$i" 2>&1)
+	case $out in *"exit code $((i + 100))"*) ;; *) bad="$bad c$i: $out;" ;; esac
+	i=$((i + 1))
+done
+is "$bad" "" "each with its own exit status"
+check "their events arrive" wait_for 20 events_count /tasks/delete $CONTAINERS
+bad=
+i=0
+while [ $i -lt $CONTAINERS ]; do
+	seq=$(events_of "c$i" | grep -v -e exec -e ' ' | uniq | tr '\n' ' ')
+	[ "$seq" = "/tasks/create /tasks/start /tasks/exit /tasks/delete " ] || bad="$bad c$i: $seq"
+	i=$((i + 1))
+done
+is "$bad" "" "and in order"
+finish
