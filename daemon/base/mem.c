@@ -3,9 +3,24 @@
  */
 #include "base/mem.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
+
+#define KEEP_FREE_BYTES (8 * 1024)
+
+void
+mem_stay_small(void)
+{
+	/* a huge page is more than either process ever needs */
+	(void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+#ifdef __GLIBC__
+	(void)mallopt(M_TRIM_THRESHOLD, KEEP_FREE_BYTES);
+	(void)mallopt(M_TOP_PAD, KEEP_FREE_BYTES / 2);
+#endif
+}
 
 void *
 mem_zalloc(size_t size)

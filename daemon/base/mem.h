@@ -30,6 +30,13 @@ auto_free_(void *p)
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
+/*
+ * For processes of which a machine has hundreds: what is freed goes back to
+ * the kernel at once instead of staying on the heap (128 KB by default), and there
+ * are no huge pages. To be called first.
+ */
+void mem_stay_small(void);
+
 void *mem_zalloc(size_t size);
 void *mem_realloc(void *p, size_t size);
 void *mem_dup(const void *p, size_t len);

@@ -17,6 +17,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/mem.h"
 #include "keeper/end.h"
 #include "keeper/life.h"
 #include "keeper/pod.h"
@@ -97,7 +98,7 @@ set_process(struct rlimit *old_nofile)
 	struct rlimit raised;
 
 	(void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-	(void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+	mem_stay_small();
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)signal(SIGHUP, SIG_IGN);
 	/* messages for a service manager are not from us, nor from our children */
