@@ -1,6 +1,7 @@
 /*
- * bench measure --dir D --ns N --address A --prefix P [--quick] [FIGURE]...
- *	measure the groups of figures named (all), append samples to D/samples
+ * bench measure --dir D --ns N --address A --prefix P [--quick] [--alone] [FIGURE]...
+ *	measure the groups of figures named (all), append samples to D/samples;
+ *	--alone: of podshim only
  * bench report SAMPLES [--json]
  *	the table, or the figures as JSON
  *
@@ -80,7 +81,7 @@ rounds(int full, int quick)
 enum peer
 turn(int round, int i)
 {
-	return (round + i) % SHIMS == 0 ? PODSHIM : RUNC_V2;
+	return bench.shims == 1 || (round + i) % SHIMS == 0 ? PODSHIM : RUNC_V2;
 }
 
 const char *
@@ -136,12 +137,14 @@ measure_main(int argc, char **argv)
 	    {"address", required_argument, NULL, 'a'},
 	    {"publish", required_argument, NULL, 'P'},
 	    {"prefix", required_argument, NULL, 'p'},
-	    {"image", required_argument, NULL, 'i'}, {"quick", no_argument, NULL, 'q'},
-	    {"scale", required_argument, NULL, 's'}, {0}};
+	    {"image", required_argument, NULL, 'i'}, {"alone", no_argument, NULL, 'A'},
+	    {"quick", no_argument, NULL, 'q'}, {"scale", required_argument, NULL, 's'},
+	    {0}};
 	char ttrpc[256];
 	int c;
 
 	bench.scale = 1;
+	bench.shims = SHIMS;
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (c) {
 		case 'd': bench.dir = optarg; break;
@@ -151,6 +154,7 @@ measure_main(int argc, char **argv)
 		case 'p': bench.prefix = optarg; break;
 		case 'i': bench.image = optarg; break;
 		case 'q': bench.quick = true; break;
+		case 'A': bench.shims = 1; break;
 		case 's': bench.scale = strtod(optarg, NULL); break;
 		default: return 2;
 		}

@@ -34,6 +34,7 @@ struct bench {
 	const char *prefix;  /* podshim's installed tree */
 	const char *image;
 	bool quick;
+	int shims;    /* how many are measured: SHIMS, or podshim alone */
 	double scale; /* of the number of rounds */
 };
 

@@ -114,7 +114,7 @@ fig_io(void)
 	unsigned long small = bench.quick ? 20 : 1;
 
 	for (int r = 0; r < n; r++) {
-		for (int i = 0; i < SHIMS; i++) {
+		for (int i = 0; i < bench.shims; i++) {
 			enum peer p = turn(r, i);
 
 			flow(p, "dd", 0, 1u << 20, 2048 / small);

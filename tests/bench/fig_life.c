@@ -110,7 +110,7 @@ life_round(int round, const char *runtime)
 
 	step(runtime, "wall", BARE, bare.wall);
 	step(runtime, "cpu", BARE, bare.cpu);
-	for (int i = 0; i < SHIMS; i++) {
+	for (int i = 0; i < bench.shims; i++) {
 		enum peer p = turn(round, i);
 
 		cost = life_once(p, runtime, runtime);
@@ -168,12 +168,12 @@ fig_join(void)
 	struct con pod[SHIMS];
 	int n = rounds(40, 3);
 
-	for (int p = 0; p < SHIMS; p++)
+	for (int p = 0; p < bench.shims; p++)
 		con_sleeper(&pod[p], (enum peer)p, NULL);
 	for (int r = 0; r < n; r++)
-		for (int i = 0; i < SHIMS; i++)
+		for (int i = 0; i < bench.shims; i++)
 			join_once(turn(r, i), pod[turn(r, i)].group);
-	for (int p = 0; p < SHIMS; p++) {
+	for (int p = 0; p < bench.shims; p++) {
 		con_end(&pod[p]);
 		cg_wait_empty((enum peer)p);
 	}
@@ -210,21 +210,21 @@ fig_exec(void)
 	con_make(&bare, BARE, NULL, 0, (const char *const[]){"sleep", "100000", NULL});
 	bare_create(&bare);
 	bare_start(&bare);
-	for (int p = 0; p < SHIMS; p++)
+	for (int p = 0; p < bench.shims; p++)
 		con_sleeper(&c[p], (enum peer)p, NULL);
 	for (int r = 0; r < n; r++) {
-		for (int i = 0; i < SHIMS; i++)
+		for (int i = 0; i < bench.shims; i++)
 			wall[turn(r, i)] = exec_once(&c[turn(r, i)], r);
 		t0 = now_us();
 		bare_exec(&bare, path);
 		base = now_us() - t0;
 		sample("exec.wall", BARE, base / 1e3);
-		for (int p = 0; p < SHIMS; p++) {
+		for (int p = 0; p < bench.shims; p++) {
 			sample("exec.wall", (enum peer)p, wall[p] / 1e3);
 			sample("exec.own", (enum peer)p, (wall[p] - base) / 1e3);
 		}
 	}
-	for (int p = 0; p < SHIMS; p++) {
+	for (int p = 0; p < bench.shims; p++) {
 		con_end(&c[p]);
 		cg_wait_empty((enum peer)p);
 	}
@@ -257,6 +257,12 @@ fig_ctr(void)
 	int n = rounds(30, 2);
 
 	for (int r = 0; r < n; r++)
-		for (int i = 0; i < SHIMS; i++)
+		for (int i = 0; i < bench.shims; i++)
 			sample("ctr.run", turn(r, i), ctr_once(turn(r, i), r) / 1e3);
+	use_config("[events]\ntransport = ttrpc\n");
+	for (int r = n; r < 2 * n; r++)
+		for (int i = 0; i < bench.shims; i++)
+			sample(
+			    "ctr.run_ttrpc", turn(r, i), ctr_once(turn(r, i), r) / 1e3);
+	use_config(NULL);
 }

@@ -9,7 +9,9 @@
 
 #include <stdio.h>
 
-#define CON_MAX 64
+#define CON_MAX	     64
+/* timers that run once after the last activity, such as that a worker has proved itself */
+#define AFTERMATH_MS 6000
 
 /* One pod: its memory with 1, 10 and 50 containers. */
 static void
@@ -44,7 +46,7 @@ fig_memory(void)
 	int n = rounds(3, 1);
 
 	for (int r = 0; r < n; r++)
-		for (int i = 0; i < SHIMS; i++)
+		for (int i = 0; i < bench.shims; i++)
 			pod_memory(turn(r, i), bench.quick ? 10 : 50);
 }
 
@@ -74,7 +76,7 @@ fig_pods(void)
 	int n = rounds(3, 1);
 
 	for (int r = 0; r < n; r++)
-		for (int i = 0; i < SHIMS; i++)
+		for (int i = 0; i < bench.shims; i++)
 			pods_memory(turn(r, i), bench.quick ? 3 : 20);
 }
 
@@ -130,7 +132,7 @@ growth_of(enum peer p, int warm, int most)
 void
 fig_growth(void)
 {
-	for (int p = 0; p < SHIMS; p++)
+	for (int p = 0; p < bench.shims; p++)
 		growth_of((enum peer)p, bench.quick ? 60 : 1000,
 		    bench.quick	   ? 120
 		    : p == PODSHIM ? rounds(10000, 1)
@@ -149,24 +151,25 @@ fig_idle(void)
 	double cpu[SHIMS];
 	int n = bench.quick ? 3 : 10, secs = bench.quick ? 5 : 60;
 
-	for (int p = 0; p < SHIMS; p++)
+	for (int p = 0; p < bench.shims; p++)
 		for (int i = 0; i < n; i++)
 			con_sleeper(&c[p][i], (enum peer)p, i > 0 ? c[p][0].group : NULL);
-	for (int p = 0; p < SHIMS; p++)
+	for (int p = 0; p < bench.shims; p++)
 		cg_settle((enum peer)p);
-	for (int p = 0; p < SHIMS; p++) {
+	pause_ms(AFTERMATH_MS);
+	for (int p = 0; p < bench.shims; p++) {
 		footprint((enum peer)p, &before[p]);
 		cpu[p] = cg_cpu_us((enum peer)p);
 	}
 	pause_ms(secs * 1000);
-	for (int p = 0; p < SHIMS; p++) {
+	for (int p = 0; p < bench.shims; p++) {
 		cpu[p] = cg_cpu_us((enum peer)p) - cpu[p];
 		footprint((enum peer)p, &after[p]);
 		sample("idle.switches", (enum peer)p,
 		    after[p].switches - before[p].switches);
 		sample("idle.cpu", (enum peer)p, cpu[p]);
 	}
-	for (int p = 0; p < SHIMS; p++) {
+	for (int p = 0; p < bench.shims; p++) {
 		for (int i = n - 1; i >= 0; i--)
 			con_end(&c[p][i]);
 		cg_wait_empty((enum peer)p);

@@ -69,14 +69,14 @@ asking(int n, void (*ask)(struct con *c))
 {
 	struct con c[SHIMS];
 
-	for (int p = 0; p < SHIMS; p++) {
+	for (int p = 0; p < bench.shims; p++) {
 		con_sleeper(&c[p], (enum peer)p, NULL);
 		cg_settle((enum peer)p);
 	}
 	for (int r = 0; r < n; r++)
-		for (int i = 0; i < SHIMS; i++)
+		for (int i = 0; i < bench.shims; i++)
 			ask(&c[turn(r, i)]);
-	for (int p = 0; p < SHIMS; p++) {
+	for (int p = 0; p < bench.shims; p++) {
 		con_end(&c[p]);
 		cg_wait_empty((enum peer)p);
 	}

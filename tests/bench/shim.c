@@ -196,7 +196,7 @@ con_free(struct con *c)
 {
 	static const char *const names[] = {"config.json", "log", "address", "init.pid",
 	    "log.json", "work", "options.json", "runtime", "rootfs", "pid", "conmon.log",
-	    NULL};
+	    "attach", "ctl", "winsz", NULL};
 	AUTO_FREE char *rootfs = mem_printf("%s/rootfs", c->bundle);
 
 	for (size_t i = 0; names[i]; i++) {
@@ -217,7 +217,9 @@ con_finish(struct con *c)
 	double us;
 	int rc;
 
+	us = now_us();
 	rc = task_shutdown(c->t, c->id);
+	sample("shutdown", c->peer, (now_us() - us) / 1e3);
 	/* the Go shim may end before its answer is out */
 	if (rc != -EPIPE && rc != -ECONNRESET)
 		must(rc, "Shutdown", c);

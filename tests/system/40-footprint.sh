@@ -1,0 +1,39 @@
+#!/bin/sh
+# Memory and idleness that do not depend on the machine's speed: what a pod
+# may take, what each container and exec may add to it, and that idling costs nothing.
+. "$(dirname "$0")/../lib/containerd.sh"
+[ -n "$PODSHIM" ] || skip_all "these are podshim's own limits"
+[ -z "${PODSHIM_SANITIZED:-}" ] || skip_all "sanitizers have a footprint of their own"
+[ -d /sys/fs/cgroup/cpuacct ] || skip_all "no cpuacct cgroup"
+command -v crun >/dev/null || skip_all "no crun"
+BENCH=${PODSHIM_DRIVERS:-$LIBDIR/../..}/tests/bench/bench
+[ -x "$BENCH" ] || bail "no $BENCH (make system-drivers)"
+ctd_up
+chmod 711 "$T"
+mkdir "$T/raw"
+mkfifo "$T/log.fifo"
+exec 9<>"$T/log.fifo"
+cat <&9 >>"$T/shim.log" &
+not_ours="$not_ours $!"
+# pages of a program that was just installed count as dirty until they are on the disk
+sync "$PODSHIM_PREFIX"/libexec/podshim/*
+
+measure() {
+	PODSHIM_TEST_ID=$TEST_ID "$BENCH" measure --alone --quick --dir "$T" --ns "$NS" \
+		--address "$SOCK" --publish "$(command -v containerd)" --prefix "$PODSHIM_PREFIX" "$@" 9<&-
+}
+figure() { awk -v key="$1" '$1 == key { print $3 }' "$T/samples"; }
+at_most() {
+	awk -v v="$(figure "$1")" -v max="$2" 'BEGIN { exit !(v != "" && v + 0 <= max) }'
+}
+
+check "memory is measured" measure memory
+check "a pod of 1: $(figure memory.1) KB private dirty, at most 600" at_most memory.1 600
+check "a pod of 10: $(figure memory.10) KB, at most 700" at_most memory.10 700
+check "growth is measured" measure growth
+check "$(figure growth.count) execs added $(figure growth.execs) KB, at most 64" \
+	at_most growth.execs 64
+check "idling is measured" measure idle
+check "idle for 5 s: $(figure idle.switches) wake-ups, none allowed" at_most idle.switches 0
+find /sys/fs/cgroup/cpuacct/"$NS" -depth -name 'bench-*' -exec rmdir {} + 2>/dev/null
+finish
