@@ -23,8 +23,8 @@ crash_json(const struct crash *c)
 		(void)json_object_set_new(obj, key, js_text(c->fields[i].value));
 	}
 	(void)json_object_set_new(obj, "generation", js_num((int64_t)c->generation));
-	(void)json_object_set_new(obj, "time",
-	    js_time(strtoll(crash_field(c, "time_ns"), NULL, 10)));
+	(void)json_object_set_new(
+	    obj, "time", js_time(strtoll(crash_field(c, "time_ns"), NULL, 10)));
 	for (i = 0; i < c->n_frames; i++)
 		(void)json_array_append_new(frames,
 		    json_pack("{s:o, s:o, s:o}", "address", js_name(c->frames[i].address),
@@ -54,9 +54,8 @@ crash_print(const struct crash *c, FILE *out)
 	AUTO_FREE char *verdict = text_safe(crash_field(c, "verdict"));
 	const char *n = crash_field(c, "in_hand");
 	bool request = *n != '\0' && strcmp(n, "0") != 0;
-	AUTO_FREE char *in_hand =
-	    mem_printf("%s%s%s", crash_field(c, "what"), request ? ", request " : "",
-		request ? n : "");
+	AUTO_FREE char *in_hand = mem_printf("%s%s%s", crash_field(c, "what"),
+	    request ? ", request " : "", request ? n : "");
 	size_t i;
 
 	(void)fprintf(out, "worker generation %lu, %s: %s, %s\n", c->generation,
@@ -72,15 +71,16 @@ crash_print(const struct crash *c, FILE *out)
 		(void)fprintf(out, "  backtrace\n");
 	for (i = 0; i < c->n_frames; i++) {
 		const struct crash_frame *f = &c->frames[i];
-		AUTO_FREE char *line = mem_printf("%s  %s",
-		    f->offset != NULL ? f->offset : f->address,
-		    f->resolved != NULL ? f->resolved : "");
+		AUTO_FREE char *line =
+		    mem_printf("%s  %s", f->offset != NULL ? f->offset : f->address,
+			f->resolved != NULL ? f->resolved : "");
 		AUTO_FREE char *safe = text_safe(line);
 
 		(void)fprintf(out, "    %2zu  %s\n", i, safe);
 	}
 	if (c->traces.n > 0)
-		(void)fprintf(out, "  last words (microseconds since boot, request, text)\n");
+		(void)fprintf(
+		    out, "  last words (microseconds since boot, request, text)\n");
 	for (i = 0; i < c->traces.n; i++) {
 		AUTO_FREE char *safe = text_safe(c->traces.v[i]);
 

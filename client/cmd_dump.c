@@ -32,7 +32,8 @@ cmd_dump(struct ctl *ctl)
 		return rc;
 	rc = find_pod(ctl, &pods, ctl->argv[0], &one);
 	if (rc == CTL_OK)
-		dirfd = open(one.pod->path, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		dirfd =
+		    open(one.pod->path, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	pods_fini(&pods);
 	if (rc != CTL_OK)
 		return rc;

@@ -88,11 +88,11 @@ events_json(const struct pod *pod, const char *container)
 		e = &pod->events[i];
 		if (container != NULL && strcmp(container, e->container) != 0)
 			continue;
-		(void)json_array_append_new(
-		    array, json_pack("{s:I, s:o, s:o, s:o, s:o, s:i}", "seq",
-			       (json_int_t)e->seq, "container", js_text(e->container),
-			       "exec", js_name(e->exec_id), "topic", js_text(e->topic),
-			       "time", js_time(e->t), "attempts", (int)e->attempts));
+		(void)json_array_append_new(array,
+		    json_pack("{s:I, s:o, s:o, s:o, s:o, s:i}", "seq", (json_int_t)e->seq,
+			"container", js_text(e->container), "exec", js_name(e->exec_id),
+			"topic", js_text(e->topic), "time", js_time(e->t), "attempts",
+			(int)e->attempts));
 	}
 	return array;
 }

@@ -21,16 +21,16 @@ pod_json(const struct pod *pod)
 	AUTO_FREE char *keeper =
 	    pod->status == NULL ? NULL : admin_status_get(pod->status, "version");
 
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o}",
+	return json_pack(
+	    "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o}",
 	    "namespace", js_text(pod->ns), "pod", js_text(pod->group), "keeper_pid",
 	    js_num(pod_status_num(pod, "keeper_pid")), "worker_pid",
 	    js_num(pod_status_num(pod, "worker_pid")), "worker_restarts",
 	    js_num(pod_status_num(pod, "worker_restarts")), "version", js_name(build),
 	    "keeper_version", js_name(keeper), "outdated", (int)build_is_old(pod),
-	    "worker_deaths", js_num(pod_status_num(pod, "deaths")),
-	    "containers", js_num(pod->known ? (int64_t)pod->counts.containers : -1),
-	    "running", js_num(pod->known ? (int64_t)pod->counts.running : -1),
-	    "events_pending",
+	    "worker_deaths", js_num(pod_status_num(pod, "deaths")), "containers",
+	    js_num(pod->known ? (int64_t)pod->counts.containers : -1), "running",
+	    js_num(pod->known ? (int64_t)pod->counts.running : -1), "events_pending",
 	    js_num(pod->known ? (int64_t)pod->counts.events_pending : -1), "state",
 	    js_text(state));
 }

@@ -74,7 +74,8 @@ job_report(struct batch *b, struct job *job)
 	    [OUT_DONE] = "", [OUT_SKIPPED] = "left alone: ", [OUT_FAILED] = "FAILED: "};
 	AUTO_FREE char *line = NULL;
 	AUTO_FREE char *safe = NULL;
-	bool was = job->outcome == OUT_DONE && job->before != NULL && *job->before != '\0';
+	bool was =
+	    job->outcome == OUT_DONE && job->before != NULL && *job->before != '\0';
 
 	b->ended++;
 	if (b->ctl->format == FORMAT_JSON)
@@ -216,9 +217,10 @@ batch_summary(const struct batch *b)
 	for (i = 0; i < b->n; i++)
 		(void)json_array_append_new(array,
 		    json_pack("{s:o, s:o, s:s, s:o, s:o}", "namespace",
-			js_text(b->jobs[i].pod->ns), "pod", js_text(b->jobs[i].pod->group),
-			"result", names[b->jobs[i].outcome], "was",
-			js_name(b->jobs[i].before), "text", js_text(b->jobs[i].text)));
+			js_text(b->jobs[i].pod->ns), "pod",
+			js_text(b->jobs[i].pod->group), "result",
+			names[b->jobs[i].outcome], "was", js_name(b->jobs[i].before),
+			"text", js_text(b->jobs[i].text)));
 	js_print(array, ctl->out);
 }
 
@@ -239,8 +241,8 @@ replace(struct ctl *ctl, int exe_fd)
 		b.n = ctl->all ? pods.n : 1;
 		b.jobs = mem_zalloc((b.n + 1) * sizeof *b.jobs);
 		for (i = 0; i < b.n; i++)
-			b.jobs[i] =
-			    (struct job){.pod = ctl->all ? &pods.v[i] : one.pod, .fd = -1};
+			b.jobs[i] = (struct job){
+			    .pod = ctl->all ? &pods.v[i] : one.pod, .fd = -1};
 		batch_run(&b);
 		batch_summary(&b);
 		if (batch_count(&b, OUT_FAILED) > 0)

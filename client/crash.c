@@ -100,7 +100,8 @@ crash_generation(const char *name)
 	unsigned long n;
 	char *end;
 
-	if (strncmp(name, "crash-", strlen("crash-")) != 0 || *digits < '1' || *digits > '9')
+	if (strncmp(name, "crash-", strlen("crash-")) != 0 || *digits < '1' ||
+	    *digits > '9')
 		return 0;
 	n = strtoul(digits, &end, 10);
 	return strcmp(end, ".txt") == 0 ? n : 0;

@@ -22,8 +22,8 @@ const struct ctl_verb ctl_verbs[] = {
 	cmd_inspect},
     {"upgrade", "POD|--all", "give pods the installed worker, or another", 0, 1,
 	TAKES_ALL | TAKES_WORKER, cmd_upgrade},
-    {"restart", "POD|--all", "restart workers, each with the build it has", 0, 1, TAKES_ALL,
-	cmd_restart},
+    {"restart", "POD|--all", "restart workers, each with the build it has", 0, 1,
+	TAKES_ALL, cmd_restart},
     {"crashes", "POD", "how the pod's workers died", 1, 1, 0, cmd_crashes},
     {"dump", "POD", "have the keeper write down its state", 1, 1, 0, cmd_dump},
     {"version", "", "the version of podshimctl", 0, 0, 0, cmd_version},
@@ -116,7 +116,8 @@ jobs_parse(struct ctl *ctl, const char *s)
 	unsigned long n = strtoul(s, &end, 10);
 
 	if (*s < '0' || *s > '9' || *end != '\0' || n < 1 || n > JOBS_MAX)
-		return ctl_misuse(ctl, "'%s' is no number of jobs (1 to %u)", s, JOBS_MAX);
+		return ctl_misuse(
+		    ctl, "'%s' is no number of jobs (1 to %u)", s, JOBS_MAX);
 	ctl->jobs = (unsigned)n;
 	return 0;
 }
@@ -128,7 +129,8 @@ ctl_check(struct ctl *ctl, const struct ctl_verb *v)
 	bool one_or_all = (v->takes & TAKES_ALL) != 0;
 
 	if ((ctl->all || ctl->jobs != 0) && !one_or_all)
-		return ctl_misuse(ctl, "'%s' does not take '--all' and '--jobs'", v->name);
+		return ctl_misuse(
+		    ctl, "'%s' does not take '--all' and '--jobs'", v->name);
 	if (ctl->worker != NULL && (v->takes & TAKES_WORKER) == 0)
 		return ctl_misuse(ctl, "'%s' does not take '--worker'", v->name);
 	if (ctl->argc < v->min_args || (one_or_all && ctl->argc == 0 && !ctl->all))

@@ -26,7 +26,7 @@ struct ctl {
 	bool all;
 	const char *worker; /* executable; NULL: the installed one */
 	unsigned jobs;
-	int argc;	  /* what stands behind the verb, options taken out */
+	int argc; /* what stands behind the verb, options taken out */
 	char **argv;
 };
 

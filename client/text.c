@@ -51,8 +51,8 @@ char_is_safe(uint32_t c)
 		return false;
 	/* marks, embeddings, overrides, isolates, line separators, BOM */
 	return !(c == 0x061c || (c >= 0x200b && c <= 0x200f) ||
-		 (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) ||
-		 c == 0xfeff || c > 0xe0000);
+	    (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0xfeff ||
+	    c > 0xe0000);
 }
 
 char *

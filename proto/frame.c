@@ -17,7 +17,7 @@ static uint32_t
 frame_get_u32(const uint8_t *in)
 {
 	return (uint32_t)in[0] << 24 | (uint32_t)in[1] << 16 | (uint32_t)in[2] << 8 |
-	       in[3];
+	    in[3];
 }
 
 void

@@ -122,7 +122,8 @@ struct row_process {
 	const char *stdout_path;
 	const char *stderr_path;
 	bool terminal;
-	const void *spec; /* what Start needs: process.json, a checkpoint's path; then NULL */
+	const void
+	    *spec; /* what Start needs: process.json, a checkpoint's path; then NULL */
 	size_t spec_len;
 	int pid;
 	uint64_t start_time; /* ticks since boot */

@@ -26,8 +26,7 @@
 
 /* Stored numbers never change their meaning. */
 _Static_assert(TASK_CREATING == 1 && TASK_CREATED == 2 && TASK_RUNNING == 3 &&
-		   TASK_STOPPED == 4 && TASK_PAUSED == 5 && TASK_PAUSING == 6 &&
-		   TASK_DELETING == 7,
+	TASK_STOPPED == 4 && TASK_PAUSED == 5 && TASK_PAUSING == 6 && TASK_DELETING == 7,
     "stored task states");
 _Static_assert(EVENT_KEEP == 1 && EVENT_EXEC == 2, "stored event classes");
 

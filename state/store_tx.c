@@ -232,7 +232,7 @@ static bool
 op_is_put(uint32_t s)
 {
 	return s == S_PUT_CONTAINER || s == S_PUT_PROCESS || s == S_PUT_ANSWER ||
-	       s == S_SET_META;
+	    s == S_SET_META;
 }
 
 /* Does a later write make the one at `at` pointless? */

@@ -132,10 +132,11 @@ fd_read_all(int fd, size_t max, char **out, size_t *out_len, struct err *err)
 }
 
 int
-file_read(int dirfd, const char *path, size_t max, char **out, size_t *out_len,
-    struct err *err)
+file_read(
+    int dirfd, const char *path, size_t max, char **out, size_t *out_len, struct err *err)
 {
-	AUTO_CLOSE int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	AUTO_CLOSE int fd =
+	    openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	int rc;
 
 	if (fd == -1)
@@ -156,7 +157,8 @@ file_write(int dirfd, const char *path, const void *buf, size_t len, mode_t mode
 		tmp = NULL;
 		return err_set(err, ENOMEM, "write '%s'", path);
 	}
-	fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
+	fd = openat(
+	    dirfd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
 	if (fd == -1)
 		return err_set(err, errno, "create '%s'", tmp);
 	rc = fd_write_all(fd, buf, len);

@@ -18,7 +18,7 @@ static struct {
 	const char *role;
 	const char *pod;
 	char *path; /* NULL: standard error */
-	int fd;     /* -1 until opened */
+	int fd;	    /* -1 until opened */
 	bool debug;
 	unsigned dropped;
 	void (*trace)(const char *);
@@ -109,8 +109,9 @@ log_line(const char *level, int code, const char *fmt, va_list ap)
 	(void)clock_gettime(CLOCK_REALTIME, &ts);
 	(void)gmtime_r(&ts.tv_sec, &tm);
 	(void)strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", &tm);
-	n = snprintf(line, sizeof line, "time=\"%s.%06ldZ\" level=%s role=%s pid=%ld pod=%s msg=",
-	    when, ts.tv_nsec / 1000, level, lg.role, (long)getpid(), lg.pod);
+	n = snprintf(line, sizeof line,
+	    "time=\"%s.%06ldZ\" level=%s role=%s pid=%ld pod=%s msg=", when,
+	    ts.tv_nsec / 1000, level, lg.role, (long)getpid(), lg.pod);
 	if (n < 0)
 		return;
 	len = (size_t)n < sizeof line ? (size_t)n : sizeof line - 1;
@@ -128,16 +129,16 @@ log_line(const char *level, int code, const char *fmt, va_list ap)
 	log_write(line, len);
 }
 
-#define LOG_FN(name, level, code)                  \
-	void name(const char *fmt, ...)            \
-	{                                          \
-		int saved = errno;                 \
-		va_list ap;                        \
-                                                   \
-		va_start(ap, fmt);                 \
-		log_line(level, code, fmt, ap);    \
-		va_end(ap);                        \
-		errno = saved;                     \
+#define LOG_FN(name, level, code)                                                        \
+	void name(const char *fmt, ...)                                                  \
+	{                                                                                \
+		int saved = errno;                                                       \
+		va_list ap;                                                              \
+                                                                                         \
+		va_start(ap, fmt);                                                       \
+		log_line(level, code, fmt, ap);                                          \
+		va_end(ap);                                                              \
+		errno = saved;                                                           \
 	}
 
 LOG_FN(log_debug, "debug", 0)

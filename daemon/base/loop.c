@@ -26,8 +26,8 @@ loop_new(void)
 	cfg = event_config_new();
 	if (cfg != NULL) {
 		/* one thread per process: no locks, no eventfd to wake it */
-		(void)event_config_set_flag(cfg,
-		    EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_PRECISE_TIMER);
+		(void)event_config_set_flag(
+		    cfg, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_PRECISE_TIMER);
 		loop->base = event_base_new_with_config(cfg);
 		event_config_free(cfg);
 	}

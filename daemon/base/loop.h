@@ -30,6 +30,7 @@ struct grave {
 };
 
 /* free_cb(obj) runs after this pass. Burying twice is a bug (assert). */
-void loop_bury(struct loop *loop, struct grave *grave, void (*free_cb)(void *), void *obj);
+void loop_bury(
+    struct loop *loop, struct grave *grave, void (*free_cb)(void *), void *obj);
 
 #endif

@@ -21,11 +21,11 @@ auto_free_(void *p)
 #define AUTO_FREE __attribute__((cleanup(auto_free_)))
 
 /* Take the pointer out of a scope-bound variable. */
-#define steal_ptr(pp)                            \
-	({                                       \
-		__typeof__(*(pp)) stolen_ = *(pp); \
-		*(pp) = NULL;                    \
-		stolen_;                         \
+#define steal_ptr(pp)                                                                    \
+	({                                                                               \
+		__typeof__(*(pp)) stolen_ = *(pp);                                       \
+		*(pp) = NULL;                                                            \
+		stolen_;                                                                 \
 	})
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))

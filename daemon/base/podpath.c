@@ -126,9 +126,9 @@ pod_name(const char *group, const char *hash)
 
 	for (i = 0; i < POD_NAME_GROUP_MAX && group[i] != '\0'; i++)
 		safe[i] = is_alnum(group[i]) || strchr("-_", group[i]) != NULL ||
-				  (group[i] == '.' && i > 0)
-			      ? group[i]
-			      : '_';
+			(group[i] == '.' && i > 0)
+		    ? group[i]
+		    : '_';
 	safe[i] = '\0';
 	return mem_printf("%s.%.*s", i > 0 ? safe : "_", (int)POD_HASH8_LEN, hash);
 }

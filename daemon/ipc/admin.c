@@ -32,7 +32,8 @@ address_at(struct sockaddr_un *sa, int dirfd, const char *name, struct err *err)
 	int n;
 
 	*sa = (struct sockaddr_un){.sun_family = AF_UNIX};
-	n = snprintf(sa->sun_path, sizeof sa->sun_path, "/proc/self/fd/%d/%s", dirfd, name);
+	n = snprintf(
+	    sa->sun_path, sizeof sa->sun_path, "/proc/self/fd/%d/%s", dirfd, name);
 	if (n < 0 || (size_t)n >= sizeof sa->sun_path)
 		return err_setx(err, ENAMETOOLONG, "socket name '%s' is too long", name);
 	return 0;
@@ -124,8 +125,8 @@ admin_ask(int dirfd, enum msg_type type, const char *name, int pass_fd, int time
 		return err_setx(err, EBADMSG, "the keeper's answer makes no sense");
 	said = msg_get_str(&head, buf, MF_TEXT);
 	if (head.a != 0)
-		return err_setx(err, (int)head.a, "%s",
-		    said != NULL ? said : strerror((int)head.a));
+		return err_setx(
+		    err, (int)head.a, "%s", said != NULL ? said : strerror((int)head.a));
 	if (text != NULL) {
 		*text = strdup(said != NULL ? said : "");
 		if (*text == NULL)

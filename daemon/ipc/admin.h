@@ -18,7 +18,8 @@ struct err;
  * SOCK_STREAM. Returns the descriptor or -errno.
  */
 int unix_listen_at(int dirfd, const char *name, int type, struct err *err);
-int unix_connect_at(int dirfd, const char *name, int type, int timeout_ms, struct err *err);
+int unix_connect_at(
+    int dirfd, const char *name, int type, int timeout_ms, struct err *err);
 
 /*
  * Hold the pod open for the Create of container `id` (expires after 30 s,

@@ -9,14 +9,14 @@
 
 #include <stdint.h>
 
-#define BLACKBOX_MAGIC  UINT32_C(0x70624231)
-#define BLACKBOX_SIZE   65536u
+#define BLACKBOX_MAGIC	UINT32_C(0x70624231)
+#define BLACKBOX_SIZE	65536u
 #define BLACKBOX_TRACES 256u
 
 struct blackbox_trace {
 	uint64_t t_boot_us;
-	uint64_t n;      /* request in hand, 0 none */
-	char text[96];   /* NUL-terminated unless torn */
+	uint64_t n;    /* request in hand, 0 none */
+	char text[96]; /* NUL-terminated unless torn */
 };
 
 struct blackbox {

@@ -28,11 +28,11 @@
 
 #define INLINE_MAX (MSG_PACKET_MAX - sizeof(struct msg_head))
 /* one more than callers may pass: the payload's memfd */
-#define FDS_MAX (MSG_FDS_MAX + 1)
+#define FDS_MAX	   (MSG_FDS_MAX + 1)
 /* packets taken per pass of the loop, so that one peer cannot hold it */
-#define PASS_MAX 32
+#define PASS_MAX   32
 /* the kernel is short of memory or of descriptors in flight */
-#define RETRY_US 20000
+#define RETRY_US   20000
 
 struct out {
 	struct out *next;
@@ -218,7 +218,8 @@ packet_load(struct packet *packet, char **out)
 int
 channel_pair(int fds[2])
 {
-	return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == -1
+	return socketpair(
+		   AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == -1
 	    ? -errno
 	    : 0;
 }
@@ -313,8 +314,8 @@ channel_on_write(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	while ((out = ch->head) != NULL) {
-		rc = packet_write(ch->fd, &out->head, out->data, out->len, out->fds,
-		    out->n_fds);
+		rc = packet_write(
+		    ch->fd, &out->head, out->data, out->len, out->fds, out->n_fds);
 		if (rc == -EAGAIN || is_shortage(rc)) {
 			channel_arm(ch, rc);
 			return;
@@ -367,7 +368,8 @@ channel_new(struct loop *loop, int fd, const struct channel_ops *ops, void *arg)
 	ch->ops = ops;
 	ch->arg = arg;
 	ch->tail = &ch->head;
-	ch->ev_read = event_new(loop_base(loop), fd, EV_READ | EV_PERSIST, channel_on_read, ch);
+	ch->ev_read =
+	    event_new(loop_base(loop), fd, EV_READ | EV_PERSIST, channel_on_read, ch);
 	ch->ev_write = event_new(loop_base(loop), fd, EV_WRITE, channel_on_write, ch);
 	ch->ev_retry = evtimer_new(loop_base(loop), channel_on_write, ch);
 	if (ch->ev_read == NULL || ch->ev_write == NULL || ch->ev_retry == NULL ||
@@ -380,8 +382,8 @@ channel_new(struct loop *loop, int fd, const struct channel_ops *ops, void *arg)
 }
 
 static int
-channel_queue(struct channel *ch, const struct msg_head *head, const void *data, size_t len,
-    const int *fds, size_t n_fds)
+channel_queue(struct channel *ch, const struct msg_head *head, const void *data,
+    size_t len, const int *fds, size_t n_fds)
 {
 	struct out *out = calloc(1, sizeof *out + len);
 	size_t i;
@@ -517,10 +519,11 @@ wait_readable(int fd, int timeout_ms, boot_us_t end)
 }
 
 int
-packet_recv(int fd, int timeout_ms, struct msg_head *head, void *buf, size_t cap, int *fds,
-    size_t *n_fds)
+packet_recv(int fd, int timeout_ms, struct msg_head *head, void *buf, size_t cap,
+    int *fds, size_t *n_fds)
 {
-	boot_us_t end = clock_boot_us() + (boot_us_t)(timeout_ms < 0 ? 0 : timeout_ms) * US_PER_MS;
+	boot_us_t end =
+	    clock_boot_us() + (boot_us_t)(timeout_ms < 0 ? 0 : timeout_ms) * US_PER_MS;
 	AUTO_FREE char *big = NULL;
 	struct packet packet = {0};
 	int all[FDS_MAX];

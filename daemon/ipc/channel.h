@@ -40,8 +40,8 @@ struct channel_ops {
 int channel_pair(int fds[2]);
 
 /* Takes fd. NULL on failure (then fd is still the caller's). */
-struct channel *channel_new(struct loop *loop, int fd, const struct channel_ops *ops,
-    void *arg);
+struct channel *channel_new(
+    struct loop *loop, int fd, const struct channel_ops *ops, void *arg);
 /* May be called from its own callbacks. NULL is allowed. */
 void channel_free(struct channel *ch);
 

@@ -15,7 +15,7 @@
 #include "base/err.h"
 
 #define FIELD_HEAD 8u
-#define PAD8(n)    (((n) + 7u) & ~(size_t)7u)
+#define PAD8(n)	   (((n) + 7u) & ~(size_t)7u)
 
 struct field {
 	uint16_t id;
@@ -27,9 +27,8 @@ const char *
 msg_name(unsigned type)
 {
 	switch (type) {
-#define X(num, NAME, name, from) \
-	case num:                \
-		return #NAME;
+#define X(num, NAME, name, from)                                                         \
+	case num: return #NAME;
 		MSG_TABLE(X)
 #undef X
 	}
@@ -99,7 +98,8 @@ msg_encode_hello(struct msg_head *head, void *buf, size_t cap, const struct msg_
 }
 
 int
-msg_encode_welcome(struct msg_head *head, void *buf, size_t cap, const struct msg_welcome *m)
+msg_encode_welcome(
+    struct msg_head *head, void *buf, size_t cap, const struct msg_welcome *m)
 {
 	uint64_t num[4] = {m->proto, m->gen, m->failed_boots, (uint64_t)m->mode};
 	size_t len = 0;
@@ -139,8 +139,8 @@ msg_encode_spawn(struct msg_head *head, void *buf, size_t cap, const struct msg_
 	if (rc == 0)
 		rc = msg_put_str(buf, cap, &len, MF_PIDFILE, m->pid_file);
 	if (rc == 0 && m->n_fds > 0)
-		rc = msg_put(buf, cap, &len, MF_FDS, m->fd_nums,
-		    m->n_fds * sizeof *m->fd_nums);
+		rc = msg_put(
+		    buf, cap, &len, MF_FDS, m->fd_nums, m->n_fds * sizeof *m->fd_nums);
 	if (rc == 0)
 		rc = put_bytes(buf, cap, &len, MF_TAG, &m->tag);
 	return finish(head, MSG_SPAWN, len, rc);
@@ -148,7 +148,7 @@ msg_encode_spawn(struct msg_head *head, void *buf, size_t cap, const struct msg_
 
 /* STEP's a: kind, state and two flags. */
 #define STEP_A_TIMED_OUT (UINT64_C(1) << 16)
-#define STEP_A_SNAPSHOT  (UINT64_C(1) << 17)
+#define STEP_A_SNAPSHOT	 (UINT64_C(1) << 17)
 
 int
 msg_encode_step(struct msg_head *head, void *buf, size_t cap, const struct msg_step *m)
@@ -251,8 +251,8 @@ msg_get_str(const struct msg_head *head, const void *buf, enum msg_field field)
 
 /* Every field's frame is sound, and every string field is a string. */
 static int
-check_fields(const struct msg_head *head, const void *buf, enum msg_type type,
-    struct err *err)
+check_fields(
+    const struct msg_head *head, const void *buf, enum msg_type type, struct err *err)
 {
 	struct field f;
 	size_t off = 0;
@@ -272,8 +272,8 @@ check_fields(const struct msg_head *head, const void *buf, enum msg_type type,
 			return err_setx(err, EBADMSG, "%s: field %u is no string",
 			    msg_name(type), f.id);
 		if (f.id == MF_TAG && f.len > MSG_TAG_MAX)
-			return err_setx(err, EBADMSG, "%s: tag of %zu bytes",
-			    msg_name(type), f.len);
+			return err_setx(
+			    err, EBADMSG, "%s: tag of %zu bytes", msg_name(type), f.len);
 	}
 	if (rc < 0)
 		return err_setx(err, EBADMSG, "%s: a field is cut off", msg_name(type));
@@ -289,8 +289,8 @@ get_nums(const struct msg_head *head, const void *buf, uint64_t *num, size_t n,
 
 	/* more numbers than we know: a newer peer */
 	if (p == NULL || len < n * sizeof *num)
-		return err_setx(err, EBADMSG, "%s: numbers are missing",
-		    msg_name(head->type));
+		return err_setx(
+		    err, EBADMSG, "%s: numbers are missing", msg_name(head->type));
 	memcpy(num, p, n * sizeof *num);
 	return 0;
 }
@@ -303,8 +303,8 @@ get_tag(const struct msg_head *head, const void *buf, struct msg_bytes *tag)
 }
 
 int
-msg_decode_hello(const struct msg_head *head, const void *buf, struct msg_hello *m,
-    struct err *err)
+msg_decode_hello(
+    const struct msg_head *head, const void *buf, struct msg_hello *m, struct err *err)
 {
 	uint64_t num[4];
 	int rc = check_fields(head, buf, MSG_HELLO, err);
@@ -324,8 +324,8 @@ msg_decode_hello(const struct msg_head *head, const void *buf, struct msg_hello 
 }
 
 int
-msg_decode_welcome(const struct msg_head *head, const void *buf, struct msg_welcome *m,
-    struct err *err)
+msg_decode_welcome(
+    const struct msg_head *head, const void *buf, struct msg_welcome *m, struct err *err)
 {
 	uint64_t num[4];
 	const void *inst;
@@ -371,8 +371,8 @@ get_strings(const struct msg_head *head, const void *buf, enum msg_field field, 
 }
 
 static int
-decode_spawn_fds(const struct msg_head *head, const void *buf, struct msg_spawn *m,
-    struct err *err)
+decode_spawn_fds(
+    const struct msg_head *head, const void *buf, struct msg_spawn *m, struct err *err)
 {
 	size_t i, j, len = 0;
 
@@ -383,8 +383,8 @@ decode_spawn_fds(const struct msg_head *head, const void *buf, struct msg_spawn 
 		return err_setx(err, EBADMSG, "SPAWN: bad descriptor numbers");
 	for (i = 0; i < m->n_fds; i++) {
 		if (m->fd_nums[i] > 255)
-			return err_setx(err, EBADMSG, "SPAWN: descriptor number %u",
-			    m->fd_nums[i]);
+			return err_setx(
+			    err, EBADMSG, "SPAWN: descriptor number %u", m->fd_nums[i]);
 		for (j = 0; j < i; j++)
 			if (m->fd_nums[i] == m->fd_nums[j])
 				return err_setx(err, EBADMSG,
@@ -394,8 +394,8 @@ decode_spawn_fds(const struct msg_head *head, const void *buf, struct msg_spawn 
 }
 
 int
-msg_decode_spawn(const struct msg_head *head, const void *buf, struct msg_spawn *m,
-    struct err *err)
+msg_decode_spawn(
+    const struct msg_head *head, const void *buf, struct msg_spawn *m, struct err *err)
 {
 	const unsigned known = SPAWN_ADOPT | SPAWN_CONSOLE | SPAWN_NICE | SPAWN_SURVIVE;
 	char **argv, **envp;
@@ -439,8 +439,8 @@ msg_decode_spawn(const struct msg_head *head, const void *buf, struct msg_spawn 
 }
 
 int
-msg_decode_step(const struct msg_head *head, const void *buf, struct msg_step *m,
-    struct err *err)
+msg_decode_step(
+    const struct msg_head *head, const void *buf, struct msg_step *m, struct err *err)
 {
 	unsigned kind = head->a & 0xff, state = head->a >> 8 & 0xff;
 	uint64_t num[4];
@@ -471,8 +471,8 @@ msg_decode_step(const struct msg_head *head, const void *buf, struct msg_step *m
 }
 
 int
-msg_decode_exit(const struct msg_head *head, const void *buf, struct msg_exit *m,
-    struct err *err)
+msg_decode_exit(
+    const struct msg_head *head, const void *buf, struct msg_exit *m, struct err *err)
 {
 	uint64_t num[4];
 	int rc = check_fields(head, buf, MSG_EXIT, err);
@@ -493,8 +493,8 @@ msg_decode_exit(const struct msg_head *head, const void *buf, struct msg_exit *m
 }
 
 int
-msg_decode_request(const struct msg_head *head, const void *buf, struct msg_request *m,
-    struct err *err)
+msg_decode_request(
+    const struct msg_head *head, const void *buf, struct msg_request *m, struct err *err)
 {
 	if (head->type != MSG_REQUEST || head->key == 0)
 		return err_setx(err, EBADMSG, "REQUEST: no number");

@@ -33,37 +33,37 @@ struct err;
 #define MSG_NAME_MAX   192u /* of a stored descriptor */
 
 /* X(number, NAME, name, direction: who sends it) */
-#define MSG_TABLE(X)                                                          \
-	X(1, HELLO, hello, WORKER)      /* proto range, build, schema range */ \
-	X(2, WELCOME, welcome, KEEPER)  /* fd: black box */                    \
-	X(3, STEP, step, KEEPER)        /* a step's state */                   \
-	X(4, EXIT, exit, KEEPER)        /* an adopted process died */          \
-	X(5, FDNAME, fdname, KEEPER)    /* snapshot: a stored descriptor */    \
-	X(6, PINNED, pinned, KEEPER)    /* a launcher expects a Create */      \
-	X(7, REQUEST, request, KEEPER)  /* a ttrpc request */                  \
-	X(8, SYNC, sync, KEEPER)        /* end of snapshot */                  \
-	X(9, READY, ready, WORKER)      /* recovered; migration still open */  \
-	X(10, GO, go, KEEPER)           /* commit it; new requests follow */   \
-	X(11, ANSWER, answer, WORKER)   /* Response bytes for n */             \
-	X(12, CANCEL, cancel, KEEPER)   /* n's connection is gone */           \
-	X(13, SPAWN, spawn, WORKER)     /* fds: the child's */                 \
-	X(14, SIGNAL, signal, WORKER)   /* once per key */                     \
-	X(15, ACK, ack, WORKER)         /* exit or internal step committed */  \
-	X(16, FD_PUT, fd_put, WORKER)   /* fd: store it under a name */        \
-	X(17, FD_GET, fd_get, WORKER)   /* wants a duplicate */                \
-	X(18, FD, fd, KEEPER)           /* fd: that duplicate, or errno */     \
-	X(19, FD_DROP, fd_drop, WORKER) /* a name, or a prefix */              \
-	X(20, UNPIN, unpin, WORKER)     /* Create of id was answered */        \
-	X(21, IDLE, idle, WORKER)       /* nothing left; may end */            \
-	X(22, QUIESCE, quiesce, KEEPER) /* leave with 0 */                     \
-	X(23, MARK, mark, WORKER)       /* text for STATUS */                  \
-	X(24, REFUSED, refused, KEEPER) /* an unknown MUST message */          \
-	/* the admin socket: one question, one answer (admin.h) */            \
-	X(64, PIN, pin, ADMIN)                                                \
-	X(65, STATUS, status, ADMIN)                                          \
-	X(66, UPGRADE, upgrade, ADMIN) /* fd: the new worker's executable */  \
-	X(67, RESTART, restart, ADMIN)                                        \
-	X(68, DUMP, dump, ADMIN)                                              \
+#define MSG_TABLE(X)                                                                     \
+	X(1, HELLO, hello, WORKER)	/* proto range, build, schema range */           \
+	X(2, WELCOME, welcome, KEEPER)	/* fd: black box */                              \
+	X(3, STEP, step, KEEPER)	/* a step's state */                             \
+	X(4, EXIT, exit, KEEPER)	/* an adopted process died */                    \
+	X(5, FDNAME, fdname, KEEPER)	/* snapshot: a stored descriptor */              \
+	X(6, PINNED, pinned, KEEPER)	/* a launcher expects a Create */                \
+	X(7, REQUEST, request, KEEPER)	/* a ttrpc request */                            \
+	X(8, SYNC, sync, KEEPER)	/* end of snapshot */                            \
+	X(9, READY, ready, WORKER)	/* recovered; migration still open */            \
+	X(10, GO, go, KEEPER)		/* commit it; new requests follow */             \
+	X(11, ANSWER, answer, WORKER)	/* Response bytes for n */                       \
+	X(12, CANCEL, cancel, KEEPER)	/* n's connection is gone */                     \
+	X(13, SPAWN, spawn, WORKER)	/* fds: the child's */                           \
+	X(14, SIGNAL, signal, WORKER)	/* once per key */                               \
+	X(15, ACK, ack, WORKER)		/* exit or internal step committed */            \
+	X(16, FD_PUT, fd_put, WORKER)	/* fd: store it under a name */                  \
+	X(17, FD_GET, fd_get, WORKER)	/* wants a duplicate */                          \
+	X(18, FD, fd, KEEPER)		/* fd: that duplicate, or errno */               \
+	X(19, FD_DROP, fd_drop, WORKER) /* a name, or a prefix */                        \
+	X(20, UNPIN, unpin, WORKER)	/* Create of id was answered */                  \
+	X(21, IDLE, idle, WORKER)	/* nothing left; may end */                      \
+	X(22, QUIESCE, quiesce, KEEPER) /* leave with 0 */                               \
+	X(23, MARK, mark, WORKER)	/* text for STATUS */                            \
+	X(24, REFUSED, refused, KEEPER) /* an unknown MUST message */                    \
+	/* the admin socket: one question, one answer (admin.h) */                       \
+	X(64, PIN, pin, ADMIN)                                                           \
+	X(65, STATUS, status, ADMIN)                                                     \
+	X(66, UPGRADE, upgrade, ADMIN) /* fd: the new worker's executable */             \
+	X(67, RESTART, restart, ADMIN)                                                   \
+	X(68, DUMP, dump, ADMIN)                                                         \
 	X(69, REPLY, reply, KEEPER)
 
 enum msg_type {
@@ -143,16 +143,16 @@ struct msg_head {
 /* Payload fields. Numbers are never reused. */
 enum msg_field {
 	MF_TAG = 1,
-	MF_ARG = 2,     /* repeated */
-	MF_ENV = 3,     /* repeated; none: the keeper's own environment */
+	MF_ARG = 2, /* repeated */
+	MF_ENV = 3, /* repeated; none: the keeper's own environment */
 	MF_CWD = 4,
 	MF_PIDFILE = 5,
-	MF_FDS = 6,     /* u32[]: target number of each descriptor, in order */
+	MF_FDS = 6, /* u32[]: target number of each descriptor, in order */
 	MF_NAME = 7,
 	MF_TEXT = 8,
 	MF_BODY = 9,
 	MF_INST = 10,
-	MF_NUM = 11,    /* u64[]: meaning by message */
+	MF_NUM = 11, /* u64[]: meaning by message */
 	MF_BUILD = 12,
 };
 
@@ -190,14 +190,14 @@ struct msg_bytes {
 struct msg_hello {
 	uint32_t proto_min, proto_max;
 	uint32_t schema_min, schema_max; /* user_version this build can read / writes */
-	const char *build;               /* version and build id, for people */
+	const char *build;		 /* version and build id, for people */
 };
 
 enum boot_mode { BOOT_NORMAL = 0, BOOT_SAFE = 1, BOOT_UPGRADE = 2 };
 
 struct msg_welcome {
 	uint32_t proto;
-	uint32_t gen;          /* of this worker: 1 for the first in a keeper's life */
+	uint32_t gen;	       /* of this worker: 1 for the first in a keeper's life */
 	uint32_t failed_boots; /* consecutive boots that never became READY */
 	enum boot_mode mode;
 	uint8_t inst[16];      /* random, of this keeper */
@@ -205,27 +205,27 @@ struct msg_welcome {
 };
 
 enum spawn_flags {
-	SPAWN_ADOPT = 1,      /* pid file names the process to adopt */
-	SPAWN_CONSOLE = 2,    /* argv element "@console@" becomes a socket whose
+	SPAWN_ADOPT = 1,   /* pid file names the process to adopt */
+	SPAWN_CONSOLE = 2, /* argv element "@console@" becomes a socket whose
 	                         pty master is stored as tty/<key> */
-	SPAWN_NICE = 4,       /* run at nice 19 */
-	SPAWN_SURVIVE = 8,    /* no PDEATHSIG: log programs */
+	SPAWN_NICE = 4,	   /* run at nice 19 */
+	SPAWN_SURVIVE = 8, /* no PDEATHSIG: log programs */
 };
 
 #define SPAWN_CONSOLE_ARG "@console@"
 
 struct msg_spawn {
 	uint64_t key;
-	unsigned flags;          /* enum spawn_flags */
-	char *const *argv;       /* NULL-terminated; argv[0] is searched in PATH */
-	char *const *envp;       /* NULL: the keeper's own, scrubbed */
-	const char *cwd;         /* NULL: "/" */
-	const char *pid_file;    /* file name in the pod's directory; with ADOPT */
-	boot_us_t deadline;      /* SIGKILL then; 0 none */
+	unsigned flags;		 /* enum spawn_flags */
+	char *const *argv;	 /* NULL-terminated; argv[0] is searched in PATH */
+	char *const *envp;	 /* NULL: the keeper's own, scrubbed */
+	const char *cwd;	 /* NULL: "/" */
+	const char *pid_file;	 /* file name in the pod's directory; with ADOPT */
+	boot_us_t deadline;	 /* SIGKILL then; 0 none */
 	const uint32_t *fd_nums; /* target number of each passed descriptor */
-	const int *fds;          /* borrowed; 0, 1, 2 are /dev/null unless named */
+	const int *fds;		 /* borrowed; 0, 1, 2 are /dev/null unless named */
 	size_t n_fds;
-	struct msg_bytes tag;    /* opaque, comes back with STEP and EXIT */
+	struct msg_bytes tag; /* opaque, comes back with STEP and EXIT */
 };
 
 enum step_kind { STEP_SPAWN = 1, STEP_SIGNAL = 2 };
@@ -235,50 +235,51 @@ struct msg_step {
 	uint64_t key;
 	enum step_kind kind;
 	enum step_state state;
-	int error;           /* positive errno of a FAILED step */
-	int wait_status;     /* as of waitid/wait4, of a DONE spawn */
-	bool timed_out;      /* the keeper killed it at its deadline */
-	bool snapshot;       /* part of the snapshot, not news */
-	boot_us_t t;         /* when it ended */
-	int child_pid;       /* adopted process (DONE), or the command (RUNNING) */
-	uint64_t child_start;/* its start time in ticks; 0 if there is none */
+	int error;	      /* positive errno of a FAILED step */
+	int wait_status;      /* as of waitid/wait4, of a DONE spawn */
+	bool timed_out;	      /* the keeper killed it at its deadline */
+	bool snapshot;	      /* part of the snapshot, not news */
+	boot_us_t t;	      /* when it ended */
+	int child_pid;	      /* adopted process (DONE), or the command (RUNNING) */
+	uint64_t child_start; /* its start time in ticks; 0 if there is none */
 	struct msg_bytes tag;
-	const char *text;    /* what failed, for a FAILED step; may be "" */
+	const char *text; /* what failed, for a FAILED step; may be "" */
 };
 
 struct msg_exit {
-	uint64_t key;        /* of the process */
-	uint64_t seq;        /* 1, 2, 3 … in the order the keeper saw them */
+	uint64_t key; /* of the process */
+	uint64_t seq; /* 1, 2, 3 … in the order the keeper saw them */
 	int pid;
 	uint64_t start;
-	int wait_status;     /* as wait4 gives it */
-	int64_t t_real_ns;   /* when the keeper saw it */
+	int wait_status;   /* as wait4 gives it */
+	int64_t t_real_ns; /* when the keeper saw it */
 	boot_us_t t_boot;
 	struct msg_bytes tag;
 };
 
 enum request_flags {
 	REQ_REDELIVERED = 1, /* an earlier worker has seen it */
-	REQ_ORPHAN = 2,      /* its connection is gone */
+	REQ_ORPHAN = 2,	     /* its connection is gone */
 	REQ_CONDEMNED = 4,   /* answered by the keeper: undo, then empty ANSWER */
 };
 
 struct msg_request {
 	uint64_t n;
 	uint32_t conn;
-	unsigned flags;      /* enum request_flags */
-	boot_us_t t_recv;    /* of its last byte */
+	unsigned flags;		/* enum request_flags */
+	boot_us_t t_recv;	/* of its last byte */
 	struct msg_bytes frame; /* payload of the ttrpc request frame */
 };
 
 enum answer_kind {
-	ANSWER_MESSAGE = 0, /* the payload, even if it is empty: an empty Response is OK */
-	ANSWER_NONE = 1,    /* nobody waits for n: just forget it */
+	ANSWER_MESSAGE =
+	    0,		 /* the payload, even if it is empty: an empty Response is OK */
+	ANSWER_NONE = 1, /* nobody waits for n: just forget it */
 };
 
 enum fd_put_how {
 	FD_PUT_AS_IS = 0,
-	FD_PUT_OPEN_READ = 1,  /* the fd is an O_PATH one of a FIFO: open it so */
+	FD_PUT_OPEN_READ = 1, /* the fd is an O_PATH one of a FIFO: open it so */
 	FD_PUT_OPEN_WRITE = 2,
 };
 
@@ -291,11 +292,16 @@ enum quiesce_why { QUIESCE_END = 1, QUIESCE_UPGRADE = 2, QUIESCE_RESTART = 3 };
  * all but SPAWN) and return the payload's length, or -EMSGSIZE if it is more
  * than cap. All of *head is set, len too. An empty envp arrives as NULL.
  */
-int msg_encode_hello(struct msg_head *head, void *buf, size_t cap, const struct msg_hello *m);
-int msg_encode_welcome(struct msg_head *head, void *buf, size_t cap, const struct msg_welcome *m);
-int msg_encode_spawn(struct msg_head *head, void *buf, size_t cap, const struct msg_spawn *m);
-int msg_encode_step(struct msg_head *head, void *buf, size_t cap, const struct msg_step *m);
-int msg_encode_exit(struct msg_head *head, void *buf, size_t cap, const struct msg_exit *m);
+int msg_encode_hello(
+    struct msg_head *head, void *buf, size_t cap, const struct msg_hello *m);
+int msg_encode_welcome(
+    struct msg_head *head, void *buf, size_t cap, const struct msg_welcome *m);
+int msg_encode_spawn(
+    struct msg_head *head, void *buf, size_t cap, const struct msg_spawn *m);
+int msg_encode_step(
+    struct msg_head *head, void *buf, size_t cap, const struct msg_step *m);
+int msg_encode_exit(
+    struct msg_head *head, void *buf, size_t cap, const struct msg_exit *m);
 /* REQUEST and ANSWER carry their bytes alone as payload, with no fields. */
 void msg_head_request(struct msg_head *head, const struct msg_request *m);
 
@@ -306,30 +312,32 @@ void msg_head_request(struct msg_head *head, const struct msg_request *m);
  * borrow from the packet): free both with free(); fds stays NULL, n_fds is
  * what the packet must have brought.
  */
-int msg_decode_hello(const struct msg_head *head, const void *buf, struct msg_hello *m,
-    struct err *err);
-int msg_decode_welcome(const struct msg_head *head, const void *buf, struct msg_welcome *m,
-    struct err *err);
-int msg_decode_spawn(const struct msg_head *head, const void *buf, struct msg_spawn *m,
-    struct err *err);
-int msg_decode_step(const struct msg_head *head, const void *buf, struct msg_step *m,
-    struct err *err);
-int msg_decode_exit(const struct msg_head *head, const void *buf, struct msg_exit *m,
-    struct err *err);
-int msg_decode_request(const struct msg_head *head, const void *buf, struct msg_request *m,
-    struct err *err);
+int msg_decode_hello(
+    const struct msg_head *head, const void *buf, struct msg_hello *m, struct err *err);
+int msg_decode_welcome(
+    const struct msg_head *head, const void *buf, struct msg_welcome *m, struct err *err);
+int msg_decode_spawn(
+    const struct msg_head *head, const void *buf, struct msg_spawn *m, struct err *err);
+int msg_decode_step(
+    const struct msg_head *head, const void *buf, struct msg_step *m, struct err *err);
+int msg_decode_exit(
+    const struct msg_head *head, const void *buf, struct msg_exit *m, struct err *err);
+int msg_decode_request(
+    const struct msg_head *head, const void *buf, struct msg_request *m, struct err *err);
 
 /*
  * Field access for the small messages (names, texts). msg_put() appends at
  * *len and moves it; a string travels with its NUL, a NULL string not at all.
  * Returns 0 or -EMSGSIZE.
  */
-int msg_put(void *buf, size_t cap, size_t *len, enum msg_field field, const void *p, size_t n);
+int msg_put(
+    void *buf, size_t cap, size_t *len, enum msg_field field, const void *p, size_t n);
 int msg_put_str(void *buf, size_t cap, size_t *len, enum msg_field field, const char *s);
 /* First field of that number; NULL if there is none or the payload is broken. */
-const void *msg_get(const struct msg_head *head, const void *buf, enum msg_field field,
-    size_t *n);
+const void *msg_get(
+    const struct msg_head *head, const void *buf, enum msg_field field, size_t *n);
 /* The same as a string: one NUL, at its end, is checked. */
-const char *msg_get_str(const struct msg_head *head, const void *buf, enum msg_field field);
+const char *msg_get_str(
+    const struct msg_head *head, const void *buf, enum msg_field field);
 
 #endif

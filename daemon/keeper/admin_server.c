@@ -122,7 +122,8 @@ status_text(struct pod *pod, struct text *t)
 	life_status(pod->life, &ls);
 	text_add(t, "keeper_pid=%ld\n", (long)getpid());
 	text_add(t, "worker_pid=%ld\n", (long)ls.pid);
-	text_add(t, "worker_state=%s%s\n", ls.state, ls.held ? " (stopped or traced)" : "");
+	text_add(
+	    t, "worker_state=%s%s\n", ls.state, ls.held ? " (stopped or traced)" : "");
 	text_add(t, "worker_restarts=%u\n", ls.restarts);
 	text_add(t, "failed_boots=%u\n", ls.failed_boots);
 	text_add(t, "deaths=%u\n", ls.deaths);
@@ -175,8 +176,8 @@ on_dump(struct asker *a)
 	struct text t = {.len = 0};
 
 	(void)snprintf(name, sizeof name, "dump-%" PRIu64 ".txt", clock_boot_us());
-	fd = openat(pod->dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
-	    0600);
+	fd = openat(pod->dir_fd, name,
+	    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd == -1) {
 		asker_reply(a, errno, strerror(errno));
 		return;
@@ -217,20 +218,14 @@ asker_on_packet(struct packet *packet, void *arg)
 	struct text t = {.len = 0};
 
 	switch (packet->head.type) {
-	case MSG_PIN:
-		on_pin(a, packet);
-		break;
+	case MSG_PIN: on_pin(a, packet); break;
 	case MSG_STATUS:
 		status_text(a->as->pod, &t);
 		asker_reply(a, 0, t.buf);
 		break;
 	case MSG_UPGRADE:
-	case MSG_RESTART:
-		on_replace(a, packet);
-		break;
-	case MSG_DUMP:
-		on_dump(a);
-		break;
+	case MSG_RESTART: on_replace(a, packet); break;
+	case MSG_DUMP: on_dump(a); break;
 	default: /* a number from the wire */
 		asker_reply(a, ENOSYS, "the keeper does not know that question");
 		break;
@@ -256,7 +251,8 @@ asker_new(struct admin_server *as, int fd)
 	socklen_t len = sizeof cred;
 	struct asker *a = NULL;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 && cred.uid == geteuid())
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 &&
+	    cred.uid == geteuid())
 		a = calloc(1, sizeof *a);
 	if (a != NULL)
 		a->ch = channel_new(as->pod->loop, fd, &asker_ops, a);
@@ -294,8 +290,8 @@ admin_server_new(struct pod *pod, int listen_fd)
 	as->pod = pod;
 	as->listen_fd = listen_fd;
 	LIST_INIT(&as->askers);
-	as->ev = event_new(loop_base(pod->loop), listen_fd, EV_READ | EV_PERSIST,
-	    admin_on_accept, as);
+	as->ev = event_new(
+	    loop_base(pod->loop), listen_fd, EV_READ | EV_PERSIST, admin_on_accept, as);
 	if (as->ev == NULL || event_add(as->ev, NULL) == -1) {
 		admin_server_free(as);
 		return NULL;

@@ -57,8 +57,8 @@ adopt_find(struct reaper *rp, int dir_fd, const char *pid_file, uint64_t since,
 		a.start = a.death.start;
 		a.ended = true;
 	} else {
-		return err_setx(err, ESRCH, "process %ld of '%s' is not ours", (long)a.pid,
-		    pid_file);
+		return err_setx(
+		    err, ESRCH, "process %ld of '%s' is not ours", (long)a.pid, pid_file);
 	}
 	*out = a;
 	return 0;

@@ -39,7 +39,7 @@ struct blame {
 	struct pod *pod;
 	int fd;
 	const struct blackbox *box; /* NULL until the first */
-	char oom_path[256];         /* "" if there is nothing to read */
+	char oom_path[256];	    /* "" if there is nothing to read */
 	uint64_t oom_kills;
 };
 
@@ -59,12 +59,14 @@ oom_find(char *out, size_t cap)
 	for (line = strtok_r(text, "\n", &save); line != NULL;
 	     line = strtok_r(NULL, "\n", &save)) {
 		if ((p = strstr(line, ":memory:")) != NULL) {
-			(void)snprintf(out, cap, "/sys/fs/cgroup/memory%s/memory.oom_control",
+			(void)snprintf(out, cap,
+			    "/sys/fs/cgroup/memory%s/memory.oom_control",
 			    p + strlen(":memory:"));
 			return;
 		}
 		if (strncmp(line, "0::", 3) == 0)
-			(void)snprintf(out, cap, "/sys/fs/cgroup%s/memory.events", line + 3);
+			(void)snprintf(
+			    out, cap, "/sys/fs/cgroup%s/memory.events", line + 3);
 	}
 }
 
@@ -169,7 +171,8 @@ copy_printable(char *out, const char *in, size_t n)
 }
 
 void
-blame_each_trace(const struct blame *bl, void (*cb)(const char *line, void *arg), void *arg)
+blame_each_trace(
+    const struct blame *bl, void (*cb)(const char *line, void *arg), void *arg)
 {
 	uint64_t i, n = bl->box == NULL ? 0 : bl->box->n_traces;
 	uint64_t from = n > BLACKBOX_TRACES ? n - BLACKBOX_TRACES : 0;
@@ -179,8 +182,8 @@ blame_each_trace(const struct blame *bl, void (*cb)(const char *line, void *arg)
 		char text[sizeof t->text], line[sizeof text + 64];
 
 		copy_printable(text, t->text, sizeof text);
-		(void)snprintf(line, sizeof line, "%" PRIu64 " n=%" PRIu64 " %s", t->t_boot_us,
-		    t->n, text);
+		(void)snprintf(line, sizeof line, "%" PRIu64 " n=%" PRIu64 " %s",
+		    t->t_boot_us, t->n, text);
 		cb(line, arg);
 	}
 }
@@ -258,7 +261,8 @@ record_write(struct blame *bl, const struct worker_death *d, const char *verdict
 	uint32_t i;
 
 	(void)snprintf(name, sizeof name, "crash-%u.txt", d->gen);
-	fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	fd = openat(
+	    dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd == -1) {
 		log_warn("crash record '%s'", name);
 		return;
@@ -270,8 +274,8 @@ record_write(struct blame *bl, const struct worker_death *d, const char *verdict
 	    "ended: %s %d\nverdict: %s\nmore: %s\n",
 	    clock_real_ns(), (long)d->pid, d->gen, d->build, (unsigned)d->status,
 	    WIFSIGNALED(d->status) ? "signal" : "exit",
-	    WIFSIGNALED(d->status) ? WTERMSIG(d->status) : WEXITSTATUS(d->status), verdict,
-	    d->text);
+	    WIFSIGNALED(d->status) ? WTERMSIG(d->status) : WEXITSTATUS(d->status),
+	    verdict, d->text);
 	record_exe(fd, d->exe_fd);
 	if (box == NULL)
 		return;
@@ -281,8 +285,8 @@ record_write(struct blame *bl, const struct worker_death *d, const char *verdict
 	    box->in_hand, what, box->loops, box->fatal_signal, box->fatal_addr,
 	    box->load_base);
 	for (i = 0; i < box->n_frames && i < ARRAY_LEN(box->frames); i++)
-		(void)dprintf(fd, "frame: %#" PRIx64 " (base + %#" PRIx64 ")\n", box->frames[i],
-		    box->frames[i] - box->load_base);
+		(void)dprintf(fd, "frame: %#" PRIx64 " (base + %#" PRIx64 ")\n",
+		    box->frames[i], box->frames[i] - box->load_base);
 	blame_each_trace(bl, record_line, &fd);
 	records_prune(dir_fd, "crash-");
 }
@@ -292,8 +296,8 @@ record_write(struct blame *bl, const struct worker_death *d, const char *verdict
 static bool
 is_fault(int signo)
 {
-	return signo == SIGSEGV || signo == SIGBUS || signo == SIGILL || signo == SIGFPE ||
-	    signo == SIGABRT || signo == SIGSYS;
+	return signo == SIGSEGV || signo == SIGBUS || signo == SIGILL ||
+	    signo == SIGFPE || signo == SIGABRT || signo == SIGSYS;
 }
 
 /* Its own doing? *verdict says why, for people. */
@@ -303,28 +307,18 @@ is_own_doing(const struct blame *bl, const struct worker_death *d, const char **
 	int signo;
 
 	switch (d->why) {
-	case KILL_HANG:
-		*verdict = "it hung";
-		return true;
-	case KILL_GARBAGE:
-		*verdict = "it sent garbage";
-		return true;
-	case KILL_BOOT:
-		*verdict = "it did not come up";
-		return true;
-	case KILL_MEMORY:
-		*verdict = "the keeper ran out of memory";
-		return false;
-	case KILL_LEAVE:
-		*verdict = "it did not leave when asked";
-		return false;
-	case KILL_NONE:
-		break;
+	case KILL_HANG: *verdict = "it hung"; return true;
+	case KILL_GARBAGE: *verdict = "it sent garbage"; return true;
+	case KILL_BOOT: *verdict = "it did not come up"; return true;
+	case KILL_MEMORY: *verdict = "the keeper ran out of memory"; return false;
+	case KILL_LEAVE: *verdict = "it did not leave when asked"; return false;
+	case KILL_NONE: break;
 	}
 	if (WIFEXITED(d->status)) {
 		*verdict = WEXITSTATUS(d->status) == EXIT_REFUSED ? "it refused to work"
 								  : "it ended by itself";
-		return WEXITSTATUS(d->status) != 0 && WEXITSTATUS(d->status) != EXIT_REFUSED;
+		return WEXITSTATUS(d->status) != 0 &&
+		    WEXITSTATUS(d->status) != EXIT_REFUSED;
 	}
 	signo = WTERMSIG(d->status);
 	if (signo == SIGKILL && oom_read(bl) > bl->oom_kills) {

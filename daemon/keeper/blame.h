@@ -22,7 +22,7 @@ struct worker_death {
 	enum kill_why why;
 	bool expected; /* we had asked it to leave, and it left with 0 */
 	const char *build;
-	int exe_fd;       /* of that build; -1: none */
+	int exe_fd;	  /* of that build; -1: none */
 	const char *text; /* more about it, or "" */
 };
 
@@ -41,8 +41,8 @@ uint64_t blame_in_hand(const struct blame *bl);
  */
 bool blame_death(struct blame *bl, const struct worker_death *death);
 /* The newest trace entries, oldest first. */
-void blame_each_trace(const struct blame *bl, void (*cb)(const char *line, void *arg),
-    void *arg);
+void blame_each_trace(
+    const struct blame *bl, void (*cb)(const char *line, void *arg), void *arg);
 
 /* In the pod's directory, keep the newest LIMIT_RECORDS of the files "<prefix>*". */
 void records_prune(int dir_fd, const char *prefix);

@@ -26,7 +26,8 @@ blob_begin(struct blob *b, size_t len)
 	b->want = len;
 	b->hash = FNV_OFFSET;
 	if (len > LIMIT_FRAME_INLINE) {
-		b->memfd = memfd_create("podshim-request", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+		b->memfd =
+		    memfd_create("podshim-request", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 		return b->memfd == -1 ? -errno : 0;
 	}
 	b->p = malloc(len > 0 ? len : 1);
@@ -131,19 +132,14 @@ blob_request_timeout_ns(const struct blob *b)
 			if (tag >> 3 == 4)
 				return value <= INT64_MAX ? value : 0;
 			break;
-		case 1: /* 64 bits */
-			off += 8;
-			break;
+		case 1: /* 64 bits */ off += 8; break;
 		case 2: /* length and bytes */
 			if (!read_varint(b, &off, &value) || value > b->len - off)
 				return 0;
 			off += (size_t)value;
 			break;
-		case 5: /* 32 bits */
-			off += 4;
-			break;
-		default:
-			return 0;
+		case 5: /* 32 bits */ off += 4; break;
+		default: return 0;
 		}
 	}
 	return 0;

@@ -32,9 +32,9 @@ struct out {
 
 /* What becomes of the payload that is being read. */
 enum fate {
-	FATE_KEEP,     /* a request */
-	FATE_IGNORE,   /* unknown type, or data that we have no use for */
-	FATE_REFUSE,   /* answer with refuse_code at its end */
+	FATE_KEEP,   /* a request */
+	FATE_IGNORE, /* unknown type, or data that we have no use for */
+	FATE_REFUSE, /* answer with refuse_code at its end */
 };
 
 struct conn {
@@ -85,7 +85,8 @@ conn_charge(struct conn *c, size_t len)
 {
 	size_t cost = len + LIMIT_OVERHEAD;
 
-	if (c->cs->charged + cost > LIMIT_POD_BYTES || c->charged + cost > LIMIT_CONN_BYTES)
+	if (c->cs->charged + cost > LIMIT_POD_BYTES ||
+	    c->charged + cost > LIMIT_CONN_BYTES)
 		return false;
 	c->charged += cost;
 	c->cs->charged += cost;
@@ -276,7 +277,8 @@ conn_write(struct conn *c, uint32_t stream, const void *payload, size_t len)
 }
 
 void
-conn_answer_status(struct conn *c, uint32_t stream, enum status_code code, const char *text)
+conn_answer_status(
+    struct conn *c, uint32_t stream, enum status_code code, const char *text)
 {
 	uint8_t buf[STATUS_RESPONSE_MAX];
 	size_t len;
@@ -296,8 +298,8 @@ conn_answer(struct conn *c, uint32_t stream, const void *response, size_t len)
 	if (c->closed || c->broken)
 		return;
 	if (len > FRAME_PAYLOAD_MAX) {
-		log_errx("connection %u: an answer of %zu bytes does not fit a frame", c->id,
-		    len);
+		log_errx("connection %u: an answer of %zu bytes does not fit a frame",
+		    c->id, len);
 		conn_answer_status(c, stream, STATUS_INTERNAL, "answer is too large");
 		return;
 	}
@@ -353,8 +355,8 @@ conn_begin_frame(struct conn *c)
 	c->left = c->head.len;
 	c->fate = FATE_IGNORE;
 	if (c->head.len > FRAME_PAYLOAD_MAX) {
-		conn_refuse(c, STATUS_RESOURCE_EXHAUSTED,
-		    "message is larger than 4194304 bytes");
+		conn_refuse(
+		    c, STATUS_RESOURCE_EXHAUSTED, "message is larger than 4194304 bytes");
 		return;
 	}
 	if (c->head.type == FRAME_REQUEST)
@@ -374,8 +376,7 @@ conn_end_frame(struct conn *c)
 	c->fate = FATE_IGNORE;
 	c->blob = BLOB_NONE;
 	switch (fate) {
-	case FATE_IGNORE:
-		break;
+	case FATE_IGNORE: break;
 	case FATE_REFUSE:
 		conn_answer_status(c, c->head.stream, c->refuse_code, c->refuse_text);
 		break;
@@ -584,8 +585,8 @@ conns_new(struct loop *loop, int listen_fd, const struct conns_ops *ops, void *a
 	cs->arg = arg;
 	cs->listen_fd = listen_fd;
 	TAILQ_INIT(&cs->all);
-	cs->ev_accept = event_new(loop_base(loop), listen_fd, EV_READ | EV_PERSIST,
-	    conns_on_accept, cs);
+	cs->ev_accept = event_new(
+	    loop_base(loop), listen_fd, EV_READ | EV_PERSIST, conns_on_accept, cs);
 	cs->ev_resume = evtimer_new(loop_base(loop), conns_on_resume, cs);
 	if (cs->ev_accept == NULL || cs->ev_resume == NULL ||
 	    event_add(cs->ev_accept, NULL) == -1) {
@@ -634,7 +635,7 @@ conns_busy(const struct conns *cs)
 {
 	const struct conn *c;
 
-	TAILQ_FOREACH(c, &cs->all, link)
+	TAILQ_FOREACH (c, &cs->all, link)
 		if (c->unwritten > 0 || (c->fate == FATE_KEEP && c->left > 0))
 			return true;
 	return false;

@@ -38,8 +38,8 @@ struct conns_ops {
 };
 
 /* Takes listen_fd (also on failure). NULL on failure. */
-struct conns *conns_new(struct loop *loop, int listen_fd, const struct conns_ops *ops,
-    void *arg);
+struct conns *conns_new(
+    struct loop *loop, int listen_fd, const struct conns_ops *ops, void *arg);
 void conns_free(struct conns *cs);
 size_t conns_count(const struct conns *cs);
 /* Bytes charged for requests and unwritten answers, of all. */
@@ -59,8 +59,8 @@ struct request_list *conn_requests(struct conn *c);
  * error, also memory running out. Never blocks, never calls back.
  */
 void conn_answer(struct conn *c, uint32_t stream, const void *response, size_t len);
-void conn_answer_status(struct conn *c, uint32_t stream, enum status_code code,
-    const char *text);
+void conn_answer_status(
+    struct conn *c, uint32_t stream, enum status_code code, const char *text);
 /* What a request of len bytes was charged, back to its connection's budget. */
 void conn_uncharge(struct conn *c, size_t len);
 /* The same for a request whose connection is gone. */

@@ -148,7 +148,8 @@ console_on_conn(evutil_socket_t fd, short what, void *arg)
 	if (rc == -EAGAIN)
 		return;
 	if (rc < 0) {
-		log_warnx("terminal %" PRIx64 ": %s, waiting on", con->key, strerror(-rc));
+		log_warnx(
+		    "terminal %" PRIx64 ": %s, waiting on", con->key, strerror(-rc));
 		console_drop_conn(con);
 		(void)event_add(con->ev_listen, NULL);
 		return;
@@ -267,5 +268,6 @@ console_finish(struct console *con, struct err *err)
 	console_close_sockets(con);
 	if (con->have)
 		return 0;
-	return err_setx(err, ENOTCONN, "the runtime left without handing over the terminal");
+	return err_setx(
+	    err, ENOTCONN, "the runtime left without handing over the terminal");
 }

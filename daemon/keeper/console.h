@@ -17,8 +17,8 @@ struct loop;
  * Listen at tty.<key> in the pod's directory. The master is stored as
  * tty/<key>, non-blocking; cb then runs once. NULL and *err on failure.
  */
-struct console *console_new(struct loop *loop, int dir_fd, uint64_t key, struct fdstore *fds,
-    void (*cb)(void *arg), void *arg, struct err *err);
+struct console *console_new(struct loop *loop, int dir_fd, uint64_t key,
+    struct fdstore *fds, void (*cb)(void *arg), void *arg, struct err *err);
 /* Closes and removes the socket; the stored master stays. NULL is allowed. */
 void console_free(struct console *con);
 /* The runtime is gone: take what it left in the socket. 0, or -errno. */

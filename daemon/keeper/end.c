@@ -84,7 +84,7 @@ pin_find(struct end *end, const char *id)
 {
 	struct pin *pin;
 
-	LIST_FOREACH(pin, &end->pins, link)
+	LIST_FOREACH (pin, &end->pins, link)
 		if (strcmp(pin->id, id) == 0)
 			return pin;
 	return NULL;
@@ -109,7 +109,7 @@ pins_arm(struct end *end)
 	boot_us_t now = clock_boot_us(), first = 0;
 	const struct pin *pin;
 
-	LIST_FOREACH(pin, &end->pins, link)
+	LIST_FOREACH (pin, &end->pins, link)
 		if (first == 0 || pin->until < first)
 			first = pin->until;
 	if (first == 0)
@@ -187,7 +187,7 @@ end_tell_pins(struct end *end)
 {
 	const struct pin *pin;
 
-	LIST_FOREACH(pin, &end->pins, link)
+	LIST_FOREACH (pin, &end->pins, link)
 		pin_tell(end, pin);
 	return end->n_pins;
 }
@@ -216,7 +216,8 @@ dir_empty(int dir_fd, int depth)
 		if (unlinkat(dir_fd, de->d_name, 0) == 0 ||
 		    fstatat(dir_fd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) == -1)
 			continue;
-		if (S_ISDIR(st.st_mode) && st.st_dev == here.st_dev && depth < DEPTH_MAX) {
+		if (S_ISDIR(st.st_mode) && st.st_dev == here.st_dev &&
+		    depth < DEPTH_MAX) {
 			AUTO_CLOSE int sub = openat(dir_fd, de->d_name,
 			    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
@@ -235,7 +236,8 @@ remove_socket(struct end *end)
 	struct stat st;
 
 	/* a successor may have bound the path already */
-	if (lstat(path, &st) == 0 && st.st_dev == end->sock_dev && st.st_ino == end->sock_ino)
+	if (lstat(path, &st) == 0 && st.st_dev == end->sock_dev &&
+	    st.st_ino == end->sock_ino)
 		(void)unlink(path);
 }
 
@@ -340,7 +342,8 @@ end_check(struct end *end)
 	rc = end_lock(end);
 	if (rc < 0) {
 		if (rc != -EWOULDBLOCK)
-			log_errx("lock '%s': %s", end->pod->args->lock_path, strerror(-rc));
+			log_errx(
+			    "lock '%s': %s", end->pod->args->lock_path, strerror(-rc));
 		timer_add(end->ev_retry, RETRY_US);
 		return;
 	}

@@ -129,8 +129,8 @@ fdstore_count(const struct fdstore *st)
 }
 
 void
-fdstore_each(const struct fdstore *st, void (*cb)(const char *name, int fd, void *arg),
-    void *arg)
+fdstore_each(
+    const struct fdstore *st, void (*cb)(const char *name, int fd, void *arg), void *arg)
 {
 	const struct entry *e;
 	size_t i;

@@ -25,7 +25,7 @@ int fdstore_get(const struct fdstore *st, const char *name);
 /* Remove a name, or all that begin with it. Returns how many went. */
 size_t fdstore_drop(struct fdstore *st, const char *name, bool prefix);
 size_t fdstore_count(const struct fdstore *st);
-void fdstore_each(const struct fdstore *st,
-    void (*cb)(const char *name, int fd, void *arg), void *arg);
+void fdstore_each(
+    const struct fdstore *st, void (*cb)(const char *name, int fd, void *arg), void *arg);
 
 #endif

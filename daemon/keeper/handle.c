@@ -83,7 +83,8 @@ handle_snapshot(struct pod *pod)
 }
 
 static void
-tell_fd(struct pod *pod, const struct msg_head *asked, const char *name, int error, int fd)
+tell_fd(
+    struct pod *pod, const struct msg_head *asked, const char *name, int error, int fd)
 {
 	_Alignas(8) char buf[MSG_NAME_MAX + 32];
 	struct msg_head head = {.type = MSG_FD,
@@ -131,8 +132,8 @@ on_spawn(struct pod *pod, struct packet *packet)
 		return;
 	}
 	if (rc < 0 || (!packet->fds_lost && m.n_fds != packet->n_fds)) {
-		life_on_garbage(pod->life,
-		    rc < 0 ? err.text : "SPAWN: wrong number of descriptors");
+		life_on_garbage(
+		    pod->life, rc < 0 ? err.text : "SPAWN: wrong number of descriptors");
 	} else {
 		m.fds = packet->fds;
 		steps_spawn(pod->steps, &m, packet->fds_lost ? EMFILE : 0);
@@ -208,7 +209,8 @@ on_fd_put(struct pod *pod, struct packet *packet)
 		return;
 	}
 	if (packet->n_fds != 1 || how > FD_PUT_OPEN_WRITE) {
-		life_on_garbage(pod->life, "FD_PUT: wrong number of descriptors, or unknown mode");
+		life_on_garbage(
+		    pod->life, "FD_PUT: wrong number of descriptors, or unknown mode");
 		return;
 	}
 	if (how != FD_PUT_AS_IS)
@@ -282,42 +284,20 @@ handle_packet(struct pod *pod, struct packet *packet)
 	const struct msg_head *h = &packet->head;
 
 	switch (h->type) {
-	case MSG_HELLO:
-		on_hello(pod, packet);
-		break;
-	case MSG_READY:
-		life_on_ready(pod->life);
-		break;
+	case MSG_HELLO: on_hello(pod, packet); break;
+	case MSG_READY: life_on_ready(pod->life); break;
 	case MSG_ANSWER:
 		requests_answer(pod->requests, h->a, h->b, packet->payload, h->len);
 		break;
-	case MSG_SPAWN:
-		on_spawn(pod, packet);
-		break;
-	case MSG_SIGNAL:
-		on_signal(pod, packet);
-		break;
-	case MSG_ACK:
-		steps_ack(pod->steps, h->key, h->a);
-		break;
-	case MSG_FD_PUT:
-		on_fd_put(pod, packet);
-		break;
-	case MSG_FD_GET:
-		on_fd_get(pod, packet);
-		break;
-	case MSG_FD_DROP:
-		on_fd_drop(pod, packet);
-		break;
-	case MSG_UNPIN:
-		on_unpin(pod, packet);
-		break;
-	case MSG_IDLE:
-		end_on_idle(pod->end, h->a);
-		break;
-	case MSG_MARK:
-		on_mark(pod, packet);
-		break;
+	case MSG_SPAWN: on_spawn(pod, packet); break;
+	case MSG_SIGNAL: on_signal(pod, packet); break;
+	case MSG_ACK: steps_ack(pod->steps, h->key, h->a); break;
+	case MSG_FD_PUT: on_fd_put(pod, packet); break;
+	case MSG_FD_GET: on_fd_get(pod, packet); break;
+	case MSG_FD_DROP: on_fd_drop(pod, packet); break;
+	case MSG_UNPIN: on_unpin(pod, packet); break;
+	case MSG_IDLE: end_on_idle(pod->end, h->a); break;
+	case MSG_MARK: on_mark(pod, packet); break;
 	default: /* a number from the wire, not one of our enums */
 		on_unknown(pod, packet);
 		break;

@@ -20,7 +20,7 @@ struct idmap {
 	size_t n;
 };
 
-#define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 static inline struct idnode **
 idmap_slot(struct idmap *map, uint64_t id)

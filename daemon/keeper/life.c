@@ -62,9 +62,9 @@ static const char *const state_names[] = {
 struct life {
 	struct pod *pod;
 	enum life_state state;
-	int exe_fd;       /* of the build that is current; -1: to be opened */
+	int exe_fd;	  /* of the build that is current; -1: to be opened */
 	int candidate_fd; /* the one that shall become it; -1: none */
-	bool trying;      /* the worker runs the candidate */
+	bool trying;	  /* the worker runs the candidate */
 	pid_t pid;
 	struct reap_node reap;
 	int fail_fd;
@@ -77,12 +77,12 @@ struct life {
 	uint32_t gen;
 	uint32_t failed_boots;
 	uint32_t attempts; /* deaths in a row, for the back-off */
-	bool robbed;       /* the last one was ready, and was killed from outside */
-	bool ran;          /* ever */
+	bool robbed;	   /* the last one was ready, and was killed from outside */
+	bool ran;	   /* ever */
 	boot_us_t t_go;
 	/* time */
 	struct event *ev_timer; /* what it means depends on the state */
-	boot_us_t t_timer;      /* when it fires */
+	boot_us_t t_timer;	/* when it fires */
 	struct event *ev_hang;
 	uint64_t hang_loops;
 	boot_us_t hang_since;
@@ -205,7 +205,8 @@ life_on_hang(evutil_socket_t fd, short what, void *arg)
 		return;
 	if (channel_unread(life->ch) == 0 && blame_in_hand(life->pod->blame) == 0)
 		return; /* idle: no timer */
-	if (blame_loops(life->pod->blame) == life->hang_loops && !proc_is_held(life->pid)) {
+	if (blame_loops(life->pod->blame) == life->hang_loops &&
+	    !proc_is_held(life->pid)) {
 		/* woken late: the machine slept, and the worker with us */
 		if (!late || was_late) {
 			log_errx("worker %ld hangs, killing it", (long)life->pid);
@@ -231,8 +232,8 @@ life_send(struct life *life, const struct msg_head *head, const void *payload,
 	if (rc == 0 && channel_queued(life->ch) > LIMIT_WORKER_QUEUE)
 		rc = -ENOBUFS;
 	if (rc < 0 && rc != -EPIPE) { /* -EPIPE: its death is on the way to us */
-		log_errx("message %s for the worker: %s; killing it", msg_name(head->type),
-		    strerror(-rc));
+		log_errx("message %s for the worker: %s; killing it",
+		    msg_name(head->type), strerror(-rc));
 		life_kill(life, KILL_MEMORY, "no room to tell it something");
 	}
 	life_watch(life);
@@ -263,7 +264,8 @@ void
 life_on_hello(struct life *life, const struct msg_hello *hello)
 {
 	_Alignas(8) char buf[512];
-	struct msg_welcome welcome = {.gen = life->gen, .failed_boots = life->failed_boots};
+	struct msg_welcome welcome = {
+	    .gen = life->gen, .failed_boots = life->failed_boots};
 	struct msg_head head;
 	int box;
 
@@ -282,7 +284,7 @@ life_on_hello(struct life *life, const struct msg_hello *hello)
 	fd_close(&life->fail_fd);
 	welcome.proto =
 	    hello->proto_max < IPC_PROTO_MAX ? hello->proto_max : IPC_PROTO_MAX;
-	welcome.mode = life->trying			      ? BOOT_UPGRADE
+	welcome.mode = life->trying		     ? BOOT_UPGRADE
 	    : life->failed_boots >= LIMIT_BOOTS_SAFE ? BOOT_SAFE
 						     : BOOT_NORMAL;
 	memcpy(welcome.inst, life->pod->inst, sizeof welcome.inst);
@@ -317,8 +319,8 @@ life_on_ready(struct life *life)
 	    life->build, life->gen);
 	life_send(life, &head, NULL, NULL, 0);
 	requests_deliver(life->pod->requests);
-	(void)snprintf(text, sizeof text, "worker %ld, build %s", (long)life->pid,
-	    life->build);
+	(void)snprintf(
+	    text, sizeof text, "worker %ld, build %s", (long)life->pid, life->build);
 	life_tell_asker(life, 0, text);
 	pod_changed(life->pod);
 }
@@ -377,7 +379,8 @@ life_gone(struct life *life, int status)
 		return;
 	}
 	if (!was_ready && life->trying) {
-		log_errx("the new build '%s' did not come up (%s), the old one comes back",
+		log_errx(
+		    "the new build '%s' did not come up (%s), the old one comes back",
 		    life->build, life->why_text);
 		fd_close(&life->candidate_fd);
 		life->trying = false;
@@ -427,9 +430,9 @@ life_fork(struct life *life, int channel_fd)
 {
 	const struct pod_args *a = life->pod->args;
 	static const uint32_t three = 3;
-	const char *argv[] = {"podshim-worker", "-namespace", a->ns, "-id", a->id, "-address",
-	    a->address, "-publish-binary", a->publish_binary, "-dir", a->dir, "-log",
-	    a->log_path, a->debug ? "-debug" : NULL, NULL};
+	const char *argv[] = {"podshim-worker", "-namespace", a->ns, "-id", a->id,
+	    "-address", a->address, "-publish-binary", a->publish_binary, "-dir", a->dir,
+	    "-log", a->log_path, a->debug ? "-debug" : NULL, NULL};
 	struct spawn sp = {.exe_fd = life->trying ? life->candidate_fd : life->exe_fd,
 	    .argv = (char *const *)(uintptr_t)argv,
 	    .fds = &channel_fd,
@@ -557,9 +560,7 @@ life_on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	switch (life->state) {
-	case LIFE_DOWN:
-		life_start(life);
-		break;
+	case LIFE_DOWN: life_start(life); break;
 	case LIFE_STARTING:
 	case LIFE_LOADING:
 		/* but a new build that is held: somebody waits, and there is the old one */
@@ -567,7 +568,8 @@ life_on_timer(evutil_socket_t fd, short what, void *arg)
 			life_timer(life, LIMIT_BOOT_US);
 			break;
 		}
-		log_errx("worker %ld is not ready after %d s, killing it", (long)life->pid,
+		log_errx("worker %ld is not ready after %d s, killing it",
+		    (long)life->pid,
 		    (int)((life->trying ? LIMIT_UPGRADE_US : LIMIT_BOOT_US) / US_PER_S));
 		life_kill(life, KILL_BOOT, "not ready in time");
 		break;
@@ -581,8 +583,7 @@ life_on_timer(evutil_socket_t fd, short what, void *arg)
 		life_gone(life, SIGKILL);
 		break;
 	case LIFE_RUNNING:
-	case LIFE_ENDED:
-		break;
+	case LIFE_ENDED: break;
 	}
 }
 
@@ -609,7 +610,8 @@ life_quiesce(struct life *life, enum quiesce_why why)
 int
 life_replace(struct life *life, int exe_fd, life_done_cb done, void *arg, struct err *err)
 {
-	if (life->done != NULL || life->trying || life->ending || life->state == LIFE_DYING)
+	if (life->done != NULL || life->trying || life->ending ||
+	    life->state == LIFE_DYING)
 		return err_setx(err, EBUSY, "the worker is being replaced already");
 	life->done = done;
 	life->done_arg = arg;

@@ -49,8 +49,8 @@ void life_on_garbage(struct life *life, const char *what);
  * did not come up (an old build then comes back). -EBUSY: one is under way.
  */
 typedef void (*life_done_cb)(int rc, const char *text, void *arg);
-int life_replace(struct life *life, int exe_fd, life_done_cb done, void *arg,
-    struct err *err);
+int life_replace(
+    struct life *life, int exe_fd, life_done_cb done, void *arg, struct err *err);
 /* The one who asked is gone. */
 void life_forget_asker(struct life *life, void *arg);
 
@@ -60,7 +60,7 @@ void life_end(struct life *life, void (*cb)(void *arg), void *arg);
 /* For STATUS. */
 struct life_status {
 	const char *state; /* one word */
-	pid_t pid;         /* 0: none */
+	pid_t pid;	   /* 0: none */
 	uint32_t gen;
 	uint32_t restarts;
 	uint32_t failed_boots;

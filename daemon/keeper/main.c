@@ -24,18 +24,29 @@
 
 #define FD_LISTEN 3
 #define FD_ADMIN  4
-#define FD_OK     5
-#define OK_BYTE   "K"
+#define FD_OK	  5
+#define OK_BYTE	  "K"
 
-#define USAGE                                                                    \
-	"usage: podshim-keeper -namespace NS -id GROUP -address SOCKET "         \
-	"-publish-binary EXE\n"                                                  \
-	"           -socket PATH -dir DIR -lock PATH -log FIFO [-debug] "        \
-	"[-pin ID]\n"                                                            \
+#define USAGE                                                                            \
+	"usage: podshim-keeper -namespace NS -id GROUP -address SOCKET "                 \
+	"-publish-binary EXE\n"                                                          \
+	"           -socket PATH -dir DIR -lock PATH -log FIFO [-debug] "                \
+	"[-pin ID]\n"                                                                    \
 	"It is started by containerd-shim-podshim-v1, not by people.\n"
 
-enum opt { OPT_NS = 1, OPT_ID, OPT_ADDRESS, OPT_PUBLISH, OPT_SOCKET, OPT_DIR, OPT_LOCK,
-	OPT_LOG, OPT_DEBUG, OPT_PIN, OPT_VERSION };
+enum opt {
+	OPT_NS = 1,
+	OPT_ID,
+	OPT_ADDRESS,
+	OPT_PUBLISH,
+	OPT_SOCKET,
+	OPT_DIR,
+	OPT_LOCK,
+	OPT_LOG,
+	OPT_DEBUG,
+	OPT_PIN,
+	OPT_VERSION
+};
 
 /* 0 to go on; else 1 + the status to exit with. */
 static int
@@ -122,7 +133,8 @@ set_fds(struct err *err)
 	for (fd = FD_LISTEN; fd <= FD_OK; fd++)
 		if (fd_set_cloexec(fd, true) < 0)
 			return err_setx(err, EBADF,
-			    "descriptor %d is missing; this is for the launcher to start", fd);
+			    "descriptor %d is missing; this is for the launcher to start",
+			    fd);
 	if (fd_set_nonblock(FD_LISTEN, true) < 0 || fd_set_nonblock(FD_ADMIN, true) < 0)
 		return err_set(err, errno, "listening sockets");
 	return 0;

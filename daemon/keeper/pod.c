@@ -82,16 +82,19 @@ fds_max(void)
 {
 	struct rlimit now;
 
-	if (getrlimit(RLIMIT_NOFILE, &now) == -1 || now.rlim_cur >= LIMIT_FDS + LIMIT_FDS_RESERVE)
+	if (getrlimit(RLIMIT_NOFILE, &now) == -1 ||
+	    now.rlim_cur >= LIMIT_FDS + LIMIT_FDS_RESERVE)
 		return LIMIT_FDS;
-	return now.rlim_cur > 2 * LIMIT_FDS_RESERVE ? (size_t)now.rlim_cur - LIMIT_FDS_RESERVE
-						    : LIMIT_FDS_RESERVE;
+	return now.rlim_cur > 2 * LIMIT_FDS_RESERVE
+	    ? (size_t)now.rlim_cur - LIMIT_FDS_RESERVE
+	    : LIMIT_FDS_RESERVE;
 }
 
 static int
 pod_open_dir(struct pod *pod, struct err *err)
 {
-	pod->dir_fd = open(pod->args->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	pod->dir_fd =
+	    open(pod->args->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (pod->dir_fd == -1)
 		return err_set(err, errno, "open '%s'", pod->args->dir);
 	(void)snprintf(pod->dir_alias, sizeof pod->dir_alias, "/proc/%ld/fd/%d",

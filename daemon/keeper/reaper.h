@@ -21,9 +21,9 @@ struct reaper;
 /* One end of a process, as waitid told it. */
 struct death {
 	pid_t pid;
-	uint64_t start;    /* ticks; known for strangers only, else 0 */
-	int status;        /* as of wait4 */
-	boot_us_t t_boot;  /* when we saw it */
+	uint64_t start;	  /* ticks; known for strangers only, else 0 */
+	int status;	  /* as of wait4 */
+	boot_us_t t_boot; /* when we saw it */
 	int64_t t_real_ns;
 };
 
@@ -39,8 +39,8 @@ struct reap_node {
  * Blocks SIGCHLD, SIGTERM and SIGINT for this process and reads them from a
  * descriptor. on_term is told of the latter two.
  */
-struct reaper *reaper_new(struct loop *loop, void (*on_term)(int signo, void *arg),
-    void *arg);
+struct reaper *reaper_new(
+    struct loop *loop, void (*on_term)(int signo, void *arg), void *arg);
 void reaper_free(struct reaper *rp);
 
 /* cb runs once, from reaper_run(), after the child was reaped. Cannot fail. */

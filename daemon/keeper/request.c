@@ -37,7 +37,7 @@ struct request {
 	uint64_t hash;
 	unsigned deaths;
 	bool delivered; /* a worker has been given it */
-	bool answered;  /* by us; the worker has still to end it */
+	bool answered;	/* by us; the worker has still to end it */
 	bool condemned;
 };
 
@@ -135,7 +135,7 @@ requests_urgent(const struct requests *rs)
 	const struct request *r;
 	boot_us_t now = clock_boot_us();
 
-	TAILQ_FOREACH(r, &rs->all, link)
+	TAILQ_FOREACH (r, &rs->all, link)
 		if (!r->answered && r->conn != NULL &&
 		    (now - r->t_recv < LIMIT_YOUNG_US || r->deadline > now))
 			return true;
@@ -147,7 +147,8 @@ requests_urgent(const struct requests *rs)
 static void
 request_send(struct requests *rs, struct request *r)
 {
-	struct msg_request m = {.n = request_n(r), .conn = r->conn_id, .t_recv = r->t_recv};
+	struct msg_request m = {
+	    .n = request_n(r), .conn = r->conn_id, .t_recv = r->t_recv};
 	struct msg_head head;
 
 	if (r->delivered)
@@ -174,7 +175,7 @@ requests_redeliver(struct requests *rs)
 	struct request *r;
 	size_t sent = 0;
 
-	TAILQ_FOREACH(r, &rs->all, link) {
+	TAILQ_FOREACH (r, &rs->all, link) {
 		if (!r->delivered)
 			continue;
 		request_send(rs, r);
@@ -188,7 +189,7 @@ requests_deliver(struct requests *rs)
 {
 	struct request *r;
 
-	TAILQ_FOREACH(r, &rs->all, link)
+	TAILQ_FOREACH (r, &rs->all, link)
 		if (!r->delivered)
 			request_send(rs, r);
 }
@@ -267,7 +268,7 @@ requests_is_open(struct conn *c, uint32_t stream, void *arg)
 	const struct request *r;
 
 	(void)arg;
-	LIST_FOREACH(r, list, of_conn)
+	LIST_FOREACH (r, list, of_conn)
 		if (r->stream == stream && !r->answered)
 			return true;
 	return false;
@@ -311,13 +312,14 @@ const struct conns_ops requests_conn_ops = {
 /* --- answers --------------------------------------------------------------- */
 
 void
-requests_answer(struct requests *rs, uint64_t n, uint64_t kind, const void *response,
-    size_t len)
+requests_answer(
+    struct requests *rs, uint64_t n, uint64_t kind, const void *response, size_t len)
 {
 	struct request *r = request_find(rs, n);
 
 	if (r == NULL) {
-		log_debug("answer to request %" PRIu64 ", which nobody asked, ignoring", n);
+		log_debug(
+		    "answer to request %" PRIu64 ", which nobody asked, ignoring", n);
 		return;
 	}
 	if (r->conn != NULL && !r->answered) {
@@ -335,8 +337,8 @@ requests_answer(struct requests *rs, uint64_t n, uint64_t kind, const void *resp
 
 /* Answer in the worker's place. True: r is gone with it. */
 static bool
-request_answer_status(struct requests *rs, struct request *r, enum status_code code,
-    const char *text)
+request_answer_status(
+    struct requests *rs, struct request *r, enum status_code code, const char *text)
 {
 	if (r->conn != NULL && !r->answered)
 		conn_answer_status(r->conn, r->stream, code, text);
@@ -373,8 +375,8 @@ request_condemn(struct requests *rs, struct request *r)
 	r->condemned = true;
 	r->deaths = 0;
 	blob_fini(&r->blob);
-	(void)request_answer_status(rs, r, STATUS_INTERNAL,
-	    "this request made the shim's worker crash");
+	(void)request_answer_status(
+	    rs, r, STATUS_INTERNAL, "this request made the shim's worker crash");
 }
 
 void
@@ -396,18 +398,20 @@ requests_blame(struct requests *rs, uint64_t n)
 }
 
 void
-requests_each(const struct requests *rs, void (*cb)(const char *line, void *arg), void *arg)
+requests_each(
+    const struct requests *rs, void (*cb)(const char *line, void *arg), void *arg)
 {
 	const struct request *r;
 	char line[256];
 
-	TAILQ_FOREACH(r, &rs->all, link) {
+	TAILQ_FOREACH (r, &rs->all, link) {
 		(void)snprintf(line, sizeof line,
 		    "request n=%" PRIu64 " conn=%u%s stream=%u bytes=%zu recv_us=%" PRIu64
 		    " deaths=%u%s%s%s",
 		    request_n(r), r->conn_id, r->conn == NULL ? "(gone)" : "", r->stream,
-		    r->charged_len, r->t_recv, r->deaths, r->delivered ? " delivered" : "",
-		    r->answered ? " answered" : "", r->condemned ? " condemned" : "");
+		    r->charged_len, r->t_recv, r->deaths,
+		    r->delivered ? " delivered" : "", r->answered ? " answered" : "",
+		    r->condemned ? " condemned" : "");
 		cb(line, arg);
 	}
 }

@@ -38,8 +38,8 @@ size_t requests_redeliver(struct requests *rs);
 void requests_deliver(struct requests *rs);
 
 /* The worker's answer. kind: enum answer_kind. */
-void requests_answer(struct requests *rs, uint64_t n, uint64_t kind, const void *response,
-    size_t len);
+void requests_answer(
+    struct requests *rs, uint64_t n, uint64_t kind, const void *response, size_t len);
 /* Answer all that wait; what a worker has begun it must still end. */
 void requests_refuse_all(struct requests *rs, enum status_code code, const char *text);
 
@@ -51,7 +51,7 @@ void requests_refuse_all(struct requests *rs, enum status_code code, const char 
 void requests_blame(struct requests *rs, uint64_t n);
 
 /* For the dump: a line each. */
-void requests_each(const struct requests *rs, void (*cb)(const char *line, void *arg),
-    void *arg);
+void requests_each(
+    const struct requests *rs, void (*cb)(const char *line, void *arg), void *arg);
 
 #endif

@@ -87,7 +87,8 @@ child_signals(void)
 
 	for (s = 1; s < NSIG; s++)
 		(void)syscall(SYS_rt_sigaction, s, zero, NULL, (long)(NSIG - 1) / 8);
-	(void)syscall(SYS_rt_sigprocmask, (long)SIG_SETMASK, zero, NULL, (long)(NSIG - 1) / 8);
+	(void)syscall(
+	    SYS_rt_sigprocmask, (long)SIG_SETMASK, zero, NULL, (long)(NSIG - 1) / 8);
 }
 
 /* Our own score plus one, in the few calls that are allowed here. */

@@ -13,16 +13,16 @@
 #include <sys/types.h>
 
 struct spawn {
-	int exe_fd;              /* exec this; -1: search argv[0] in PATH */
+	int exe_fd; /* exec this; -1: search argv[0] in PATH */
 	char *const *argv;
-	char *const *envp;       /* NULL: ours */
-	const char *cwd;         /* NULL: "/" */
-	const int *fds;          /* become fd_nums[]; 0–2 not named: /dev/null */
+	char *const *envp;	 /* NULL: ours */
+	const char *cwd;	 /* NULL: "/" */
+	const int *fds;		 /* become fd_nums[]; 0–2 not named: /dev/null */
 	const uint32_t *fd_nums; /* <= 255 */
 	size_t n_fds;
-	bool nice;               /* at 19 */
-	bool die_with_us;        /* PR_SET_PDEATHSIG */
-	bool oom_first;          /* before us, if it comes to that */
+	bool nice;		     /* at 19 */
+	bool die_with_us;	     /* PR_SET_PDEATHSIG */
+	bool oom_first;		     /* before us, if it comes to that */
 	const struct rlimit *nofile; /* NULL: ours */
 };
 

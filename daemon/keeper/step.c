@@ -321,8 +321,8 @@ step_collect(struct step *s, struct adopted *adopted, struct err *err)
 	}
 	if ((s->flags & SPAWN_ADOPT) == 0)
 		return 0;
-	rc = adopt_find(s->ss->env->reaper, s->ss->env->dir_fd, s->pid_file, s->since, adopted,
-	    err);
+	rc = adopt_find(
+	    s->ss->env->reaper, s->ss->env->dir_fd, s->pid_file, s->since, adopted, err);
 	if (rc < 0)
 		return rc;
 	s->proc_pid = adopted->pid;
@@ -357,7 +357,8 @@ step_on_death(const struct death *death, void *arg)
 	if (s->failure.error == 0)
 		(void)spawn_failed(s->fail_fd, &s->failure);
 	if (s->failure.error != 0) {
-		(void)snprintf(text, sizeof text, "%s '%.120s'", s->failure.what, s->text);
+		(void)snprintf(
+		    text, sizeof text, "%s '%.120s'", s->failure.what, s->text);
 		step_fail(s, s->failure.error, text);
 	} else if (death->status == 0 && step_collect(s, &adopted, &err) < 0) {
 		step_fail(s, err.code, err.text);
@@ -389,7 +390,8 @@ step_on_deadline(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	log_warnx("step %" PRIx64 ": '%s' is past its deadline, killing it", step_key(s), s->text);
+	log_warnx("step %" PRIx64 ": '%s' is past its deadline, killing it", step_key(s),
+	    s->text);
 	s->timed_out = true;
 	(void)kill(s->pid, SIGKILL);
 }
@@ -453,12 +455,13 @@ step_fork(struct step *s, const struct msg_spawn *m, char *const *argv, struct e
 	if (pid < 0)
 		return err_set(err, -pid, "fork");
 	s->pid = pid;
-	(void)event_assign(&s->ev_fail, base, s->fail_fd, EV_READ | EV_PERSIST,
-	    step_on_fail_fd, s);
+	(void)event_assign(
+	    &s->ev_fail, base, s->fail_fd, EV_READ | EV_PERSIST, step_on_fail_fd, s);
 	(void)event_add(&s->ev_fail, NULL);
 	if (s->deadline != 0) {
 		boot_us_t left = s->deadline - clock_boot_us();
-		struct timeval tv = {(time_t)(left / US_PER_S), (suseconds_t)(left % US_PER_S)};
+		struct timeval tv = {
+		    (time_t)(left / US_PER_S), (suseconds_t)(left % US_PER_S)};
 
 		(void)evtimer_assign(&s->ev_deadline, base, step_on_deadline, s);
 		(void)evtimer_add(&s->ev_deadline, &tv);
@@ -478,11 +481,12 @@ step_begin(struct step *s, const struct msg_spawn *m, int fd_error, struct err *
 	int rc;
 
 	if (fd_error != 0)
-		return err_set(err, fd_error, "receive the descriptors of '%s'", m->argv[0]);
+		return err_set(
+		    err, fd_error, "receive the descriptors of '%s'", m->argv[0]);
 	if (m->deadline != 0 && m->deadline <= clock_boot_us()) {
 		s->timed_out = true;
-		return err_setx(err, ETIMEDOUT, "its deadline had passed before '%s' began",
-		    m->argv[0]);
+		return err_setx(err, ETIMEDOUT,
+		    "its deadline had passed before '%s' began", m->argv[0]);
 	}
 	if ((m->flags & SPAWN_CONSOLE) != 0) {
 		s->console = console_new(env->loop, env->dir_fd, step_key(s), env->fds,
@@ -571,11 +575,11 @@ steps_snapshot(struct steps *ss, size_t *n_steps, size_t *n_exits)
 	const struct step *s;
 
 	*n_steps = *n_exits = 0;
-	TAILQ_FOREACH(s, &ss->all, link) {
+	TAILQ_FOREACH (s, &ss->all, link) {
 		step_tell(s, true);
 		++*n_steps;
 	}
-	TAILQ_FOREACH(s, &ss->exits, exit_link) {
+	TAILQ_FOREACH (s, &ss->exits, exit_link) {
 		exit_tell(s);
 		++*n_exits;
 	}
@@ -603,9 +607,10 @@ steps_each(const struct steps *ss, void (*cb)(const char *line, void *arg), void
 	const struct step *s;
 	char line[384];
 
-	TAILQ_FOREACH(s, &ss->all, link) {
+	TAILQ_FOREACH (s, &ss->all, link) {
 		(void)snprintf(line, sizeof line,
-		    "step key=%" PRIx64 " %s %s pid=%ld status=%d error=%d process=%ld%s%s "
+		    "step key=%" PRIx64
+		    " %s %s pid=%ld status=%d error=%d process=%ld%s%s "
 		    "text='%s'",
 		    step_key(s), s->kind == STEP_SPAWN ? "spawn" : "signal",
 		    states[s->state], (long)s->pid, s->wait_status, s->error,

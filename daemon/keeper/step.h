@@ -34,14 +34,15 @@ struct steps_ops {
 struct steps_env {
 	struct loop *loop;
 	struct reaper *reaper;
-	struct fdstore *fds;         /* where terminals go */
-	int dir_fd;                  /* of the pod */
-	const char *dir_alias;       /* a short path to it */
+	struct fdstore *fds;	     /* where terminals go */
+	int dir_fd;		     /* of the pod */
+	const char *dir_alias;	     /* a short path to it */
 	const struct rlimit *nofile; /* for commands; NULL: ours */
 };
 
 /* env is borrowed for the steps' life. */
-struct steps *steps_new(const struct steps_env *env, const struct steps_ops *ops, void *arg);
+struct steps *steps_new(
+    const struct steps_env *env, const struct steps_ops *ops, void *arg);
 void steps_free(struct steps *ss);
 
 /* fd_error: the descriptors did not all arrive (positive errno), or 0. */
@@ -59,6 +60,7 @@ void steps_snapshot(struct steps *ss, size_t *n_steps, size_t *n_exits);
 size_t steps_count(const struct steps *ss);
 /* Running commands and adopted processes that live. */
 size_t steps_children(const struct steps *ss);
-void steps_each(const struct steps *ss, void (*cb)(const char *line, void *arg), void *arg);
+void steps_each(
+    const struct steps *ss, void (*cb)(const char *line, void *arg), void *arg);
 
 #endif

@@ -114,8 +114,8 @@ upgrade_begin(struct pod *pod, int exe_fd, life_done_cb done, void *arg, struct 
 {
 	static const uint32_t stderr_num = STDERR_FILENO;
 	char proto[32];
-	const char *argv[] = {"podshim-worker", "--check", pod->args->dir, "--proto", proto,
-	    NULL};
+	const char *argv[] = {
+	    "podshim-worker", "--check", pod->args->dir, "--proto", proto, NULL};
 	struct upgrade *up = pod->upgrade;
 	struct spawn sp = {.exe_fd = exe_fd,
 	    .argv = (char *const *)(uintptr_t)argv,

@@ -16,8 +16,8 @@ struct upgrade *upgrade_new(struct pod *pod);
 void upgrade_free(struct upgrade *up);
 
 /* As life_replace(). Takes exe_fd on success. */
-int upgrade_begin(struct pod *pod, int exe_fd, life_done_cb done, void *arg,
-    struct err *err);
+int upgrade_begin(
+    struct pod *pod, int exe_fd, life_done_cb done, void *arg, struct err *err);
 void upgrade_forget_asker(struct pod *pod, void *arg);
 
 #endif

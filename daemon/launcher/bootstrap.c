@@ -99,7 +99,7 @@ bootstrap_parse(const void *in, size_t len, const char *id, const char *ns,
 	if (any != NULL && any->base.n_unknown_fields == 0 && any->type_url[0] != '\0')
 		rc = bootstrap_take_options(any, out, err);
 	else if (params != NULL && params->instance_id[0] != '\0' &&
-		 params->namespace_[0] != '\0')
+	    params->namespace_[0] != '\0')
 		rc = err_setx(err, EINVAL,
 		    "the parameters on stdin are for '%s' in namespace '%s', not for "
 		    "'%s' in '%s'",

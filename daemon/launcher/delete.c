@@ -405,7 +405,7 @@ delete_dead_pod(struct deletion *d)
 	} else {
 		/* of a database that nobody can read the owner is the judge */
 		is_over = d->is_owner ||
-			  fstatat(d->pod_fd, STORE_NAME, &st, AT_SYMLINK_NOFOLLOW) == -1;
+		    fstatat(d->pod_fd, STORE_NAME, &st, AT_SYMLINK_NOFOLLOW) == -1;
 	}
 	delete_close_store(d);
 	if (is_over)

@@ -70,8 +70,9 @@ info_runtime(const Google__Protobuf__Any *any)
 	struct options options = {0};
 	char *runtime;
 
-	if (any == NULL || options_decode(any->type_url, any->value.data, any->value.len,
-			       &options, NULL) < 0)
+	if (any == NULL ||
+	    options_decode(
+		any->type_url, any->value.data, any->value.len, &options, NULL) < 0)
 		(void)options_decode(NULL, NULL, 0, &options, NULL);
 	runtime = mem_strdup(options.binary_name);
 	options_fini(&options);

@@ -40,7 +40,7 @@ static int
 print_version(void)
 {
 	return printf("%s:\n  Version:  %s\n", PROGRAM, PACKAGE_VERSION) < 0 ||
-	       fflush(stdout) != 0;
+	    fflush(stdout) != 0;
 }
 
 static int

@@ -48,7 +48,7 @@ lock_is_current(int fd, const char *path)
 	struct stat mine, there;
 
 	return fstat(fd, &mine) == 0 && lstat(path, &there) == 0 &&
-	       mine.st_dev == there.st_dev && mine.st_ino == there.st_ino;
+	    mine.st_dev == there.st_dev && mine.st_ino == there.st_ino;
 }
 
 static char *

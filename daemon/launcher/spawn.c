@@ -116,8 +116,9 @@ child_main(const struct keeper_spawn *spec, int ok_fd, int null_fd, const char *
 		if (fd >= 0)
 			(void)!write(fd, oom_text, strlen(oom_text));
 	}
-	if (spec->sched_core && prctl(PR_SCHED_CORE, PR_SCHED_CORE_CREATE, 0,
-				    SCHED_CORE_THREAD_GROUP, 0) == -1)
+	if (spec->sched_core &&
+	    prctl(PR_SCHED_CORE, PR_SCHED_CORE_CREATE, 0, SCHED_CORE_THREAD_GROUP, 0) ==
+		-1)
 		child_fail(ok_fd, STEP_SCHED_CORE, errno);
 	rc = cgjoin_enter(cg);
 	if (rc < 0)

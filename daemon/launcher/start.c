@@ -240,13 +240,13 @@ start_spawn(const struct start *s, int listen_fd, int admin_fd, struct err *err)
 	strv_add(&argv, "-id");
 	strv_add(&argv, s->group);
 	strv_add(&argv, "-address");
-	strv_add(&argv, a->address[0] != '\0' || s->boot.grpc_address == NULL
-			    ? a->address
-			    : s->boot.grpc_address);
+	strv_add(&argv,
+	    a->address[0] != '\0' || s->boot.grpc_address == NULL ? a->address
+								  : s->boot.grpc_address);
 	strv_add(&argv, "-publish-binary");
-	strv_add(&argv, a->publish_binary[0] != '\0' || s->boot.binary == NULL
-			    ? a->publish_binary
-			    : s->boot.binary);
+	strv_add(&argv,
+	    a->publish_binary[0] != '\0' || s->boot.binary == NULL ? a->publish_binary
+								   : s->boot.binary);
 	strv_add(&argv, "-socket");
 	strv_add(&argv, s->socket_path);
 	strv_add(&argv, "-dir");

@@ -64,7 +64,7 @@ bool
 sweep_init_is_alive(const struct account *acc)
 {
 	return acc->n_victims > 0 && acc->victims[0].pid == acc->pid &&
-	       victim_is_alive(&acc->victims[0]);
+	    victim_is_alive(&acc->victims[0]);
 }
 
 void
@@ -154,8 +154,8 @@ runtime_delete_run(const struct account *acc, boot_us_t end, struct err *err)
 {
 	AUTO_CLOSE int out_fd = memfd_bounded("runtime", RUNTIME_OUTPUT_MAX);
 	AUTO_FREE char *log = acc->bundle == NULL
-				  ? mem_strdup("/dev/null")
-				  : mem_printf("%s/log.json", acc->bundle);
+	    ? mem_strdup("/dev/null")
+	    : mem_printf("%s/log.json", acc->bundle);
 	AUTO_FREE char *printed = mem_zalloc(RUNTIME_OUTPUT_MAX + 1);
 	AUTO_STRV struct strv argv = {0};
 	struct runtime_target target = {.opts = &acc->options,

@@ -105,7 +105,7 @@ cgroup_is_below(const char *path, size_t path_len, const char *dir, size_t dir_l
 	if (dir_len == 1 && dir[0] == '/')
 		return true;
 	return path_len >= dir_len && memcmp(path, dir, dir_len) == 0 &&
-	       (path_len == dir_len || path[dir_len] == '/');
+	    (path_len == dir_len || path[dir_len] == '/');
 }
 
 /* --- from a process to its cgroup ------------------------------------------- */

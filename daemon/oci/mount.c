@@ -307,8 +307,7 @@ mount_with_flags(const char *rootfs, const struct mount_spec *m,
     const struct mount_flags *f, struct err *err)
 {
 	const unsigned long of_bind = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC |
-				      MS_NOATIME | MS_NODIRATIME | MS_RELATIME |
-				      MS_STRICTATIME;
+	    MS_NOATIME | MS_NODIRATIME | MS_RELATIME | MS_STRICTATIME;
 	bool is_bind = (f->flags & MS_BIND) != 0 && (f->flags & MS_REMOUNT) == 0;
 	AUTO_CLOSE int fd = mount_open_target(rootfs, m->target, err);
 	int rc = 0;

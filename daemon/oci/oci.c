@@ -196,8 +196,9 @@ oci_load_user(json_t *process, json_t *linux_obj, struct oci_spec *spec, struct 
 	if (rc < 0)
 		return rc;
 	uid = gid = 0;
-	if (user != NULL && (oci_id(user, "uid", "process.user.", &uid, err) < 0 ||
-				oci_id(user, "gid", "process.user.", &gid, err) < 0))
+	if (user != NULL &&
+	    (oci_id(user, "uid", "process.user.", &uid, err) < 0 ||
+		oci_id(user, "gid", "process.user.", &gid, err) < 0))
 		return -EINVAL;
 	if (!spec->has_userns) {
 		spec->host_uid = uid;
@@ -334,7 +335,7 @@ oci_key_is_terminal(const char *key, size_t len)
 	AUTO_JSON json_t *s = json_loadb(key, len, JSON_DECODE_ANY, NULL);
 
 	return s != NULL && json_is_string(s) &&
-	       strcasecmp(json_string_value(s), "terminal") == 0;
+	    strcasecmp(json_string_value(s), "terminal") == 0;
 }
 
 /* White space between tokens, and the commas and colons it surrounds. */

@@ -327,7 +327,7 @@ options_field_from_json(
 		break;
 	case TOML_INT:
 		right = json_is_integer(v) && json_integer_value(v) >= 0 &&
-			json_integer_value(v) <= (json_int_t)UINT32_MAX;
+		    json_integer_value(v) <= (json_int_t)UINT32_MAX;
 		*options_int(o, f) = right ? (uint32_t)json_integer_value(v) : 0;
 		break;
 	case TOML_STRING:
@@ -336,9 +336,9 @@ options_field_from_json(
 		break;
 	case TOML_OTHER: break;
 	}
-	return right ? 0
-		     : err_setx(
-			   err, EINVAL, "runtime option %s has a wrong value", f->name);
+	return right
+	    ? 0
+	    : err_setx(err, EINVAL, "runtime option %s has a wrong value", f->name);
 }
 
 int

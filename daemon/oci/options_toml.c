@@ -293,7 +293,7 @@ toml_key(struct toml *t, char **out)
 			const char *from = t->p;
 
 			while (isalnum(toml_peek(t)) || toml_peek(t) == '_' ||
-			       toml_peek(t) == '-')
+			    toml_peek(t) == '-')
 				t->p++;
 			if (t->p == from)
 				return toml_fail(t, "not a key");

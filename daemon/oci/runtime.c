@@ -203,7 +203,7 @@ runtime_read_log(const char *path)
 	if (st.st_size > (off_t)RUNTIME_LOG_TAIL)
 		(void)lseek(fd, st.st_size - (off_t)RUNTIME_LOG_TAIL, SEEK_SET);
 	while (len < RUNTIME_LOG_TAIL &&
-	       (n = read(fd, text + len, RUNTIME_LOG_TAIL - len)) > 0)
+	    (n = read(fd, text + len, RUNTIME_LOG_TAIL - len)) > 0)
 		len += (size_t)n;
 	while (len > 0 && text[len - 1] == '\0') /* a file that was grown, not written */
 		len--;
@@ -340,5 +340,5 @@ runtime_error_is_gone(const char *text)
 	}
 	open_dir = strcasestr(text, "cannot open directory '");
 	return open_dir != NULL &&
-	       strcasestr(open_dir, "': no such file or directory") != NULL;
+	    strcasestr(open_dir, "': no such file or directory") != NULL;
 }

@@ -20,9 +20,9 @@
 #include "worker/pod.h"
 #include "worker/process.h"
 
-#define COMMAND_OUT_MAX  (64u * 1024u)
+#define COMMAND_OUT_MAX	 (64u * 1024u)
 #define COMMAND_GRACE_US (10 * US_PER_S)
-#define COMMAND_EXE_NUM  4u /* our own executable, in the mount helper */
+#define COMMAND_EXE_NUM	 4u /* our own executable, in the mount helper */
 
 struct command *
 command_new(struct op *op, unsigned step, enum tag_kind kind, const char *what)
@@ -83,7 +83,8 @@ static void
 command_done(struct command *cmd, const struct msg_step *step, const char *error)
 {
 	struct op *op = cmd->op;
-	const struct command_result res = {.ok = error == NULL, .step = step, .error = error};
+	const struct command_result res = {
+	    .ok = error == NULL, .step = step, .error = error};
 
 	if (error != NULL)
 		log_debug("'%s': %s", op->id, error);
@@ -105,7 +106,9 @@ command_error(struct command *cmd, const struct msg_step *step)
 	if (cmd->out_fd >= 0) {
 		off_t end = lseek(cmd->out_fd, 0, SEEK_CUR);
 
-		len = end < 0 ? 0 : (size_t)end < COMMAND_OUT_MAX ? (size_t)end : COMMAND_OUT_MAX;
+		len = end < 0			    ? 0
+		    : (size_t)end < COMMAND_OUT_MAX ? (size_t)end
+						    : COMMAND_OUT_MAX;
 		printed = mem_zalloc(len + 1);
 		if (pread(cmd->out_fd, printed, len, 0) != (ssize_t)len)
 			len = 0;
@@ -222,10 +225,11 @@ command_run(struct command *cmd, command_cb cb)
 }
 
 void
-command_run_mounts(struct op *op, unsigned step, enum tag_kind kind, int orders, command_cb cb)
+command_run_mounts(
+    struct op *op, unsigned step, enum tag_kind kind, int orders, command_cb cb)
 {
-	struct command *cmd = command_new(op, step, kind,
-	    kind == TAG_UMOUNT ? "unmount rootfs" : "mount rootfs");
+	struct command *cmd = command_new(
+	    op, step, kind, kind == TAG_UMOUNT ? "unmount rootfs" : "mount rootfs");
 
 	strv_addf(&cmd->argv, "/proc/self/fd/%u", COMMAND_EXE_NUM);
 	strv_add(&cmd->argv, "--mount");

@@ -16,9 +16,9 @@ struct command;
 struct op;
 
 struct command_result {
-	bool ok;                     /* exit status 0; with ADOPT: and a process */
+	bool ok;		     /* exit status 0; with ADOPT: and a process */
 	const struct msg_step *step; /* NULL never */
-	const char *error;           /* what went wrong, for the caller's caller; or NULL */
+	const char *error; /* what went wrong, for the caller's caller; or NULL */
 };
 typedef void (*command_cb)(struct op *op, const struct command_result *res);
 
@@ -26,17 +26,18 @@ struct command {
 	struct op *op;
 	unsigned step;
 	uint64_t key;
-	const char *what;            /* "OCI runtime create failed" */
+	const char *what; /* "OCI runtime create failed" */
 	enum tag_kind kind;
-	struct strv argv;            /* the caller's to fill */
-	struct runtime_target target;/* ready for runtime_*(&cmd->argv, &cmd->target, …) */
-	unsigned flags;              /* enum spawn_flags */
-	char *pid_name, *pid_path;   /* with ADOPT */
-	int fds[MSG_FDS_MAX];        /* the caller's: borrowed for command_run() */
+	struct strv argv; /* the caller's to fill */
+	struct runtime_target
+	    target;	/* ready for runtime_*(&cmd->argv, &cmd->target, …) */
+	unsigned flags; /* enum spawn_flags */
+	char *pid_name, *pid_path; /* with ADOPT */
+	int fds[MSG_FDS_MAX];	   /* the caller's: borrowed for command_run() */
 	uint32_t fd_nums[MSG_FDS_MAX];
 	size_t n_fds;
-	bool own_output;             /* fds 1 and 2 are the caller's: nothing is captured */
-	uint64_t grace_us;           /* at least so long, however late the request is */
+	bool own_output;   /* fds 1 and 2 are the caller's: nothing is captured */
+	uint64_t grace_us; /* at least so long, however late the request is */
 	/* command.c's */
 	char *log_path;
 	int out_fd;
@@ -47,8 +48,8 @@ struct command {
 };
 
 /* For op->c, step of op. Never fails. */
-struct command *command_new(struct op *op, unsigned step, enum tag_kind kind,
-    const char *what);
+struct command *command_new(
+    struct op *op, unsigned step, enum tag_kind kind, const char *what);
 /* Did an earlier worker ask for it? Then argv and fds will not be used. */
 bool command_known(const struct command *cmd);
 void command_add_fd(struct command *cmd, int fd, uint32_t num);
@@ -58,7 +59,7 @@ void command_run(struct command *cmd, command_cb cb);
 void command_free(struct command *cmd);
 
 /* The mount helper: orders (mount_orders(); taken), -errno is reported to cb too. */
-void command_run_mounts(struct op *op, unsigned step, enum tag_kind kind, int orders,
-    command_cb cb);
+void command_run_mounts(
+    struct op *op, unsigned step, enum tag_kind kind, int orders, command_cb cb);
 
 #endif

@@ -54,7 +54,7 @@ container_free(void *obj)
 	struct container *c = obj;
 	struct process *p, *next;
 
-	HASH_ITER(hh, c->execs, p, next)
+	HASH_ITER (hh, c->execs, p, next)
 		process_free(p);
 	process_free(c->init);
 	if (c->settle_ev != NULL)
@@ -123,7 +123,7 @@ container_busy_execs(const struct container *c)
 	struct process *p, *next;
 	unsigned n = 0;
 
-	HASH_ITER(hh, c->execs, p, next)
+	HASH_ITER (hh, c->execs, p, next)
 		n += p->starting || p->state == TASK_RUNNING;
 	return n;
 }

@@ -29,28 +29,28 @@ struct container {
 	struct options opts;
 	bool has_opts;
 	char *runtime_root;
-	char *cgroup;            /* "" unknown */
-	enum task_state state;   /* CREATING, then as init's, PAUSED, … */
+	char *cgroup;	       /* "" unknown */
+	enum task_state state; /* CREATING, then as init's, PAUSED, … */
 	bool own_pidns;
 	bool rootfs_mounted;
 	bool create_sent;
-	bool from_row;           /* a CREATING row that no Create has claimed yet */
-	bool foreign;            /* the runtime had one of that name before us */
-	bool purging;            /* containerd has given it up: no events */
+	bool from_row; /* a CREATING row that no Create has claimed yet */
+	bool foreign;  /* the runtime had one of that name before us */
+	bool purging;  /* containerd has given it up: no events */
 	uint64_t oom_seen;
 	struct cgroup_dirs *dirs; /* NULL: not looked up yet, or none */
-	struct oom_watch *oom;    /* oom.c */
+	struct oom_watch *oom;	  /* oom.c */
 	int64_t created_at;
-	struct process *init;    /* NULL until Create has begun */
-	struct process *execs;   /* by exec_id */
-	struct op *ops;          /* by n; container queue (op.h) */
+	struct process *init;  /* NULL until Create has begun */
+	struct process *execs; /* by exec_id */
+	struct op *ops;	       /* by n; container queue (op.h) */
 	/* init has exited; its TaskExit waits for the execs' (exits.c) */
 	bool settling;
 	struct event *settle_ev;
-	bool settle_late;        /* waited long enough */
+	bool settle_late;	  /* waited long enough */
 	struct op *settle_waiter; /* a Delete or Purge that waits for that */
 	void (*settle_cb)(struct op *op);
-	bool gone;               /* not in the table any more */
+	bool gone; /* not in the table any more */
 	bool buried;
 	struct grave grave;
 	UT_hash_handle hh;

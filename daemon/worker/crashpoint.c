@@ -31,7 +31,8 @@ crashpoint_hit(const char *name)
 	char text[128], *save = NULL, *word;
 	unsigned long count = 1;
 	ssize_t n;
-	AUTO_CLOSE int fd = openat(crashpoint_dirfd, CRASHPOINT_FILE, O_RDONLY | O_CLOEXEC);
+	AUTO_CLOSE int fd =
+	    openat(crashpoint_dirfd, CRASHPOINT_FILE, O_RDONLY | O_CLOEXEC);
 
 	if (fd == -1)
 		return;
@@ -51,8 +52,8 @@ crashpoint_hit(const char *name)
 		int len = snprintf(next, sizeof next, "%s:%lu%s%s", name, count - 1,
 		    word != NULL ? ":" : "", word != NULL ? word : "");
 
-		(void)file_write(crashpoint_dirfd, CRASHPOINT_FILE, next, (size_t)len, 0600,
-		    NULL);
+		(void)file_write(
+		    crashpoint_dirfd, CRASHPOINT_FILE, next, (size_t)len, 0600, NULL);
 		return;
 	}
 	(void)unlinkat(crashpoint_dirfd, CRASHPOINT_FILE, 0);

@@ -38,15 +38,16 @@ undo_membership(const char *self, const char *cgroups_path)
 	AUTO_FREE char *copy = mem_strdup(self);
 	char *line, *save = NULL, *out = mem_strdup("");
 
-	for (line = strtok_r(copy, "\n", &save); line != NULL; line = strtok_r(NULL, "\n", &save)) {
+	for (line = strtok_r(copy, "\n", &save); line != NULL;
+	     line = strtok_r(NULL, "\n", &save)) {
 		char *path = strchr(line, ':'), *more;
 
 		path = path == NULL ? NULL : strchr(path + 1, ':');
 		if (path == NULL)
 			continue;
 		path[1] = '\0';
-		more = mem_printf("%s%s%s%s\n", out, line, cgroups_path[0] == '/' ? "" : "/",
-		    cgroups_path);
+		more = mem_printf("%s%s%s%s\n", out, line,
+		    cgroups_path[0] == '/' ? "" : "/", cgroups_path);
 		free(out);
 		out = more;
 	}
@@ -65,10 +66,12 @@ undo_cgroup_of_spec(const struct container *c)
 	if (oci_spec_load(c->bundle, &spec, NULL) < 0)
 		return NULL;
 	/* with systemd the unit goes when it is empty */
-	if (spec.cgroups_path != NULL && spec.cgroups_path[0] != '\0' && !c->opts.systemd_cgroup &&
-	    file_read(AT_FDCWD, "/proc/self/cgroup", UNDO_TEXT_MAX, &self, &len, NULL) == 0 &&
-	    file_read(AT_FDCWD, "/proc/self/mountinfo", UNDO_TEXT_MAX, &mountinfo, &len, NULL) ==
-		0) {
+	if (spec.cgroups_path != NULL && spec.cgroups_path[0] != '\0' &&
+	    !c->opts.systemd_cgroup &&
+	    file_read(AT_FDCWD, "/proc/self/cgroup", UNDO_TEXT_MAX, &self, &len, NULL) ==
+		0 &&
+	    file_read(AT_FDCWD, "/proc/self/mountinfo", UNDO_TEXT_MAX, &mountinfo, &len,
+		NULL) == 0) {
 		theirs = undo_membership(self, spec.cgroups_path);
 		if (cgroup_resolve(theirs, self, mountinfo, NULL, &path, NULL) < 0)
 			path = NULL;
@@ -174,8 +177,8 @@ undo_on_create_ended(const struct msg_step *step, void *arg)
 
 	/* its container process, if it made one: delete --force may not find it */
 	if (step->state == STEP_DONE && step->child_pid > 0)
-		link_signal(op->pod->link, link_internal_key(op->pod->link), step->key, SIGKILL,
-		    NULL, NULL);
+		link_signal(op->pod->link, link_internal_key(op->pod->link), step->key,
+		    SIGKILL, NULL, NULL);
 	undo_delete(op);
 }
 

@@ -42,8 +42,7 @@ events_create(struct container *c, const Containerd__Task__V2__CreateTaskRequest
 	ev.io = &tio;
 	ev.checkpoint = req->checkpoint;
 	ev.pid = (uint32_t)c->init->pid;
-	events_add(c, "", "/tasks/create", "containerd.events.TaskCreate",
-	    &ev.base);
+	events_add(c, "", "/tasks/create", "containerd.events.TaskCreate", &ev.base);
 }
 
 void
@@ -54,8 +53,8 @@ events_start(struct process *p)
 
 		ev.container_id = p->c->id;
 		ev.pid = (uint32_t)p->pid;
-		events_add(p->c, "", "/tasks/start", "containerd.events.TaskStart",
-	    &ev.base);
+		events_add(
+		    p->c, "", "/tasks/start", "containerd.events.TaskStart", &ev.base);
 	} else {
 		Containerd__Events__TaskExecStarted ev =
 		    CONTAINERD__EVENTS__TASK_EXEC_STARTED__INIT;
@@ -63,8 +62,8 @@ events_start(struct process *p)
 		ev.container_id = p->c->id;
 		ev.exec_id = p->exec_id;
 		ev.pid = (uint32_t)p->pid;
-		events_add(p->c, p->exec_id, "/tasks/exec-started", "containerd.events.TaskExecStarted",
-	    &ev.base);
+		events_add(p->c, p->exec_id, "/tasks/exec-started",
+		    "containerd.events.TaskExecStarted", &ev.base);
 	}
 }
 
@@ -75,8 +74,8 @@ events_exec_added(struct process *p)
 
 	ev.container_id = p->c->id;
 	ev.exec_id = p->exec_id;
-	events_add(p->c, p->exec_id, "/tasks/exec-added", "containerd.events.TaskExecAdded",
-	    &ev.base);
+	events_add(p->c, p->exec_id, "/tasks/exec-added",
+	    "containerd.events.TaskExecAdded", &ev.base);
 }
 
 void
@@ -91,8 +90,8 @@ events_exit(struct process *p)
 	ev.pid = (uint32_t)p->pid;
 	ev.exit_status = p->exit_status;
 	ev.exited_at = &ts;
-	events_add(p->c, p->exec_id, "/tasks/exit", "containerd.events.TaskExit",
-	    &ev.base);
+	events_add(
+	    p->c, p->exec_id, "/tasks/exit", "containerd.events.TaskExit", &ev.base);
 }
 
 void
@@ -106,8 +105,8 @@ events_delete(struct process *init)
 	ev.pid = (uint32_t)init->pid;
 	ev.exit_status = init->exit_status;
 	ev.exited_at = &ts;
-	events_add(init->c, "", "/tasks/delete", "containerd.events.TaskDelete",
-	    &ev.base);
+	events_add(
+	    init->c, "", "/tasks/delete", "containerd.events.TaskDelete", &ev.base);
 }
 
 void
@@ -131,11 +130,13 @@ events_resumed(struct container *c)
 void
 events_checkpointed(struct container *c, const char *path)
 {
-	Containerd__Events__TaskCheckpointed ev = CONTAINERD__EVENTS__TASK_CHECKPOINTED__INIT;
+	Containerd__Events__TaskCheckpointed ev =
+	    CONTAINERD__EVENTS__TASK_CHECKPOINTED__INIT;
 
 	ev.container_id = c->id;
 	ev.checkpoint = (char *)(uintptr_t)path;
-	events_add(c, "", "/tasks/checkpointed", "containerd.events.TaskCheckpointed", &ev.base);
+	events_add(
+	    c, "", "/tasks/checkpointed", "containerd.events.TaskCheckpointed", &ev.base);
 }
 
 void

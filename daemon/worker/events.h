@@ -10,8 +10,8 @@ struct process;
 /* its generated header is large */
 struct Containerd__Task__V2__CreateTaskRequest;
 
-void events_create(struct container *c,
-    const struct Containerd__Task__V2__CreateTaskRequest *req);
+void events_create(
+    struct container *c, const struct Containerd__Task__V2__CreateTaskRequest *req);
 /* TaskStart for init, TaskExecStarted for an exec. */
 void events_start(struct process *p);
 void events_exec_added(struct process *p);

@@ -49,7 +49,8 @@ exits_answer_waits(struct process *p)
 	wire_timestamp(&ts, p->exited_at);
 	r.exit_status = p->exit_status;
 	r.exited_at = &ts;
-	DL_FOREACH2(p->waiters, op, w_next) {
+	DL_FOREACH2(p->waiters, op, w_next)
+	{
 		op_set_ok(op, &r.base);
 		op_store_answer(op);
 	}
@@ -153,7 +154,8 @@ exits_apply_held(struct pod *pod)
 {
 	struct held_exit *h, *next;
 
-	DL_FOREACH_SAFE(pod->held, h, next) {
+	DL_FOREACH_SAFE(pod->held, h, next)
+	{
 		struct process *p = process_by_key(pod, h->key);
 
 		if (p == NULL)
@@ -169,7 +171,8 @@ exits_release(struct pod *pod, uint64_t n)
 {
 	struct held_exit *h, *next;
 
-	DL_FOREACH_SAFE(pod->held, h, next) {
+	DL_FOREACH_SAFE(pod->held, h, next)
+	{
 		struct process *p;
 
 		if (n != 0 ? key_request(h->key) != n
@@ -212,10 +215,11 @@ exits_kill_rest(struct container *c)
 
 	if (!c->own_pidns && c->cgroup[0] != '\0') {
 		if (cgroup_kill(c->cgroup, &err) < 0)
-			log_warnx("container '%s': kill what init left: %s", c->id, err.text);
+			log_warnx(
+			    "container '%s': kill what init left: %s", c->id, err.text);
 		cgroup_thaw(c->cgroup);
 	}
-	HASH_ITER(hh, c->execs, p, next) {
+	HASH_ITER (hh, c->execs, p, next) {
 		if (p->state == TASK_RUNNING)
 			link_signal(c->pod->link, link_internal_key(c->pod->link), p->key,
 			    SIGKILL, NULL, NULL);
@@ -248,8 +252,8 @@ exits_on_settle_timeout(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	log_warnx("container '%s': %u execs outlive its init, not waiting for them", c->id,
-	    container_busy_execs(c));
+	log_warnx("container '%s': %u execs outlive its init, not waiting for them",
+	    c->id, container_busy_execs(c));
 	c->settle_late = true;
 	exits_settle(c);
 }
@@ -257,7 +261,7 @@ exits_on_settle_timeout(evutil_socket_t fd, short what, void *arg)
 void
 exits_settle(struct container *c)
 {
-	void (*cb)(struct op *op);
+	void (*cb)(struct op * op);
 	struct op *op;
 
 	if (!container_stopped(c) || c->gone)
@@ -271,8 +275,8 @@ exits_settle(struct container *c)
 			return; /* TaskStart comes first; its Start calls again */
 		if (container_busy_execs(c) > 0 && !c->settle_late) {
 			if (c->settle_ev == NULL)
-				c->settle_ev = pod_timer_new(c->pod,
-				    exits_on_settle_timeout, c);
+				c->settle_ev =
+				    pod_timer_new(c->pod, exits_on_settle_timeout, c);
 			if (!event_pending(c->settle_ev, EV_TIMEOUT, NULL))
 				pod_timer_set(c->settle_ev, EXITS_SETTLE_US);
 			return;

@@ -417,7 +417,7 @@ static void
 stream_resume(struct stream *s)
 {
 	bool is_logged = s->io->log != NULL && !s->io->terminal && s->which != IO_IN &&
-			 !stream_known(s, IO_DST);
+	    !stream_known(s, IO_DST);
 	bool need_src = !s->io->terminal || s->which == IO_IN;
 	bool need_dst =
 	    (!s->io->terminal || s->which == IO_OUT) && !s->to_null && !is_logged;

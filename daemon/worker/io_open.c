@@ -226,8 +226,7 @@ static int
 open_outs(struct io *io, const struct io_spec *spec, const struct io_uri *out,
     const struct io_uri *errs, int child[3], struct err *err)
 {
-	bool same =
-	    out->kind == URI_FILE ||
+	bool same = out->kind == URI_FILE ||
 	    (out->kind == URI_PATH && strcmp(spec->stdout_path, spec->stderr_path) == 0);
 	int rc;
 

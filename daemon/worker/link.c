@@ -64,7 +64,8 @@ link_send(struct link *lk, const struct msg_head *head, const void *payload,
 }
 
 void
-link_send_text(struct link *lk, struct msg_head *head, enum msg_field field, const char *text)
+link_send_text(
+    struct link *lk, struct msg_head *head, enum msg_field field, const char *text)
 {
 	uint64_t buf[(MSG_PACKET_MAX - sizeof *head) / 8];
 	size_t len = 0;
@@ -134,7 +135,9 @@ link_unpin(struct link *lk, const char *id)
 void
 link_answer(struct link *lk, uint64_t n, const void *response, size_t len)
 {
-	struct msg_head head = {.type = MSG_ANSWER, .len = (uint32_t)len, .a = n,
+	struct msg_head head = {.type = MSG_ANSWER,
+	    .len = (uint32_t)len,
+	    .a = n,
 	    .b = response == NULL ? ANSWER_NONE : ANSWER_MESSAGE};
 
 	(void)link_send(lk, &head, len == 0 ? NULL : response, NULL, 0);
@@ -188,39 +191,23 @@ link_dispatch(struct link *lk, struct packet *p)
 	const char *name;
 
 	switch ((enum msg_type)p->head.type) {
-	case MSG_STEP:
-		link_on_step(lk, p);
-		break;
-	case MSG_EXIT:
-		link_on_exit(lk, p);
-		break;
-	case MSG_FDNAME:
-		link_on_fdname(lk, p);
-		break;
-	case MSG_FD:
-		link_on_fd(lk, p);
-		break;
+	case MSG_STEP: link_on_step(lk, p); break;
+	case MSG_EXIT: link_on_exit(lk, p); break;
+	case MSG_FDNAME: link_on_fdname(lk, p); break;
+	case MSG_FD: link_on_fd(lk, p); break;
 	case MSG_PINNED:
 		name = msg_get_str(&p->head, p->payload, MF_NAME);
 		if (name != NULL)
 			lk->ops.on_pinned(name, lk->arg);
 		break;
-	case MSG_REQUEST:
-		link_on_request(lk, p);
-		break;
+	case MSG_REQUEST: link_on_request(lk, p); break;
 	case MSG_CANCEL:
 		(void)link_in_hand(lk, p->head.a, "cancel");
 		lk->ops.on_cancel(p->head.a, lk->arg);
 		break;
-	case MSG_SYNC:
-		lk->ops.on_sync(lk->arg);
-		break;
-	case MSG_GO:
-		lk->ops.on_go(lk->arg);
-		break;
-	case MSG_QUIESCE:
-		lk->ops.on_quiesce((enum quiesce_why)p->head.a, lk->arg);
-		break;
+	case MSG_SYNC: lk->ops.on_sync(lk->arg); break;
+	case MSG_GO: lk->ops.on_go(lk->arg); break;
+	case MSG_QUIESCE: lk->ops.on_quiesce((enum quiesce_why)p->head.a, lk->arg); break;
 	case MSG_REFUSED:
 		/* The keeper is older than we are, and we rely on that message. */
 		log_errx("the keeper does not know message %llu, leaving",
@@ -294,8 +281,8 @@ link_say_hello(int fd, const char *build, struct err *err)
 static int
 link_map_blackbox(struct link *lk, int fd, struct err *err)
 {
-	void *p = mmap(NULL, BLACKBOX_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
-	    fd, 0);
+	void *p = mmap(NULL, BLACKBOX_SIZE, PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_POPULATE, fd, 0);
 
 	if (p == MAP_FAILED)
 		return err_set(err, errno, "map the black box");
@@ -323,7 +310,8 @@ link_take_welcome(struct link *lk, int fd, struct msg_welcome *welcome, struct e
 	if (rc == 0)
 		rc = msg_decode_welcome(&head, buf, welcome, err);
 	if (rc == 0 && (welcome->proto < IPC_PROTO_MIN || welcome->proto > IPC_PROTO_MAX))
-		rc = err_setx(err, EPROTO, "the keeper speaks protocol %u", welcome->proto);
+		rc = err_setx(
+		    err, EPROTO, "the keeper speaks protocol %u", welcome->proto);
 	if (rc == 0) {
 		lk->dir_alias = mem_strdup(welcome->dir_alias);
 		welcome->dir_alias = lk->dir_alias;
@@ -336,8 +324,9 @@ link_take_welcome(struct link *lk, int fd, struct msg_welcome *welcome, struct e
 }
 
 int
-link_open(struct loop *loop, int channel_fd, const char *build, const struct link_ops *ops,
-    void *arg, struct link **out, struct msg_welcome *welcome, struct err *err)
+link_open(struct loop *loop, int channel_fd, const char *build,
+    const struct link_ops *ops, void *arg, struct link **out, struct msg_welcome *welcome,
+    struct err *err)
 {
 	static const struct channel_ops channel_ops = {link_on_packet, link_on_end};
 	struct link *lk = mem_zalloc(sizeof *lk);

@@ -68,7 +68,8 @@ void link_ack_exit(struct link *lk, uint64_t key);
  * NULL if the keeper has never heard of it.
  */
 typedef void (*link_step_cb)(const struct msg_step *step, void *arg);
-void link_spawn(struct link *lk, const struct msg_spawn *spawn, link_step_cb cb, void *arg);
+void link_spawn(
+    struct link *lk, const struct msg_spawn *spawn, link_step_cb cb, void *arg);
 /*
  * target: key of a running step, or of an adopted process. cb may be NULL.
  */
@@ -80,8 +81,8 @@ void link_step_watch(struct link *lk, uint64_t key, link_step_cb cb, void *arg);
 /* Forget the callback; the step itself goes on. */
 void link_step_unwatch(struct link *lk, uint64_t key);
 /* Every key the snapshot named that nobody has claimed, for clean-up. */
-void link_each_step(struct link *lk, void (*cb)(const struct msg_step *step, void *arg),
-    void *arg);
+void link_each_step(
+    struct link *lk, void (*cb)(const struct msg_step *step, void *arg), void *arg);
 /* A key for work that belongs to no request. */
 uint64_t link_internal_key(struct link *lk);
 

@@ -148,7 +148,7 @@ link_fd_drop(struct link *lk, const char *name, bool prefix)
 	size_t len = strlen(name), n = 0;
 
 	if (prefix) {
-		HASH_ITER(hh, lk->names, e, next) {
+		HASH_ITER (hh, lk->names, e, next) {
 			if (strncmp(e->name, name, len) == 0) {
 				link_name_del(lk, e);
 				n++;
@@ -180,7 +180,7 @@ link_each_fd(struct link *lk, void (*cb)(const char *name, void *arg), void *arg
 {
 	struct link_name *e, *next;
 
-	HASH_ITER(hh, lk->names, e, next)
+	HASH_ITER (hh, lk->names, e, next)
 		cb(e->name, arg);
 }
 
@@ -190,7 +190,7 @@ link_fds_fini(struct link *lk)
 	struct link_name *e, *next;
 	struct link_get *g;
 
-	HASH_ITER(hh, lk->names, e, next)
+	HASH_ITER (hh, lk->names, e, next)
 		link_name_del(lk, e);
 	while ((g = lk->gets) != NULL) {
 		lk->gets = g->next;

@@ -18,7 +18,7 @@ struct link_step {
 	char *text;
 	link_step_cb cb;
 	void *arg;
-	bool due;             /* ended before anybody asked: cb runs from due_ev */
+	bool due; /* ended before anybody asked: cb runs from due_ev */
 	struct link_step *due_next;
 	struct grave grave;
 	UT_hash_handle hh;
@@ -54,13 +54,13 @@ struct link {
 	char *dir_alias;
 	uint32_t gen;
 	uint32_t n_internal;
-	bool held;                 /* GO has not come, or is not committed yet */
+	bool held; /* GO has not come, or is not committed yet */
 	bool ended;
 	struct link_kept *kept, **kept_tail;
 	struct event *due_ev;
 	struct link_step *due, **due_tail;
-	struct link_step *steps;   /* by key */
-	struct link_name *names;   /* of the fd store, as far as we know */
+	struct link_step *steps; /* by key */
+	struct link_name *names; /* of the fd store, as far as we know */
 	struct link_get *gets;
 	uint64_t n_gets;
 };
@@ -69,8 +69,8 @@ struct link {
 int link_send(struct link *lk, const struct msg_head *head, const void *payload,
     const int *fds, size_t n_fds);
 /* A message whose payload is one string field, or none with text NULL. */
-void link_send_text(struct link *lk, struct msg_head *head, enum msg_field field,
-    const char *text);
+void link_send_text(
+    struct link *lk, struct msg_head *head, enum msg_field field, const char *text);
 
 void link_on_step(struct link *lk, const struct packet *p);
 void link_steps_init(struct link *lk);

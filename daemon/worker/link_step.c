@@ -131,7 +131,7 @@ link_steps_fini(struct link *lk)
 {
 	struct link_step *s, *next;
 
-	HASH_ITER(hh, lk->steps, s, next)
+	HASH_ITER (hh, lk->steps, s, next)
 		link_step_drop(lk, s);
 	if (lk->due_ev != NULL)
 		event_free(lk->due_ev);
@@ -246,12 +246,12 @@ link_step_ignored(const struct msg_step *step, void *arg)
 }
 
 void
-link_signal(struct link *lk, uint64_t key, uint64_t target, int signo, link_step_cb cb,
-    void *arg)
+link_signal(
+    struct link *lk, uint64_t key, uint64_t target, int signo, link_step_cb cb, void *arg)
 {
 	struct link_step *s = link_step_find(lk, key);
-	struct msg_head head = {.type = MSG_SIGNAL, .key = key, .a = target,
-	    .b = (uint64_t)signo};
+	struct msg_head head = {
+	    .type = MSG_SIGNAL, .key = key, .a = target, .b = (uint64_t)signo};
 
 	if (cb == NULL) {
 		cb = link_step_ignored;
@@ -301,11 +301,12 @@ link_step_unwatch(struct link *lk, uint64_t key)
 }
 
 void
-link_each_step(struct link *lk, void (*cb)(const struct msg_step *step, void *arg), void *arg)
+link_each_step(
+    struct link *lk, void (*cb)(const struct msg_step *step, void *arg), void *arg)
 {
 	struct link_step *s, *next;
 
-	HASH_ITER(hh, lk->steps, s, next) {
+	HASH_ITER (hh, lk->steps, s, next) {
 		if (s->cb == NULL && !s->due)
 			cb(&s->step, arg);
 	}

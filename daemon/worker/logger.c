@@ -102,7 +102,7 @@ logger_on_step(const struct msg_step *step, void *arg)
 {
 	struct logger *lg = arg;
 	bool ok = step->state == STEP_DONE && WIFEXITED(step->wait_status) &&
-		  WEXITSTATUS(step->wait_status) == 0;
+	    WEXITSTATUS(step->wait_status) == 0;
 	const struct logger_ops *ops = lg->ops;
 
 	lg->ended = true;

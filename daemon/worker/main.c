@@ -37,9 +37,9 @@
 #include "worker/rpc.h"
 
 #define WORKER_CHANNEL_FD 3
-#define WORKER_LOCK       "worker.lock"
-#define WORKER_LOCK_MS    1000
-#define WORKER_LEAVE_US   (2 * US_PER_S)
+#define WORKER_LOCK	  "worker.lock"
+#define WORKER_LOCK_MS	  1000
+#define WORKER_LEAVE_US	  (2 * US_PER_S)
 #define WORKER_SAFE_AFTER 3u /* boots that failed in a row */
 
 struct worker_args {
@@ -211,9 +211,10 @@ worker_on_quiesce(enum quiesce_why why, void *arg)
 	struct worker *w = arg;
 
 	CRASH_POINT("quiesce");
-	log_info("leaving: %s", why == QUIESCE_END ? "the pod is empty"
-		: why == QUIESCE_UPGRADE	   ? "upgrade"
-						   : "restart");
+	log_info("leaving: %s",
+	    why == QUIESCE_END		 ? "the pod is empty"
+		: why == QUIESCE_UPGRADE ? "upgrade"
+					 : "restart");
 	worker_leave(w);
 }
 
@@ -247,7 +248,8 @@ worker_on_pass(void *arg)
 static int
 worker_lock(int dirfd)
 {
-	int fd = openat(dirfd, WORKER_LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int fd =
+	    openat(dirfd, WORKER_LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	boot_us_t end = clock_boot_us() + WORKER_LOCK_MS * US_PER_MS;
 
 	if (fd == -1) {
@@ -271,7 +273,8 @@ worker_boot_id(char out[40])
 	size_t len;
 
 	out[0] = '\0';
-	if (file_read(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 256, &text, &len, NULL) < 0)
+	if (file_read(
+		AT_FDCWD, "/proc/sys/kernel/random/boot_id", 256, &text, &len, NULL) < 0)
 		return;
 	text[strcspn(text, "\n")] = '\0';
 	(void)snprintf(out, 40, "%s", text);
@@ -286,7 +289,8 @@ worker_open_store(struct worker *w, const struct msg_welcome *welcome, struct er
 	    .build = PACKAGE_VERSION,
 	};
 	AUTO_FREE char *why = NULL;
-	bool safe = welcome->mode == BOOT_SAFE || welcome->failed_boots >= WORKER_SAFE_AFTER;
+	bool safe =
+	    welcome->mode == BOOT_SAFE || welcome->failed_boots >= WORKER_SAFE_AFTER;
 	int rc;
 
 	memcpy(id.inst, welcome->inst, sizeof id.inst);
@@ -411,8 +415,8 @@ worker_check_proto(const char *text, struct err *err)
 		return err_setx(err, EINVAL, "'%s' is no range of protocols", text);
 	if (max < IPC_PROTO_MIN || min > IPC_PROTO_MAX)
 		return err_setx(err, EPROTO,
-		    "this keeper speaks protocol %lu to %lu, worker %s speaks %u to %u", min,
-		    max, PACKAGE_VERSION, IPC_PROTO_MIN, IPC_PROTO_MAX);
+		    "this keeper speaks protocol %lu to %lu, worker %s speaks %u to %u",
+		    min, max, PACKAGE_VERSION, IPC_PROTO_MIN, IPC_PROTO_MAX);
 	return 0;
 }
 

@@ -140,8 +140,9 @@ oom_has_grown(struct container *c)
 {
 	uint64_t count;
 
-	if (c->oom == NULL || !(c->oom->v2 ? oom_count_v2(c->oom->fd, &count)
-					   : oom_count_v1(c->oom->fd, &count)))
+	if (c->oom == NULL ||
+	    !(c->oom->v2 ? oom_count_v2(c->oom->fd, &count)
+			 : oom_count_v1(c->oom->fd, &count)))
 		return false;
 	if (count == c->oom_seen)
 		return false;
@@ -174,7 +175,7 @@ oom_is_waiting(struct container *c)
 	struct container *arg = c;
 
 	return store_each_event(c->pod->store, 0, oom_is_told_event, &arg, NULL) == 0 &&
-	       arg == NULL;
+	    arg == NULL;
 }
 
 static void

@@ -114,10 +114,8 @@ op_conflict(const struct op *earlier, const struct op *later)
 	bool same = strcmp(earlier->exec_id, later->exec_id) == 0;
 
 	switch (later->method->class) {
-	case OP_FREE:
-		return false;
-	case OP_KILL:
-		return earlier->method->births && same;
+	case OP_FREE: return false;
+	case OP_KILL: return earlier->method->births && same;
 	case OP_QUEUE:
 		if (earlier->method->class != OP_QUEUE)
 			return false;
@@ -170,7 +168,8 @@ op_begin(struct op *op)
 	op->begun = true;
 	if (op->orphan && op->n != 0 && !op_was_begun(op))
 		op_end(op);
-	else if (op->deadline != 0 && clock_boot_us() >= op->deadline && !op_was_begun(op))
+	else if (op->deadline != 0 && clock_boot_us() >= op->deadline &&
+	    !op_was_begun(op))
 		op_fail(op, STATUS_DEADLINE_EXCEEDED, "%s came too late to be begun",
 		    op->method->name);
 	else
@@ -210,7 +209,8 @@ op_enqueue(struct op *op)
 		if (op->method->absent != NULL)
 			op->method->absent(op);
 		else
-			op_fail(op, STATUS_NOT_FOUND, "container not created: %s", op->id);
+			op_fail(
+			    op, STATUS_NOT_FOUND, "container not created: %s", op->id);
 		return;
 	}
 	op->c = c;
@@ -230,7 +230,8 @@ op_on_deadline(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	if (!op->begun || op->method->class == OP_FREE) {
-		op_fail(op, STATUS_DEADLINE_EXCEEDED, "%s: deadline exceeded", op->method->name);
+		op_fail(op, STATUS_DEADLINE_EXCEEDED, "%s: deadline exceeded",
+		    op->method->name);
 	} else {
 		log_warnx("request %" PRIu64 " (%s of '%s'): its deadline has passed",
 		    op->n, op->method->name, op->id);
@@ -284,7 +285,7 @@ op_go(struct pod *pod)
 
 	HASH_SORT(pod->ops, op_by_n);
 	ns = mem_zalloc(count * sizeof *ns);
-	HASH_ITER(hh, pod->ops, op, next) {
+	HASH_ITER (hh, pod->ops, op, next) {
 		op->pending = true;
 		ns[i++] = op->n;
 	}
@@ -319,7 +320,7 @@ op_key(struct op *op, unsigned step)
 {
 	if (op->keys[step] == 0)
 		op->keys[step] = op->n == 0 || op->told ? link_internal_key(op->pod->link)
-						       : key_of_step(op->n, step);
+							: key_of_step(op->n, step);
 	return op->keys[step];
 }
 
@@ -387,11 +388,12 @@ op_set_fail(struct op *op, enum status_code code, const char *fmt, ...)
 	if (vasprintf(&text, fmt, ap) < 0)
 		abort();
 	va_end(ap);
-	log_debug("request %" PRIu64 " (%s of '%s'): %s: %s", op->n, op->method->name, op->id,
-	    status_name(code), text);
+	log_debug("request %" PRIu64 " (%s of '%s'): %s: %s", op->n, op->method->name,
+	    op->id, status_name(code), text);
 	free(op->answer);
 	op->answer = mem_zalloc(STATUS_RESPONSE_MAX);
-	op->answer_len = status_encode_response(op->answer, STATUS_RESPONSE_MAX, code, text);
+	op->answer_len =
+	    status_encode_response(op->answer, STATUS_RESPONSE_MAX, code, text);
 }
 
 void
@@ -472,7 +474,8 @@ again:
 			op_enqueue(op);
 		} else {
 			op->begun = true;
-			op_fail(op, STATUS_NOT_FOUND, "container not created: %s", op->id);
+			op_fail(
+			    op, STATUS_NOT_FOUND, "container not created: %s", op->id);
 		}
 		goto again;
 	}

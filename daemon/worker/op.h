@@ -42,38 +42,38 @@ struct op_method {
 	const ProtobufCMessageDescriptor *desc; /* of the request: field 1 is the id */
 	void (*begin)(struct op *op);
 	enum op_class class;
-	bool of_exec;      /* field 2 is an exec id */
-	bool births;       /* Create, Start: a Kill of that process waits for it */
-	bool makes;        /* Create: the container need not exist */
+	bool of_exec; /* field 2 is an exec id */
+	bool births;  /* Create, Start: a Kill of that process waits for it */
+	bool makes;   /* Create: the container need not exist */
 	void (*queued)(struct op *op); /* if any: runs when it joins the queue */
 	void (*absent)(struct op *op); /* if any: instead of NotFound */
 };
 
 struct op {
 	struct pod *pod;
-	uint64_t n;        /* 0: no request, we do it on our own account */
+	uint64_t n; /* 0: no request, we do it on our own account */
 	const struct op_method *method;
 	ProtobufCMessage *req;
-	const char *id;    /* in req, or owned_id */
+	const char *id; /* in req, or owned_id */
 	const char *exec_id;
 	char *owned_id;
 	boot_us_t t_recv;
 	boot_us_t deadline; /* 0 none */
 	struct event *deadline_ev;
-	bool pending;      /* from the snapshot: op_go() has not come to it yet */
-	bool queued;       /* in c->ops */
+	bool pending; /* from the snapshot: op_go() has not come to it yet */
+	bool queued;  /* in c->ops */
 	bool begun;
-	bool orphan;       /* nobody waits for the answer */
-	bool told;         /* it was DeadlineExceeded; what follows is clean-up */
-	bool stored;       /* the answer has a row */
-	bool waiting;      /* in p->waiters */
+	bool orphan;  /* nobody waits for the answer */
+	bool told;    /* it was DeadlineExceeded; what follows is clean-up */
+	bool stored;  /* the answer has a row */
+	bool waiting; /* in p->waiters */
 	bool ended;
 	struct container *c;
 	struct process *p;
 	uint64_t keys[OP_STEPS]; /* of its steps, once asked for */
 	void *answer;
 	size_t answer_len;
-	void *priv;        /* the method's */
+	void *priv; /* the method's */
 	void (*priv_free)(void *priv);
 	struct op *q_next, *q_prev; /* in c->ops */
 	struct op *w_next, *w_prev; /* in p->waiters */
@@ -82,8 +82,8 @@ struct op {
 };
 
 /* Takes req. timeout_ns: the request's, 0 none. Not submitted yet. */
-struct op *op_new(struct pod *pod, const struct msg_request *r, const struct op_method *method,
-    ProtobufCMessage *req, int64_t timeout_ns);
+struct op *op_new(struct pod *pod, const struct msg_request *r,
+    const struct op_method *method, ProtobufCMessage *req, int64_t timeout_ns);
 /* One of our own, for a container; submitted already. */
 struct op *op_new_internal(struct container *c, const struct op_method *method);
 void op_submit(struct op *op);

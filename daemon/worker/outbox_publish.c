@@ -88,7 +88,7 @@ outbox_publish_is_rejection(const char *text)
 	if (strstr(text, "dial") != NULL)
 		return false;
 	return strstr(text, "invalid argument") != NULL ||
-	       strstr(text, "code = InvalidArgument") != NULL;
+	    strstr(text, "code = InvalidArgument") != NULL;
 }
 
 /* What the child printed, as one line. */

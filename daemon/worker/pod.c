@@ -28,10 +28,10 @@
 #include "worker/outbox.h"
 #include "worker/process.h"
 
-#define POD_FLUSH_US    US_PER_S
-#define POD_DRAIN_US    (5 * US_PER_S)
-#define POD_GRACE_US    (3 * US_PER_S)
-#define POD_MARK_MAX    2048
+#define POD_FLUSH_US US_PER_S
+#define POD_DRAIN_US (5 * US_PER_S)
+#define POD_GRACE_US (3 * US_PER_S)
+#define POD_MARK_MAX 2048
 
 struct event *
 pod_timer_new(struct pod *pod, void (*cb)(int fd, short what, void *arg), void *arg)
@@ -78,13 +78,13 @@ pod_put_all(struct pod *pod)
 
 	log_errx("the store was damaged, writing all rows anew");
 	store_begin(pod->store);
-	HASH_ITER(hh, pod->containers, c, next_c) {
+	HASH_ITER (hh, pod->containers, c, next_c) {
 		if (c->state == TASK_CREATING && !c->from_row)
 			continue;
 		container_put(c);
 		if (c->state != TASK_CREATING)
 			process_put(c->init);
-		HASH_ITER(hh, c->execs, p, next_p)
+		HASH_ITER (hh, c->execs, p, next_p)
 			process_put(p);
 	}
 	if (pod->shutdown_seen)
@@ -169,7 +169,8 @@ pod_ack_exit(struct pod *pod, uint64_t key, int commit_rc)
 		link_ack_exit(pod->link, key);
 		return;
 	}
-	pod->unacked = mem_realloc(pod->unacked, (pod->n_unacked + 1) * sizeof *pod->unacked);
+	pod->unacked =
+	    mem_realloc(pod->unacked, (pod->n_unacked + 1) * sizeof *pod->unacked);
 	pod->unacked[pod->n_unacked++] = key;
 }
 
@@ -218,7 +219,8 @@ pod_check_idle(struct pod *pod)
 	}
 	if (event_pending(pod->idle_ev, EV_TIMEOUT, NULL))
 		return;
-	pod_timer_set(pod->idle_ev, pod->shutdown_seen ? POD_GRACE_US : pod->conf.end_delay_us);
+	pod_timer_set(
+	    pod->idle_ev, pod->shutdown_seen ? POD_GRACE_US : pod->conf.end_delay_us);
 }
 
 void
@@ -237,9 +239,9 @@ pod_mark(struct pod *pod)
 	size_t len = 0;
 
 	text[0] = '\0';
-	HASH_ITER(hh, pod->containers, c, next) {
-		int n = snprintf(text + len, sizeof text - len, "%s%s=%s", len > 0 ? " " : "",
-		    c->id, task_state_name(c->state));
+	HASH_ITER (hh, pod->containers, c, next) {
+		int n = snprintf(text + len, sizeof text - len, "%s%s=%s",
+		    len > 0 ? " " : "", c->id, task_state_name(c->state));
 
 		if (n < 0 || (size_t)n >= sizeof text - len) {
 			text[len] = '\0';
@@ -267,9 +269,10 @@ pod_choose_log(struct pod *pod, const struct container *leaving)
 
 	if (pod->log_path == NULL)
 		return; /* standard error */
-	if (stat(pod->log_path, &st) == 0 && (leaving == NULL || !pod_log_is_in(pod, leaving)))
+	if (stat(pod->log_path, &st) == 0 &&
+	    (leaving == NULL || !pod_log_is_in(pod, leaving)))
 		return;
-	HASH_ITER(hh, pod->containers, c, next) {
+	HASH_ITER (hh, pod->containers, c, next) {
 		AUTO_FREE char *path = mem_printf("%s/log", c->bundle);
 
 		if (c == leaving || c->bundle[0] == '\0' || stat(path, &st) == -1)
@@ -310,7 +313,8 @@ pod_check_id(const char *what, const char *id, struct err *err)
 	if (len == 0)
 		return err_setx(err, EINVAL, "%s is empty", what);
 	if (len > POD_ID_MAX)
-		return err_setx(err, EINVAL, "%s is longer than %u characters", what, POD_ID_MAX);
+		return err_setx(
+		    err, EINVAL, "%s is longer than %u characters", what, POD_ID_MAX);
 	for (i = 0; i < len; i++) {
 		unsigned char ch = (unsigned char)id[i];
 

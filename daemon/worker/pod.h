@@ -24,10 +24,10 @@ struct outbox;
 struct process;
 
 /* Caps on what a peer can make us keep (design.md 9). */
-#define POD_ID_MAX         76u   /* containerd's own limit */
-#define POD_EXECS_MAX      4096u /* per container */
+#define POD_ID_MAX	   76u	 /* containerd's own limit */
+#define POD_EXECS_MAX	   4096u /* per container */
 #define POD_CONTAINERS_MAX 1024u
-#define POD_PATH_MAX       4096u
+#define POD_PATH_MAX	   4096u
 
 struct pod {
 	struct loop *loop;
@@ -39,19 +39,19 @@ struct pod {
 	const char *group;
 	const char *dir; /* absolute */
 	int dirfd;
-	int exe_fd;      /* our own executable: the mount helper is run from it */
-	char *log_path;  /* the log FIFO of one of our bundles */
+	int exe_fd;	/* our own executable: the mount helper is run from it */
+	char *log_path; /* the log FIFO of one of our bundles */
 
 	struct container *containers; /* container.c: by id */
 	struct process *processes;    /* process.c: by key */
-	struct op *ops;               /* op.c: by n */
-	struct held_exit *held;       /* exits.c */
-	struct event *oom_ev;         /* oom.c: the nested epoll, once there is need of it */
+	struct op *ops;		      /* op.c: by n */
+	struct held_exit *held;	      /* exits.c */
+	struct event *oom_ev; /* oom.c: the nested epoll, once there is need of it */
 
-	uint64_t highest_n;  /* of any request seen */
-	bool live;           /* GO was said: operations may begin */
-	bool leaving;        /* QUIESCE was said, or the keeper is gone */
-	bool shutdown_seen;  /* containerd asked us to end once we are empty */
+	uint64_t highest_n; /* of any request seen */
+	bool live;	    /* GO was said: operations may begin */
+	bool leaving;	    /* QUIESCE was said, or the keeper is gone */
+	bool shutdown_seen; /* containerd asked us to end once we are empty */
 	bool idle_said;
 
 	/* answered requests whose stored answers may go */
@@ -61,7 +61,7 @@ struct pod {
 	uint64_t *unacked;
 	size_t n_unacked;
 	struct event *flush_ev; /* while the store has a backlog */
-	struct event *idle_ev;  /* while there is no container */
+	struct event *idle_ev;	/* while there is no container */
 };
 
 /* Opens nothing: fills in timers and defaults. */
@@ -98,8 +98,8 @@ void pod_mark(struct pod *pod);
 void pod_choose_log(struct pod *pod, const struct container *leaving);
 
 /* Milliseconds-precise one-shot timer helpers. */
-struct event *pod_timer_new(struct pod *pod, void (*cb)(int fd, short what, void *arg),
-    void *arg);
+struct event *pod_timer_new(
+    struct pod *pod, void (*cb)(int fd, short what, void *arg), void *arg);
 void pod_timer_set(struct event *ev, uint64_t after_us);
 
 /* <dir>/<what>.<key in hex>; malloc'ed. */

@@ -95,8 +95,8 @@ process_move(struct process *p, enum task_state next)
 	    (p->state == TASK_CREATED && next == TASK_STOPPED) ||
 	    (p->state == TASK_RUNNING && next == TASK_STOPPED);
 
-	log_debug("process %s/%s: %s -> %s", p->c->id, p->exec_id, task_state_name(p->state),
-	    task_state_name(next));
+	log_debug("process %s/%s: %s -> %s", p->c->id, p->exec_id,
+	    task_state_name(p->state), task_state_name(next));
 	assert(ok);
 	(void)ok;
 	p->state = next;

@@ -23,11 +23,11 @@ struct pod;
 
 struct process {
 	struct container *c;
-	char *exec_id;         /* "" for init */
-	uint64_t key;          /* 0 until it exists */
+	char *exec_id; /* "" for init */
+	uint64_t key;  /* 0 until it exists */
 	char *stdin_path, *stdout_path, *stderr_path;
 	bool terminal;
-	char *spec;            /* until started: process.json; init: a checkpoint's path */
+	char *spec; /* until started: process.json; init: a checkpoint's path */
 	size_t spec_len;
 	int pid;
 	uint64_t start_time;
@@ -36,10 +36,10 @@ struct process {
 	int64_t started_at;
 	int64_t exited_at;
 	bool exit_sent;
-	bool starting;         /* its Start is under way */
-	bool drained;          /* io_drain() has been used up */
+	bool starting; /* its Start is under way */
+	bool drained;  /* io_drain() has been used up */
 	struct io *io;
-	struct op *waiters;    /* Waits, oldest first */
+	struct op *waiters; /* Waits, oldest first */
 	struct grave grave;
 	UT_hash_handle hh;     /* in c->execs */
 	UT_hash_handle hh_key; /* in pod->processes */

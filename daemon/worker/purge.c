@@ -84,16 +84,17 @@ purge_kill(struct container *c, const struct op *self)
 		(void)cgroup_kill(c->cgroup, NULL);
 		cgroup_thaw(c->cgroup);
 	}
-	DL_FOREACH2(c->ops, op, q_next) {
+	DL_FOREACH2(c->ops, op, q_next)
+	{
 		unsigned i;
 
 		for (i = 1; op != self && op->begun && i < OP_STEPS; i++) {
 			const struct msg_step *step = link_step_known(lk, op->keys[i]);
 
-			if (op->keys[i] != 0 && step != NULL && step->state == STEP_RUNNING &&
-			    step->kind == STEP_SPAWN)
-				link_signal(lk, link_internal_key(lk), op->keys[i], SIGKILL, NULL,
-				    NULL);
+			if (op->keys[i] != 0 && step != NULL &&
+			    step->state == STEP_RUNNING && step->kind == STEP_SPAWN)
+				link_signal(lk, link_internal_key(lk), op->keys[i],
+				    SIGKILL, NULL, NULL);
 		}
 	}
 }
@@ -155,8 +156,9 @@ purge_forget(struct container *c)
 	r.exit_status = init->exit_status;
 	r.exited_at = &ts;
 	pod_begin(pod);
-	HASH_ITER(hh, c->execs, p, next) {
-		DL_FOREACH2(p->waiters, op, w_next) {
+	HASH_ITER (hh, c->execs, p, next) {
+		DL_FOREACH2(p->waiters, op, w_next)
+		{
 			op_set_ok(op, &r.base);
 			op_store_answer(op);
 		}
@@ -164,7 +166,7 @@ purge_forget(struct container *c)
 	store_delete_container(pod->store, c->id);
 	store_audit(pod->store, c->id, "", "purge", "by its mark");
 	(void)pod_commit(pod, STORE_KEEP, NULL);
-	HASH_ITER(hh, c->execs, p, next) {
+	HASH_ITER (hh, c->execs, p, next) {
 		exits_end_waits(p);
 		process_free(p);
 	}
@@ -205,7 +207,8 @@ purge_honour(struct pod *pod, const char *id)
 void
 purge_honour_all(struct pod *pod)
 {
-	int fd = openat(pod->dirfd, PURGE_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	int fd = openat(
+	    pod->dirfd, PURGE_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	struct dirent *de;
 	DIR *d;
 

@@ -36,7 +36,8 @@ rebuild_options(struct container *c)
 	struct err err = ERR_INIT;
 	size_t len;
 
-	c->has_opts = file_read(AT_FDCWD, path, REBUILD_OPTIONS_MAX, &json, &len, &err) == 0 &&
+	c->has_opts =
+	    file_read(AT_FDCWD, path, REBUILD_OPTIONS_MAX, &json, &len, &err) == 0 &&
 	    options_from_json(json, &c->opts, &err) == 0;
 	if (c->has_opts)
 		return;
@@ -102,15 +103,16 @@ rebuild_container(struct pod *pod, const struct tag *tag, const struct msg_step 
 	c->cgroup = NULL;
 	if (cgroup_of_pid(init->pid, &c->cgroup, &err) < 0)
 		c->cgroup = mem_strdup("");
-	log_info("container '%s': rebuilt, %s, pid %d", c->id, task_state_name(init->state),
-	    init->pid);
+	log_info("container '%s': rebuilt, %s, pid %d", c->id,
+	    task_state_name(init->state), init->pid);
 }
 
 static bool
 rebuild_reads(struct pod *pod, const struct msg_step *step, struct tag *tag, char **copy)
 {
-	return !key_is_internal(step->key) && step->state == STEP_DONE && step->child_pid > 0 &&
-	    op_find(pod, key_request(step->key)) == NULL && tag_read(&step->tag, tag, copy);
+	return !key_is_internal(step->key) && step->state == STEP_DONE &&
+	    step->child_pid > 0 && op_find(pod, key_request(step->key)) == NULL &&
+	    tag_read(&step->tag, tag, copy);
 }
 
 static void
@@ -155,10 +157,10 @@ rebuild_from_tags(struct pod *pod)
 	link_each_step(pod->link, rebuild_init, pod);
 	link_each_step(pod->link, rebuild_exec, pod);
 	pod_begin(pod);
-	HASH_ITER(hh, pod->containers, c, next_c) {
+	HASH_ITER (hh, pod->containers, c, next_c) {
 		container_put(c);
 		process_put(c->init);
-		HASH_ITER(hh, c->execs, p, next_p)
+		HASH_ITER (hh, c->execs, p, next_p)
 			process_put(p);
 	}
 	(void)pod_commit(pod, STORE_KEEP, NULL);

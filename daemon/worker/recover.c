@@ -116,7 +116,7 @@ recover_load(struct pod *pod, struct err *err)
 	if (rc < 0)
 		return rc;
 	pod->shutdown_seen = seen != NULL;
-	HASH_ITER(hh, pod->containers, c, next) {
+	HASH_ITER (hh, pod->containers, c, next) {
 		if (c->init != NULL || c->from_row)
 			continue;
 		log_errx("container '%s' has a row but no init, ignoring", c->id);
@@ -131,7 +131,8 @@ void
 recover_condemned(struct pod *pod, uint64_t n)
 {
 	(void)pod;
-	condemned.n = mem_realloc(condemned.n, (condemned.count + 1) * sizeof *condemned.n);
+	condemned.n =
+	    mem_realloc(condemned.n, (condemned.count + 1) * sizeof *condemned.n);
 	condemned.n[condemned.count++] = n;
 }
 
@@ -141,7 +142,7 @@ recover_purges(struct pod *pod)
 {
 	struct op *op, *next;
 
-	HASH_ITER(hh, pod->ops, op, next) {
+	HASH_ITER (hh, pod->ops, op, next) {
 		struct container *c = container_get(pod, op->id);
 
 		if (op->method->begin == purge_begin && c != NULL)
@@ -181,7 +182,8 @@ recover_end_step(struct pod *pod, const struct msg_step *step, bool kill)
 		link_step_watch(lk, key, recover_on_straggler, pod);
 		return;
 	}
-	if (step->state == STEP_DONE && step->child_pid > 0 && process_by_key(pod, key) == NULL) {
+	if (step->state == STEP_DONE && step->child_pid > 0 &&
+	    process_by_key(pod, key) == NULL) {
 		log_warnx("key %" PRIx64 ": pid %d belongs to nobody, killing it", key,
 		    step->child_pid);
 		link_signal(lk, link_internal_key(lk), key, SIGKILL, NULL, NULL);
@@ -283,7 +285,8 @@ recover_remove(struct pod *pod, const char *name)
 static void
 recover_files(struct pod *pod)
 {
-	static const char *const kinds[] = {"log.", "pid.", "process.", CRIU_DIR_KIND "."};
+	static const char *const kinds[] = {
+	    "log.", "pid.", "process.", CRIU_DIR_KIND "."};
 	int fd = openat(pod->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct dirent *de;
 	DIR *d;
@@ -334,9 +337,9 @@ recover_all_io(struct pod *pod)
 	struct container *c, *next_c;
 	struct process *p, *next_p;
 
-	HASH_ITER(hh, pod->containers, c, next_c) {
+	HASH_ITER (hh, pod->containers, c, next_c) {
 		recover_io(c->init);
-		HASH_ITER(hh, c->execs, p, next_p)
+		HASH_ITER (hh, c->execs, p, next_p)
 			recover_io(p);
 	}
 }
@@ -347,19 +350,20 @@ recover_oom(struct pod *pod)
 {
 	struct container *c, *next;
 
-	HASH_ITER(hh, pod->containers, c, next) {
+	HASH_ITER (hh, pod->containers, c, next) {
 		if (c->state == TASK_CREATING || exits_settled(c))
 			continue;
-		c->dirs = cgroup_dirs_find(container_stopped(c) ? 0 : c->init->pid, c->cgroup);
+		c->dirs =
+		    cgroup_dirs_find(container_stopped(c) ? 0 : c->init->pid, c->cgroup);
 		oom_watch(c, false);
 	}
 }
 
 struct recover_find {
 	const char *container;
-	uint64_t n;          /* 0: any */
+	uint64_t n; /* 0: any */
 	uint64_t create_key, mount_key;
-	char *found;         /* the container's id */
+	char *found; /* the container's id */
 };
 
 static void
@@ -401,7 +405,8 @@ recover_one_condemned(struct pod *pod, uint64_t n)
 	c = f.found == NULL ? NULL : container_get(pod, f.found);
 	free(f.found);
 	log_warnx("request %" PRIu64 " is condemned, undoing it", n);
-	if (c != NULL && c->state == TASK_CREATING && (f.create_key != 0 || f.mount_key != 0))
+	if (c != NULL && c->state == TASK_CREATING &&
+	    (f.create_key != 0 || f.mount_key != 0))
 		create_undo_condemned(c, n);
 	else /* its steps, if any, have no request then, and end as such */
 		link_answer(pod->link, n, NULL, 0);
@@ -414,7 +419,7 @@ recover_leftovers(struct pod *pod)
 {
 	struct container *c, *next;
 
-	HASH_ITER(hh, pod->containers, c, next) {
+	HASH_ITER (hh, pod->containers, c, next) {
 		struct recover_find f = {.container = c->id};
 
 		if (!c->from_row || c->ops != NULL)
@@ -431,8 +436,9 @@ recover_settle(struct pod *pod)
 {
 	struct container *c, *next;
 
-	HASH_ITER(hh, pod->containers, c, next) {
-		if (c->state != TASK_CREATING && container_stopped(c) && !exits_settled(c))
+	HASH_ITER (hh, pod->containers, c, next) {
+		if (c->state != TASK_CREATING && container_stopped(c) &&
+		    !exits_settled(c))
 			exits_settle(c);
 	}
 }
@@ -444,7 +450,7 @@ recover_prune_answers(struct pod *pod)
 	AUTO_FREE uint64_t *keep = mem_zalloc(count * sizeof *keep);
 	struct op *op, *next;
 
-	HASH_ITER(hh, pod->ops, op, next)
+	HASH_ITER (hh, pod->ops, op, next)
 		keep[n++] = op->n;
 	for (i = 0; i < pod->n_spent; i++)
 		keep[n++] = pod->spent[i];

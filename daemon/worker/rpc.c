@@ -27,35 +27,66 @@
 
 static const struct op_method task_methods[] = {
     {.name = "State", .desc = TASK(state), .begin = task_state, .of_exec = true},
-    {.name = "Create", .desc = TASK(create_task), .begin = task_create, .class = OP_QUEUE,
-	.births = true, .makes = true},
-    {.name = "Start", .desc = TASK(start), .begin = task_start, .class = OP_QUEUE,
-	.of_exec = true, .births = true},
-    {.name = "Delete", .desc = TASK(delete), .begin = task_delete, .class = OP_QUEUE,
+    {.name = "Create",
+	.desc = TASK(create_task),
+	.begin = task_create,
+	.class = OP_QUEUE,
+	.births = true,
+	.makes = true},
+    {.name = "Start",
+	.desc = TASK(start),
+	.begin = task_start,
+	.class = OP_QUEUE,
+	.of_exec = true,
+	.births = true},
+    {.name = "Delete",
+	.desc = TASK(delete),
+	.begin = task_delete,
+	.class = OP_QUEUE,
 	.of_exec = true},
     {.name = "Pids", .desc = TASK(pids), .begin = task_pids},
-    {.name = "Kill", .desc = TASK(kill), .begin = task_kill, .class = OP_KILL,
-	.of_exec = true, .absent = task_kill_absent},
-    {.name = "Exec", .desc = TASK(exec_process), .begin = task_exec, .class = OP_QUEUE,
+    {.name = "Kill",
+	.desc = TASK(kill),
+	.begin = task_kill,
+	.class = OP_KILL,
+	.of_exec = true,
+	.absent = task_kill_absent},
+    {.name = "Exec",
+	.desc = TASK(exec_process),
+	.begin = task_exec,
+	.class = OP_QUEUE,
 	.of_exec = true},
-    {.name = "ResizePty", .desc = TASK(resize_pty), .begin = task_resize_pty,
+    {.name = "ResizePty",
+	.desc = TASK(resize_pty),
+	.begin = task_resize_pty,
 	.of_exec = true},
-    {.name = "CloseIO", .desc = &containerd__task__v2__close_iorequest__descriptor,
-	.begin = task_close_io, .of_exec = true},
+    {.name = "CloseIO",
+	.desc = &containerd__task__v2__close_iorequest__descriptor,
+	.begin = task_close_io,
+	.of_exec = true},
     {.name = "Wait", .desc = TASK(wait), .begin = task_wait, .of_exec = true},
     {.name = "Connect", .desc = TASK(connect), .begin = task_connect},
     {.name = "Shutdown", .desc = TASK(shutdown), .begin = task_shutdown},
     {.name = "Stats", .desc = TASK(stats), .begin = task_stats},
     {.name = "Pause", .desc = TASK(pause), .begin = task_pause, .class = OP_QUEUE},
     {.name = "Resume", .desc = TASK(resume), .begin = task_resume, .class = OP_QUEUE},
-    {.name = "Update", .desc = TASK(update_task), .begin = task_update, .class = OP_QUEUE},
-    {.name = "Checkpoint", .desc = TASK(checkpoint_task), .begin = task_checkpoint,
+    {.name = "Update",
+	.desc = TASK(update_task),
+	.begin = task_update,
+	.class = OP_QUEUE},
+    {.name = "Checkpoint",
+	.desc = TASK(checkpoint_task),
+	.begin = task_checkpoint,
 	.class = OP_QUEUE},
 };
 
 static const struct op_method admin_methods[] = {
-    {.name = "Purge", .desc = &podshim__v1__purge_request__descriptor, .begin = purge_begin,
-	.class = OP_QUEUE, .queued = purge_queued, .absent = purge_absent},
+    {.name = "Purge",
+	.desc = &podshim__v1__purge_request__descriptor,
+	.begin = purge_begin,
+	.class = OP_QUEUE,
+	.queued = purge_queued,
+	.absent = purge_absent},
 };
 
 static const struct rpc_service {
@@ -112,7 +143,8 @@ rpc_strings_valid(const ProtobufCMessage *msg)
 		AUTO_FREE char *copy = NULL;
 		const char *value;
 
-		if (f->type != PROTOBUF_C_TYPE_STRING || f->label == PROTOBUF_C_LABEL_REPEATED)
+		if (f->type != PROTOBUF_C_TYPE_STRING ||
+		    f->label == PROTOBUF_C_LABEL_REPEATED)
 			continue;
 		memcpy(&value, (const char *)msg + f->offset, sizeof value);
 		if (value == NULL)
@@ -140,10 +172,11 @@ rpc_decoded(struct pod *pod, const struct msg_request *r, const Ttrpc__Request *
 	}
 	(void)link_in_hand(pod->link, r->n, method->name);
 	CRASH_POINT("request.decode");
-	req = protobuf_c_message_unpack(method->desc, NULL, env->payload.len, env->payload.data);
+	req = protobuf_c_message_unpack(
+	    method->desc, NULL, env->payload.len, env->payload.data);
 	if (req == NULL || !rpc_strings_valid(req)) {
-		AUTO_FREE char *text = mem_printf("%s: the request cannot be decoded",
-		    method->name);
+		AUTO_FREE char *text =
+		    mem_printf("%s: the request cannot be decoded", method->name);
 
 		if (req != NULL)
 			protobuf_c_message_free_unpacked(req, NULL);
@@ -151,8 +184,8 @@ rpc_decoded(struct pod *pod, const struct msg_request *r, const Ttrpc__Request *
 		return;
 	}
 	op = op_new(pod, r, method, req, env->timeout_nano);
-	log_debug("request %" PRIu64 ": %s '%s' '%s'%s", r->n, method->name, op->id, op->exec_id,
-	    (r->flags & REQ_REDELIVERED) != 0 ? " (again)" : "");
+	log_debug("request %" PRIu64 ": %s '%s' '%s'%s", r->n, method->name, op->id,
+	    op->exec_id, (r->flags & REQ_REDELIVERED) != 0 ? " (again)" : "");
 	if (pod->live)
 		purge_honour(pod, op->id);
 	op_submit(op);
@@ -175,10 +208,11 @@ rpc_request(struct pod *pod, const struct msg_request *r)
 		pod_spent(pod, r->n);
 		return;
 	}
-	env = (Ttrpc__Request *)protobuf_c_message_unpack(&ttrpc__request__descriptor, NULL,
-	    r->frame.len, r->frame.p);
+	env = (Ttrpc__Request *)protobuf_c_message_unpack(
+	    &ttrpc__request__descriptor, NULL, r->frame.len, r->frame.p);
 	if (env == NULL) {
-		rpc_fail(pod, r->n, STATUS_INVALID_ARGUMENT, "the ttrpc request cannot be decoded");
+		rpc_fail(pod, r->n, STATUS_INVALID_ARGUMENT,
+		    "the ttrpc request cannot be decoded");
 		return;
 	}
 	rpc_decoded(pod, r, env);

@@ -58,8 +58,12 @@ tag_read(const struct msg_bytes *bytes, struct tag *out, char **copy)
 	if (bytes->len > 0)
 		memcpy(text, bytes->p, bytes->len);
 	*copy = text;
-	*out = (struct tag){.container = "", .exec_id = "", .bundle = "", .stdin_path = "",
-	    .stdout_path = "", .stderr_path = ""};
+	*out = (struct tag){.container = "",
+	    .exec_id = "",
+	    .bundle = "",
+	    .stdin_path = "",
+	    .stdout_path = "",
+	    .stderr_path = ""};
 	line = strtok_r(text, "\n", &save);
 	if (line == NULL)
 		return false;
@@ -70,26 +74,13 @@ tag_read(const struct msg_bytes *bytes, struct tag *out, char **copy)
 		if (line[0] == '\0' || line[1] != '=')
 			continue;
 		switch (line[0]) {
-		case 'c':
-			out->container = line + 2;
-			break;
-		case 'e':
-			out->exec_id = line + 2;
-			break;
-		case 'b':
-			out->bundle = line + 2;
-			break;
-		case '0':
-			out->stdin_path = line + 2;
-			break;
-		case '1':
-			out->stdout_path = line + 2;
-			break;
-		case '2':
-			out->stderr_path = line + 2;
-			break;
-		default: /* of a newer worker */
-			break;
+		case 'c': out->container = line + 2; break;
+		case 'e': out->exec_id = line + 2; break;
+		case 'b': out->bundle = line + 2; break;
+		case '0': out->stdin_path = line + 2; break;
+		case '1': out->stdout_path = line + 2; break;
+		case '2': out->stderr_path = line + 2; break;
+		default: /* of a newer worker */ break;
 		}
 	}
 	return out->kind != TAG_UNKNOWN && out->container[0] != '\0';

@@ -26,7 +26,7 @@ enum tag_kind {
 struct tag {
 	enum tag_kind kind;
 	bool terminal;
-	bool mounted;       /* we mounted the rootfs */
+	bool mounted; /* we mounted the rootfs */
 	const char *container;
 	const char *exec_id;
 	const char *bundle;

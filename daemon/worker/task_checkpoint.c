@@ -49,8 +49,8 @@ checkpoint_decode(
 	    &containerd__runc__v1__checkpoint_options__descriptor, NULL, any->value.len,
 	    any->value.data);
 	return *out != NULL
-		   ? 0
-		   : err_setx(err, EINVAL, "checkpoint options cannot be decoded");
+	    ? 0
+	    : err_setx(err, EINVAL, "checkpoint options cannot be decoded");
 }
 
 static void
@@ -63,8 +63,8 @@ checkpoint_failed(struct op *op, const char *error)
 
 	(void)checkpoint_decode(checkpoint_req(op)->options, &o, NULL);
 	work = o != NULL && o->work_path[0] != '\0'
-		   ? mem_strdup(o->work_path)
-		   : pod_key_path(op->pod, CRIU_DIR_KIND, key);
+	    ? mem_strdup(o->work_path)
+	    : pod_key_path(op->pod, CRIU_DIR_KIND, key);
 	text = criu_error(c, work, "dump.log", error);
 	if (o != NULL)
 		protobuf_c_message_free_unpacked(&o->base, NULL);

@@ -57,13 +57,16 @@ create_check(struct op *op, struct err *err)
 	if (rc < 0)
 		return rc;
 	if (req->bundle[0] != '/' || strlen(req->bundle) >= POD_PATH_MAX)
-		return err_setx(err, EINVAL, "bundle '%s' is not an absolute path", req->bundle);
+		return err_setx(
+		    err, EINVAL, "bundle '%s' is not an absolute path", req->bundle);
 	if (stat(req->bundle, &st) == -1 || !S_ISDIR(st.st_mode))
-		return err_setx(err, EINVAL, "bundle '%s' is not a directory", req->bundle);
+		return err_setx(
+		    err, EINVAL, "bundle '%s' is not a directory", req->bundle);
 	if (req->checkpoint[0] != '\0' &&
 	    (req->checkpoint[0] != '/' || stat(req->checkpoint, &st) == -1 ||
 		!S_ISDIR(st.st_mode)))
-		return err_setx(err, EINVAL, "checkpoint '%s' is not a directory", req->checkpoint);
+		return err_setx(
+		    err, EINVAL, "checkpoint '%s' is not a directory", req->checkpoint);
 	if (container_count(op->pod) > POD_CONTAINERS_MAX)
 		return err_setx(err, ENOSPC, "more than %u containers in one pod",
 		    POD_CONTAINERS_MAX);
@@ -227,8 +230,8 @@ static void
 create_run(struct op *op)
 {
 	struct process *p = op->p;
-	struct command *cmd = command_new(op, STEP_CREATE, TAG_CREATE,
-	    "OCI runtime create failed");
+	struct command *cmd =
+	    command_new(op, STEP_CREATE, TAG_CREATE, "OCI runtime create failed");
 	AUTO_FREE char *tty = process_tty_name(p, cmd->key);
 	struct err err = ERR_INIT;
 	struct io_spec spec;
@@ -239,8 +242,9 @@ create_run(struct op *op)
 	if (command_known(cmd)) {
 		p->io = io_resume(op->pod->loop, op->pod->link, &spec, tty);
 	} else if (io_open(op->pod->loop, op->pod->link, &spec, &p->io, fds, &err) < 0) {
-		op_set_fail(op, err.code == EINVAL ? STATUS_INVALID_ARGUMENT : STATUS_UNKNOWN,
-		    "%s", err.text);
+		op_set_fail(op,
+		    err.code == EINVAL ? STATUS_INVALID_ARGUMENT : STATUS_UNKNOWN, "%s",
+		    err.text);
 		command_free(cmd);
 		create_undo(op);
 		return;
@@ -327,7 +331,8 @@ task_create(struct op *op)
 	int rc;
 
 	if (c->state != TASK_CREATING) {
-		op_fail(op, STATUS_ALREADY_EXISTS, "container '%s' already exists", op->id);
+		op_fail(
+		    op, STATUS_ALREADY_EXISTS, "container '%s' already exists", op->id);
 		return;
 	}
 	rc = create_check(op, &err);
@@ -337,7 +342,8 @@ task_create(struct op *op)
 		rc = create_write_bundle(c, &err);
 	if (rc < 0) {
 		/* a missing file of the bundle is the caller's mistake, not a missing task */
-		create_refuse(op, rc == -ENOENT ? STATUS_INVALID_ARGUMENT : status_from_errno(-rc),
+		create_refuse(op,
+		    rc == -ENOENT ? STATUS_INVALID_ARGUMENT : status_from_errno(-rc),
 		    err.text);
 		return;
 	}

@@ -42,7 +42,8 @@ struct deletion {
 static void
 delete_set_ok(struct op *op)
 {
-	Containerd__Task__V2__DeleteResponse r = CONTAINERD__TASK__V2__DELETE_RESPONSE__INIT;
+	Containerd__Task__V2__DeleteResponse r =
+	    CONTAINERD__TASK__V2__DELETE_RESPONSE__INIT;
 	Google__Protobuf__Timestamp ts;
 
 	wire_timestamp(&ts, op->p->exited_at);
@@ -63,7 +64,8 @@ delete_answer_waits(struct process *p)
 	wire_timestamp(&ts, p->exited_at);
 	r.exit_status = p->exit_status;
 	r.exited_at = &ts;
-	DL_FOREACH2(p->waiters, op, w_next) {
+	DL_FOREACH2(p->waiters, op, w_next)
+	{
 		op_set_ok(op, &r.base);
 		op_store_answer(op);
 	}
@@ -143,7 +145,7 @@ delete_final(struct op *op)
 	pod_begin(pod);
 	if (!c->purging)
 		events_delete(c->init);
-	HASH_ITER(hh, c->execs, p, next)
+	HASH_ITER (hh, c->execs, p, next)
 		delete_answer_waits(p);
 	delete_answer_waits(c->init);
 	store_delete_container(pod->store, c->id);
@@ -152,7 +154,7 @@ delete_final(struct op *op)
 	CRASH_POINT("delete.final");
 	(void)pod_commit(pod, STORE_KEEP, NULL);
 	CRASH_POINT("delete.committed");
-	HASH_ITER(hh, c->execs, p, next) {
+	HASH_ITER (hh, c->execs, p, next) {
 		delete_leavings(p);
 		process_free(p);
 	}
@@ -205,8 +207,8 @@ static void
 delete_run(struct op *op)
 {
 	const struct deletion *d = op->priv;
-	struct command *cmd = command_new(op, STEP_DELETE, TAG_DELETE,
-	    "OCI runtime delete failed");
+	struct command *cmd =
+	    command_new(op, STEP_DELETE, TAG_DELETE, "OCI runtime delete failed");
 
 	runtime_delete(&cmd->argv, &cmd->target, d->force);
 	command_run(cmd, delete_on_deleted);

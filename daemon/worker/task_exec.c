@@ -37,7 +37,8 @@ exec_check(struct op *op, const exec_request *req, struct err *err)
 		return STATUS_UNKNOWN;
 	}
 	if (HASH_COUNT(c->execs) >= POD_EXECS_MAX) {
-		(void)err_setx(err, ENOSPC, "more than %u execs in one container", POD_EXECS_MAX);
+		(void)err_setx(
+		    err, ENOSPC, "more than %u execs in one container", POD_EXECS_MAX);
 		return STATUS_RESOURCE_EXHAUSTED;
 	}
 	if (req->spec == NULL) {
@@ -61,8 +62,8 @@ task_exec(struct op *op)
 		return;
 	code = exec_check(op, req, &err);
 	if (code == STATUS_OK &&
-	    oci_exec_process(req->spec->value.data, req->spec->value.len, req->terminal, &spec,
-		&spec_len, &err) < 0)
+	    oci_exec_process(req->spec->value.data, req->spec->value.len, req->terminal,
+		&spec, &spec_len, &err) < 0)
 		code = STATUS_INVALID_ARGUMENT;
 	if (code != STATUS_OK) {
 		op_fail(op, code, "%s", err.text);

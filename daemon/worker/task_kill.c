@@ -79,7 +79,8 @@ kill_on_all(struct op *op, const struct command_result *res)
 static void
 kill_all(struct op *op, int signo)
 {
-	struct command *cmd = command_new(op, STEP_KILL, TAG_KILL, "OCI runtime kill failed");
+	struct command *cmd =
+	    command_new(op, STEP_KILL, TAG_KILL, "OCI runtime kill failed");
 
 	runtime_kill(&cmd->argv, &cmd->target, signo, true);
 	command_run(cmd, kill_on_all);
@@ -91,7 +92,8 @@ task_kill_absent(struct op *op)
 {
 	if (op_has_steps(op)) {
 		op->c = NULL;
-		link_step_watch(op->pod->link, op_key(op, STEP_KILL), kill_on_signalled, op);
+		link_step_watch(
+		    op->pod->link, op_key(op, STEP_KILL), kill_on_signalled, op);
 		return;
 	}
 	op_fail(op, STATUS_NOT_FOUND, "container not created: %s", op->id);

@@ -28,22 +28,17 @@ query_status(const struct process *p)
 	enum task_state s = p->state;
 
 	/* what freezes the container freezes its execs */
-	if (s != TASK_STOPPED && (p->c->state == TASK_PAUSED || p->c->state == TASK_PAUSING))
+	if (s != TASK_STOPPED &&
+	    (p->c->state == TASK_PAUSED || p->c->state == TASK_PAUSING))
 		s = p->c->state;
 	switch (s) {
-	case TASK_CREATED:
-		return CONTAINERD__TYPES__STATUS__CREATED;
-	case TASK_RUNNING:
-		return CONTAINERD__TYPES__STATUS__RUNNING;
-	case TASK_STOPPED:
-		return CONTAINERD__TYPES__STATUS__STOPPED;
-	case TASK_PAUSED:
-		return CONTAINERD__TYPES__STATUS__PAUSED;
-	case TASK_PAUSING:
-		return CONTAINERD__TYPES__STATUS__PAUSING;
+	case TASK_CREATED: return CONTAINERD__TYPES__STATUS__CREATED;
+	case TASK_RUNNING: return CONTAINERD__TYPES__STATUS__RUNNING;
+	case TASK_STOPPED: return CONTAINERD__TYPES__STATUS__STOPPED;
+	case TASK_PAUSED: return CONTAINERD__TYPES__STATUS__PAUSED;
+	case TASK_PAUSING: return CONTAINERD__TYPES__STATUS__PAUSING;
 	case TASK_CREATING:
-	case TASK_DELETING:
-		break;
+	case TASK_DELETING: break;
 	}
 	return CONTAINERD__TYPES__STATUS__UNKNOWN;
 }
@@ -51,7 +46,8 @@ query_status(const struct process *p)
 void
 task_state(struct op *op)
 {
-	Containerd__Task__V2__StateResponse r = CONTAINERD__TASK__V2__STATE_RESPONSE__INIT;
+	Containerd__Task__V2__StateResponse r =
+	    CONTAINERD__TASK__V2__STATE_RESPONSE__INIT;
 	Google__Protobuf__Timestamp ts;
 	struct process *p;
 
@@ -79,7 +75,7 @@ query_exec_of_pid(struct container *c, pid_t pid)
 {
 	struct process *p, *next;
 
-	HASH_ITER(hh, c->execs, p, next) {
+	HASH_ITER (hh, c->execs, p, next) {
 		if (p->pid == pid && p->state == TASK_RUNNING)
 			return p;
 	}
@@ -157,7 +153,8 @@ task_pids(struct op *op)
 void
 task_connect(struct op *op)
 {
-	Containerd__Task__V2__ConnectResponse r = CONTAINERD__TASK__V2__CONNECT_RESPONSE__INIT;
+	Containerd__Task__V2__ConnectResponse r =
+	    CONTAINERD__TASK__V2__CONNECT_RESPONSE__INIT;
 	struct container *c = container_visible(op->pod, op->id);
 
 	/* the keeper is the process that containerd knows as the shim */

@@ -28,7 +28,8 @@ task_shutdown(struct op *op)
 	/* of a container that containerd gave up before its Create, or after its Delete */
 	if (op->id != NULL && op->id[0] != '\0' && container_get(pod, op->id) == NULL)
 		link_unpin(pod->link, op->id);
-	log_debug("shutdown: %s", empty ? "nothing left, ending" : "containers remain, ignoring");
+	log_debug("shutdown: %s",
+	    empty ? "nothing left, ending" : "containers remain, ignoring");
 	op_end(op);
 	if (empty)
 		pod_end_now(pod);

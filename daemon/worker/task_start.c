@@ -36,7 +36,8 @@
 static void
 start_set_ok(struct op *op)
 {
-	Containerd__Task__V2__StartResponse r = CONTAINERD__TASK__V2__START_RESPONSE__INIT;
+	Containerd__Task__V2__StartResponse r =
+	    CONTAINERD__TASK__V2__START_RESPONSE__INIT;
 
 	r.pid = (uint32_t)op->p->pid;
 	op_set_ok(op, &r.base);
@@ -106,7 +107,8 @@ start_exec_end_waits(struct process *p)
 
 	wire_timestamp(&ts, 0);
 	r.exited_at = &ts;
-	DL_FOREACH2(p->waiters, op, w_next) {
+	DL_FOREACH2(p->waiters, op, w_next)
+	{
 		op_set_ok(op, &r.base);
 		op_store_answer(op);
 	}
@@ -176,7 +178,8 @@ start_exec_done(struct op *op, const struct command_result *res)
 	io_start(p->io, tty);
 	pod_unlink_key(pod, "process", p->key);
 	if (op->told) /* its caller takes it for failed */
-		link_signal(pod->link, link_internal_key(pod->link), p->key, SIGKILL, NULL, NULL);
+		link_signal(
+		    pod->link, link_internal_key(pod->link), p->key, SIGKILL, NULL, NULL);
 	p->starting = false;
 	op_end(op);
 	exits_settle(c);
@@ -186,7 +189,8 @@ static void
 start_exec_run(struct op *op)
 {
 	struct process *p = op->p;
-	struct command *cmd = command_new(op, STEP_START, TAG_EXEC, "OCI runtime exec failed");
+	struct command *cmd =
+	    command_new(op, STEP_START, TAG_EXEC, "OCI runtime exec failed");
 	AUTO_FREE char *tty = process_tty_name(p, cmd->key);
 	AUTO_FREE char *spec_path = pod_key_path(op->pod, "process", cmd->key);
 	struct err err = ERR_INIT;
@@ -200,7 +204,8 @@ start_exec_run(struct op *op)
 	} else {
 		rc = file_write(AT_FDCWD, spec_path, p->spec, p->spec_len, 0600, &err);
 		if (rc == 0)
-			rc = io_open(op->pod->loop, op->pod->link, &spec, &p->io, fds, &err);
+			rc = io_open(
+			    op->pod->loop, op->pod->link, &spec, &p->io, fds, &err);
 		if (rc < 0) {
 			command_free(cmd);
 			start_exec_failed(op,
@@ -231,7 +236,8 @@ start_exec(struct op *op)
 	if (!op_has_steps(op)) {
 		if (p->state != TASK_CREATED || p->spec == NULL) {
 			op_fail(op, STATUS_UNKNOWN, "cannot start a %s process",
-			    p->state == TASK_CREATED ? "failed" : task_state_name(p->state));
+			    p->state == TASK_CREATED ? "failed"
+						     : task_state_name(p->state));
 			return;
 		}
 		if (container_stopped(op->c)) {

@@ -134,9 +134,9 @@ fig_growth(void)
 {
 	for (int p = 0; p < bench.shims; p++)
 		growth_of((enum peer)p, bench.quick ? 60 : 1000,
-		    bench.quick	   ? 120
-		    : p == PODSHIM ? rounds(10000, 1)
-				   : rounds(3000, 1));
+		    bench.quick	       ? 120
+			: p == PODSHIM ? rounds(10000, 1)
+				       : rounds(3000, 1));
 }
 
 /*

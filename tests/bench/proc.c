@@ -222,7 +222,7 @@ switches_of(pid_t pid)
 
 		if (text)
 			sum += number_of(text, "\nvoluntary_ctxt_switches:") +
-			       number_of(text, "\nnonvoluntary_ctxt_switches:");
+			    number_of(text, "\nnonvoluntary_ctxt_switches:");
 	}
 	if (d)
 		(void)closedir(d);
@@ -269,7 +269,7 @@ footprint(enum peer p, struct footprint *f)
 		f->private_dirty_kb += number_of(maps, "\nPrivate_Dirty:");
 		f->pss_kb += number_of(maps, "\nPss:");
 		f->kernel_kb += number_of(status, "\nVmPTE:") +
-				number_of(status, "\nThreads:") * KERNEL_STACK_KB;
+		    number_of(status, "\nThreads:") * KERNEL_STACK_KB;
 		f->switches += switches_of(pids[i]);
 	}
 	if (p == PODSHIM) {

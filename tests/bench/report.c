@@ -200,9 +200,9 @@ print_row(size_t i)
 		printf("\n");
 	else
 		printf("  %s %-6g%s\n", marks[f->goal], f->target,
-		    isnan(ours)			  ? "not measured"
-		    : met(f, ours, ours / theirs) ? "ok"
-						  : "MISSED");
+		    isnan(ours)			      ? "not measured"
+			: met(f, ours, ours / theirs) ? "ok"
+						      : "MISSED");
 	if (f->why && !met(f, ours, ours / theirs))
 		printf("    %s\n", f->why);
 }

@@ -272,8 +272,9 @@ bare(struct con *c, const char *const *words)
 void
 bare_create(struct con *c)
 {
-	bare(c, (const char *const[]){"create", "--bundle", c->bundle, "--pid-file",
-		    "init.pid", c->id, NULL});
+	bare(c,
+	    (const char *const[]){
+		"create", "--bundle", c->bundle, "--pid-file", "init.pid", c->id, NULL});
 }
 
 void
@@ -314,7 +315,8 @@ bare_pid(const struct con *c)
 void
 bare_exec(struct con *c, const char *process_file)
 {
-	bare(c, (const char *const[]){"exec", "--process", process_file, "--detach",
-		    "--pid-file", "pid", c->id, NULL});
+	bare(c,
+	    (const char *const[]){"exec", "--process", process_file, "--detach",
+		"--pid-file", "pid", c->id, NULL});
 	(void)wait_pid(read_pid(c, "pid"));
 }

@@ -99,13 +99,13 @@ check_order(const struct evlog *log, const struct ev *ev)
 						      : "exec-added without create";
 	case EV_EXEC_STARTED:
 		return evlog_find(log, EV_EXEC_ADDED, x)
-			   ? NULL
-			   : "exec-started without exec-added";
+		    ? NULL
+		    : "exec-started without exec-added";
 	case EV_EXIT:
 		if (x[0] != '\0')
 			return evlog_find(log, EV_EXEC_STARTED, x)
-				   ? NULL
-				   : "exit without exec-started";
+			    ? NULL
+			    : "exit without exec-started";
 		if (!evlog_find(log, EV_CREATE, ""))
 			return "exit without create";
 		for (i = 0; i < log->n; i++)

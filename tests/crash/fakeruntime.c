@@ -480,8 +480,8 @@ parse(int argc, char **argv)
 		if (k < sizeof options / sizeof options[0] && i + 1 < argc)
 			*options[k].value = argv[++i];
 		else if (strcmp(argv[i], "--log-format") == 0 ||
-			 strcmp(argv[i], "--format") == 0 ||
-			 strcmp(argv[i], "--resources") == 0)
+		    strcmp(argv[i], "--format") == 0 ||
+		    strcmp(argv[i], "--resources") == 0)
 			unused = argv[++i], (void)unused;
 		else if (strcmp(argv[i], "--force") == 0)
 			args.force = 1;

@@ -194,7 +194,7 @@ do_odd_things(struct ctr *ctr, struct proc *init)
 			unsigned i = 0;
 
 			while (pb_get_bytes(call->payload, 1, i, &v) &&
-			       pb_get_u64(v, 1) != init->pid)
+			    pb_get_u64(v, 1) != init->pid)
 				i++;
 			if (!pb_get_bytes(call->payload, 1, i, &v))
 				fault(FAULT_ANSWER, "%s: Pids without init", ctr->id);

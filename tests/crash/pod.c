@@ -451,8 +451,8 @@ pod_killer(void *arg)
 		co_pause_us(rnd(chance(70) ? 60000 : 250000));
 		do {
 			done = points_random() != NULL && chance(40)
-				   ? kill_at_point(pod)
-				   : kill_worker(pod, some_signal());
+			    ? kill_at_point(pod)
+			    : kill_worker(pod, some_signal());
 			if (!done)
 				break;
 			pod->kills++;

@@ -348,8 +348,8 @@ count_signals(struct proc *p)
 	for (i = 0; i < u && sent; i++) {
 		/* one that is pending swallows the next: wait for each */
 		sent = expect(proc_begin_kill(p, SIGUSR1, false), 0, p->who) &&
-		       sink_expect(
-			   &p->sink_out, p->sink_out.got + (p->sink_out.count_u <= i));
+		    sink_expect(
+			&p->sink_out, p->sink_out.got + (p->sink_out.count_u <= i));
 	}
 	for (i = 0; i < r; i++)
 		calls[i] = proc_begin_kill(p, SIGRTMIN + 1, false);

@@ -150,7 +150,7 @@ run_step(const char *step)
 	} else if (strncmp(step, "exit ", 5) == 0) {
 		_exit((int)a);
 	} else if (step[0] != '#' && step[0] != '@' && step[0] != '!' &&
-		   step[0] != '\0') {
+	    step[0] != '\0') {
 		_exit(94);
 	}
 }

@@ -245,7 +245,7 @@ call_begin(struct conn *conn, const char *method, struct pb *msg)
 	if (conn->fd == -1) {
 		call_end(call, RPC_CLOSED);
 	} else if (send(conn->fd, frame.data, frame.len, MSG_NOSIGNAL) !=
-		   (ssize_t)frame.len) {
+	    (ssize_t)frame.len) {
 		fault(
 		    FAULT_CLOSED, "%s: send %s: %s", conn->who, method, strerror(errno));
 		shut(conn);

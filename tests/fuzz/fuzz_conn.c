@@ -70,9 +70,9 @@ begin(void)
 
 	log_init("fuzz", "", "/dev/null");
 	sun_len = (socklen_t)offsetof(struct sockaddr_un, sun_path) +
-		  (socklen_t)snprintf(sun.sun_path + 1, sizeof sun.sun_path - 1,
-		      "podshim-fuzz-%d", (int)getpid()) +
-		  1;
+	    (socklen_t)snprintf(sun.sun_path + 1, sizeof sun.sun_path - 1,
+		"podshim-fuzz-%d", (int)getpid()) +
+	    1;
 	if (fd == -1 || bind(fd, (struct sockaddr *)&sun, sun_len) == -1 ||
 	    listen(fd, 8) == -1)
 		abort();

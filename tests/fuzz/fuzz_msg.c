@@ -23,7 +23,7 @@ read_fields(const struct msg_head *head, const void *payload)
 
 		if (p != NULL && n > 0)
 			(void)(*(const volatile uint8_t *)p +
-			       *(const volatile uint8_t *)(p + n - 1));
+			    *(const volatile uint8_t *)(p + n - 1));
 		if (s != NULL)
 			(void)strlen(s);
 	}

@@ -140,12 +140,9 @@ pb_next(struct pb_view *v, struct pb_field *out)
 	out->number = (unsigned)(tag >> 3);
 	out->wire = tag & 7;
 	switch (out->wire) {
-	case 0:
-		return pb_read_varint(v, &out->u) == -1 ? -1 : 1;
-	case 1:
-		return pb_read_fixed(v, 8, &out->u) == -1 ? -1 : 1;
-	case 5:
-		return pb_read_fixed(v, 4, &out->u) == -1 ? -1 : 1;
+	case 0: return pb_read_varint(v, &out->u) == -1 ? -1 : 1;
+	case 1: return pb_read_fixed(v, 8, &out->u) == -1 ? -1 : 1;
+	case 5: return pb_read_fixed(v, 4, &out->u) == -1 ? -1 : 1;
 	case 2:
 		if (pb_read_varint(v, &len) == -1 || len > v->len)
 			return -1;
@@ -153,8 +150,7 @@ pb_next(struct pb_view *v, struct pb_field *out)
 		v->data += len;
 		v->len -= (size_t)len;
 		return 1;
-	default:
-		return -1;
+	default: return -1;
 	}
 }
 

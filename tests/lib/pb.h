@@ -28,7 +28,8 @@ void pb_str(struct pb *m, unsigned field, const char *s);
 void pb_bytes(struct pb *m, unsigned field, const void *data, size_t len);
 void pb_msg(struct pb *m, unsigned field, const struct pb *sub);
 /* google.protobuf.Any as field: 1 type_url, 2 value. */
-void pb_any(struct pb *m, unsigned field, const char *type_url, const void *value, size_t len);
+void pb_any(
+    struct pb *m, unsigned field, const char *type_url, const void *value, size_t len);
 /* Raw bytes behind what is there, for messages that must not parse. */
 void pb_raw(struct pb *m, const void *data, size_t len);
 
@@ -41,7 +42,7 @@ struct pb_view {
 /* One field of a message. */
 struct pb_field {
 	unsigned number, wire; /* wire: 0 varint, 1 fixed64, 2 bytes, 5 fixed32 */
-	uint64_t u;            /* wire 0, 1, 5 */
+	uint64_t u;	       /* wire 0, 1, 5 */
 	struct pb_view bytes;  /* wire 2 */
 };
 

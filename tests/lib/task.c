@@ -81,7 +81,8 @@ call_pid(struct ttrpc *t, const char *method, struct pb *m, uint32_t *pid)
 }
 
 int
-task_create(struct ttrpc *t, const char *id, const struct task_create_args *args, uint32_t *pid)
+task_create(
+    struct ttrpc *t, const char *id, const struct task_create_args *args, uint32_t *pid)
 {
 	struct pb m = PB_INIT, opts = PB_INIT, mount = PB_INIT;
 
@@ -159,7 +160,7 @@ task_process_json(const char *const *argv, bool terminal)
 {
 	struct pb out = PB_INIT;
 	const char *tail = "],\"cwd\":\"/\",\"env\":[\"PATH=/bin\",\"TERM=xterm\"],"
-	                   "\"user\":{\"uid\":0,\"gid\":0},\"terminal\":";
+			   "\"user\":{\"uid\":0,\"gid\":0},\"terminal\":";
 
 	pb_raw(&out, "{\"args\":[", 9);
 	for (size_t i = 0; argv[i]; i++) {
@@ -176,8 +177,8 @@ task_process_json(const char *const *argv, bool terminal)
 }
 
 int
-task_exec(struct ttrpc *t, const char *id, const char *exec_id, const struct task_stdio *io,
-    const char *const *argv)
+task_exec(struct ttrpc *t, const char *id, const char *exec_id,
+    const struct task_stdio *io, const char *const *argv)
 {
 	bool terminal = io && io->terminal;
 	AUTO_FREE char *spec = task_process_json(argv, terminal);
@@ -316,7 +317,8 @@ task_simple(struct ttrpc *t, const char *method, const char *id, const char *exe
 }
 
 int
-task_resize(struct ttrpc *t, const char *id, const char *exec_id, unsigned width, unsigned height)
+task_resize(
+    struct ttrpc *t, const char *id, const char *exec_id, unsigned width, unsigned height)
 {
 	struct pb m = PB_INIT;
 

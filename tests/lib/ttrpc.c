@@ -124,12 +124,13 @@ put_be32(uint8_t *out, uint32_t v)
 static uint32_t
 get_be32(const uint8_t *in)
 {
-	return (uint32_t)in[0] << 24 | (uint32_t)in[1] << 16 | (uint32_t)in[2] << 8 | in[3];
+	return (uint32_t)in[0] << 24 | (uint32_t)in[1] << 16 | (uint32_t)in[2] << 8 |
+	    in[3];
 }
 
 int
-ttrpc_send_frame(struct ttrpc *t, uint32_t len, uint32_t stream, uint8_t type, uint8_t flags,
-    const void *payload, size_t payload_len)
+ttrpc_send_frame(struct ttrpc *t, uint32_t len, uint32_t stream, uint8_t type,
+    uint8_t flags, const void *payload, size_t payload_len)
 {
 	struct pb frame = PB_INIT;
 	uint8_t head[HEAD_LEN];
@@ -164,8 +165,8 @@ ttrpc_send(struct ttrpc *t, const char *service, const char *method, const struc
 	struct pb req = PB_INIT;
 	int rc;
 
-	ttrpc_encode_request(&req, service, method, msg ? msg->data : NULL, msg ? msg->len : 0,
-	    timeout_ns);
+	ttrpc_encode_request(&req, service, method, msg ? msg->data : NULL,
+	    msg ? msg->len : 0, timeout_ns);
 	*stream = t->next_stream;
 	t->next_stream += 2;
 	rc = ttrpc_send_frame(t, (uint32_t)req.len, *stream, 1, 0, req.data, req.len);

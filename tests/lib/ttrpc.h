@@ -23,9 +23,9 @@ struct ttrpc;
 struct ttrpc_reply {
 	uint32_t stream;
 	uint8_t type, flags;
-	int code;         /* google.rpc.Code */
-	char *text;       /* its message; "" if none */
-	uint8_t *frame;   /* the whole payload of the frame */
+	int code;	/* google.rpc.Code */
+	char *text;	/* its message; "" if none */
+	uint8_t *frame; /* the whole payload of the frame */
 	size_t frame_len;
 	struct pb_view payload; /* the answer's message, inside frame */
 };

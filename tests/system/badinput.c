@@ -79,19 +79,20 @@ names(struct ttrpc *t)
 	static const struct {
 		const char *service, *method, *what;
 	} cases[] = {
-		{"no.such.Service", "State", "unknown service: Unimplemented"},
-		{TASK_V2, "NoSuchMethod", "unknown method: Unimplemented"},
-		{"", "State", "empty service: Unimplemented"},
-		{TASK_V2, "", "empty method: Unimplemented"},
-		{"containerd.task.v4.Task", "State", "a service of tomorrow: Unimplemented"},
-		{TASK_V2, "state", "method names have a case"},
+	    {"no.such.Service", "State", "unknown service: Unimplemented"},
+	    {TASK_V2, "NoSuchMethod", "unknown method: Unimplemented"},
+	    {"", "State", "empty service: Unimplemented"},
+	    {TASK_V2, "", "empty method: Unimplemented"},
+	    {"containerd.task.v4.Task", "State", "a service of tomorrow: Unimplemented"},
+	    {TASK_V2, "state", "method names have a case"},
 	};
 	uint32_t stream = 101;
 
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++, stream += 2) {
 		struct pb req = state_request(cases[i].service, cases[i].method);
 
-		(void)ttrpc_send_frame(t, (uint32_t)req.len, stream, 1, 0, req.data, req.len);
+		(void)ttrpc_send_frame(
+		    t, (uint32_t)req.len, stream, 1, 0, req.data, req.len);
 		expect(t, stream, UNIMPLEMENTED, INVALID_ARGUMENT, cases[i].what);
 		pb_fini(&req);
 	}
@@ -101,19 +102,23 @@ names(struct ttrpc *t)
 static void
 broken_protobuf(struct ttrpc *t)
 {
-	static const uint8_t junk[] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+	static const uint8_t junk[] = {
+	    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 	static const uint8_t cut[] = {0x0a, 0x7f, 'x'};
 	struct pb req = PB_INIT;
 
 	(void)ttrpc_send_frame(t, sizeof junk, 201, 1, 0, junk, sizeof junk);
-	expect(t, 201, INVALID_ARGUMENT, INVALID_ARGUMENT, "a Request that is no protobuf: InvalidArgument");
+	expect(t, 201, INVALID_ARGUMENT, INVALID_ARGUMENT,
+	    "a Request that is no protobuf: InvalidArgument");
 	(void)ttrpc_send_frame(t, sizeof cut, 203, 1, 0, cut, sizeof cut);
-	expect(t, 203, INVALID_ARGUMENT, INVALID_ARGUMENT, "a Request cut short: InvalidArgument");
+	expect(t, 203, INVALID_ARGUMENT, INVALID_ARGUMENT,
+	    "a Request cut short: InvalidArgument");
 	(void)ttrpc_send_frame(t, 0, 205, 1, 0, "", 0);
 	expect(t, 205, UNIMPLEMENTED, INVALID_ARGUMENT, "an empty Request");
 	ttrpc_encode_request(&req, TASK_V2, "State", junk, sizeof junk, 0);
 	(void)ttrpc_send_frame(t, (uint32_t)req.len, 207, 1, 0, req.data, req.len);
-	expect(t, 207, INVALID_ARGUMENT, INTERNAL, "a payload that is no protobuf: InvalidArgument");
+	expect(t, 207, INVALID_ARGUMENT, INTERNAL,
+	    "a payload that is no protobuf: InvalidArgument");
 	pb_fini(&req);
 	ttrpc_encode_request(&req, TASK_V2, "Create", cut, sizeof cut, 0);
 	(void)ttrpc_send_frame(t, (uint32_t)req.len, 209, 1, 0, req.data, req.len);
@@ -130,15 +135,17 @@ stream_ids(struct ttrpc *t)
 	int rc;
 
 	send_good(t, 302);
-	expect(t, 302, INVALID_ARGUMENT, INVALID_ARGUMENT, "even stream id: InvalidArgument");
+	expect(t, 302, INVALID_ARGUMENT, INVALID_ARGUMENT,
+	    "even stream id: InvalidArgument");
 	send_good(t, 0);
 	rc = ttrpc_recv(t, 0, 5000, &r);
-	result(rc == 0 && r.stream == 0 && r.code == INVALID_ARGUMENT, "stream id 0: InvalidArgument",
-	    rc < 0 ? rc : r.code, r.text);
+	result(rc == 0 && r.stream == 0 && r.code == INVALID_ARGUMENT,
+	    "stream id 0: InvalidArgument", rc < 0 ? rc : r.code, r.text);
 	ttrpc_reply_fini(&r);
 	good(t, 303, "after even ids");
 	send_good(t, 303);
-	expect(t, 303, INVALID_ARGUMENT, INVALID_ARGUMENT, "a reused id: InvalidArgument");
+	expect(
+	    t, 303, INVALID_ARGUMENT, INVALID_ARGUMENT, "a reused id: InvalidArgument");
 	send_good(t, 301);
 	expect(t, 301, INVALID_ARGUMENT, INVALID_ARGUMENT, "a lower id: InvalidArgument");
 	good(t, 305, "after old ids");
@@ -148,11 +155,14 @@ stream_ids(struct ttrpc *t)
 	{
 		struct pb req = state_request(TASK_V2, "Wait");
 
-		(void)ttrpc_send_frame(t, (uint32_t)req.len, wait_stream, 1, 0, req.data, req.len);
-		(void)ttrpc_send_frame(t, (uint32_t)req.len, wait_stream, 1, 0, req.data, req.len);
+		(void)ttrpc_send_frame(
+		    t, (uint32_t)req.len, wait_stream, 1, 0, req.data, req.len);
+		(void)ttrpc_send_frame(
+		    t, (uint32_t)req.len, wait_stream, 1, 0, req.data, req.len);
 		pb_fini(&req);
 	}
-	expect(t, wait_stream, INVALID_ARGUMENT, INVALID_ARGUMENT, "an id that is open: InvalidArgument");
+	expect(t, wait_stream, INVALID_ARGUMENT, INVALID_ARGUMENT,
+	    "an id that is open: InvalidArgument");
 	good(t, 309, "after an open id");
 }
 
@@ -162,7 +172,8 @@ other_types(struct ttrpc *t)
 	struct pb req = state_request(TASK_V2, "State");
 
 	(void)ttrpc_send_frame(t, (uint32_t)req.len, 401, 3, 0, req.data, req.len);
-	expect(t, 401, INVALID_ARGUMENT, UNIMPLEMENTED, "data on an unknown stream: InvalidArgument");
+	expect(t, 401, INVALID_ARGUMENT, UNIMPLEMENTED,
+	    "data on an unknown stream: InvalidArgument");
 	(void)ttrpc_send_frame(t, (uint32_t)req.len, 403, 9, 0, req.data, req.len);
 	good(t, 405, "an unknown frame type is ignored");
 	(void)ttrpc_send_frame(t, (uint32_t)req.len, 407, 2, 0, req.data, req.len);
@@ -182,7 +193,8 @@ sizes(struct ttrpc *t)
 	if (!big)
 		abort();
 	(void)ttrpc_send_frame(t, MAX_PAYLOAD + 1, 501, 1, 0, big, MAX_PAYLOAD + 1);
-	expect(t, 501, RESOURCE_EXHAUSTED, RESOURCE_EXHAUSTED, "one byte too long: ResourceExhausted");
+	expect(t, 501, RESOURCE_EXHAUSTED, RESOURCE_EXHAUSTED,
+	    "one byte too long: ResourceExhausted");
 	good(t, 503, "exactly the frame was skipped");
 	(void)ttrpc_send_frame(t, MAX_PAYLOAD + 1000, 505, 1, 0, big, 500);
 	/* the rest comes in pieces */
@@ -191,7 +203,8 @@ sizes(struct ttrpc *t)
 
 		(void)ttrpc_send_raw(t, big + sent, len < 50000 ? len : 50000);
 	}
-	expect(t, 505, RESOURCE_EXHAUSTED, RESOURCE_EXHAUSTED, "too long in pieces: ResourceExhausted");
+	expect(t, 505, RESOURCE_EXHAUSTED, RESOURCE_EXHAUSTED,
+	    "too long in pieces: ResourceExhausted");
 	good(t, 507, "skipped too");
 
 	/* 4 MiB exactly is allowed: an id of that length is not found, or not valid */
@@ -254,7 +267,8 @@ stranger(const char *sock, uid_t uid)
 		return 2;
 	}
 	ttrpc_free(t);
-	if (setgroups(0, NULL) == -1 || setresgid(uid, uid, uid) == -1 || setresuid(uid, uid, uid) == -1)
+	if (setgroups(0, NULL) == -1 || setresgid(uid, uid, uid) == -1 ||
+	    setresuid(uid, uid, uid) == -1)
 		return 2;
 	t = ttrpc_connect(sock, &err);
 	if (!t) {
@@ -303,7 +317,8 @@ main(int argc, char **argv)
 	rc = task_kill(other, task_id, NULL, 9, false);
 	result(rc == 0, "the other connection works: Kill", rc, task_error());
 	rc = task_wait_recv(other, stream, 5000, &ex);
-	result(rc == 0 && ex.status == 137, "and its old Wait is answered", rc, task_error());
+	result(rc == 0 && ex.status == 137, "and its old Wait is answered", rc,
+	    task_error());
 	expect(t, 307, 0, 0, "so is the one of the rude connection");
 	ttrpc_free(other);
 	ttrpc_free(t);

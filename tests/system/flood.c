@@ -26,7 +26,8 @@ push(int fd, const struct pb *frame)
 	size_t sent = 0, at = 0;
 
 	while (sent < BURST_MAX) {
-		ssize_t n = send(fd, frame->data + at, frame->len - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+		ssize_t n = send(
+		    fd, frame->data + at, frame->len - at, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 		if (n > 0) {
 			sent += (size_t)n;

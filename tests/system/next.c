@@ -45,7 +45,7 @@ __wrap_store_open(const char *dir, const struct store_identity *id, bool safe,
 	memcpy(next, store_migrations, STORE_SCHEMA_VERSION * sizeof next[0]);
 	next[STORE_SCHEMA_VERSION] = (struct migration){
 	    .sql = "CREATE TABLE of_the_next_release(a INTEGER PRIMARY KEY);"
-		"UPDATE meta SET value = '2' WHERE key = 'min_reader';"};
+		   "UPDATE meta SET value = '2' WHERE key = 'min_reader';"};
 	return store_open_with(dir, id, safe, next, ARRAY_LEN(next), out, why, err);
 }
 

@@ -36,51 +36,65 @@ struct method {
 	struct field in[12], out[12];
 };
 
-#define ID   {"id", 1, K_STR}
-#define EXEC {"exec_id", 2, K_STR}
+#define ID                                                                               \
+	{                                                                                \
+		"id", 1, K_STR                                                           \
+	}
+#define EXEC                                                                             \
+	{                                                                                \
+		"exec_id", 2, K_STR                                                      \
+	}
 
 static const struct method methods[] = {
-	{"State", {ID, EXEC},
-	    {{"id", 1, K_STR}, {"bundle", 2, K_STR}, {"pid", 3, K_U32}, {"status", 4, K_U32},
-	        {"stdin", 5, K_STR}, {"stdout", 6, K_STR}, {"stderr", 7, K_STR},
-	        {"terminal", 8, K_BOOL}, {"exit_status", 9, K_U32}, {"exited_at", 10, K_TIME},
-	        {"exec_id", 11, K_STR}}},
-	{"Create",
-	    {ID, {"bundle", 2, K_STR}, {"mount", 3, K_MOUNT}, {"terminal", 4, K_BOOL},
-	        {"stdin", 5, K_STR}, {"stdout", 6, K_STR}, {"stderr", 7, K_STR},
-	        {"checkpoint", 8, K_STR}, {"options", 10, K_ANY}},
-	    {{"pid", 1, K_U32}}},
-	{"Start", {ID, EXEC}, {{"pid", 1, K_U32}}},
-	{"Delete", {ID, EXEC},
-	    {{"pid", 1, K_U32}, {"exit_status", 2, K_U32}, {"exited_at", 3, K_TIME}}},
-	{"Pids", {ID}, {{"process", 1, K_PROCESS}}},
-	{"Pause", {ID}, {{0}}},
-	{"Resume", {ID}, {{0}}},
-	{"Checkpoint", {ID, {"path", 2, K_STR}, {"exit", 3, K_EXIT}}, {{0}}},
-	{"Kill", {ID, EXEC, {"signal", 3, K_U32}, {"all", 4, K_BOOL}}, {{0}}},
-	{"Exec",
-	    {ID, EXEC, {"terminal", 3, K_BOOL}, {"stdin", 4, K_STR}, {"stdout", 5, K_STR},
-	        {"stderr", 6, K_STR}, {"spec", 7, K_ANY}},
-	    {{0}}},
-	{"ResizePty", {ID, EXEC, {"width", 3, K_U32}, {"height", 4, K_U32}}, {{0}}},
-	{"CloseIO", {ID, EXEC, {"stdin", 3, K_BOOL}}, {{0}}},
-	{"Update", {ID, {"resources", 2, K_ANY}}, {{0}}},
-	{"Wait", {ID, EXEC}, {{"exit_status", 1, K_U32}, {"exited_at", 2, K_TIME}}},
-	{"Stats", {ID}, {{"stats", 1, K_ANY}}},
-	{"Connect", {ID},
-	    {{"shim_pid", 1, K_U32}, {"task_pid", 2, K_U32}, {"version", 3, K_STR}}},
-	{"Shutdown", {ID, {"now", 2, K_BOOL}}, {{0}}},
-	/* no methods, but messages to print with "-" */
-	{"BootstrapResult", {{0}},
-	    {{"version", 1, K_U32}, {"address", 2, K_STR}, {"protocol", 3, K_STR}}},
-	{"RuntimeInfo", {{0}}, {{"name", 1, K_STR}, {"options", 3, K_ANY}, {"features", 4, K_ANY}}},
+    {"State", {ID, EXEC},
+	{{"id", 1, K_STR}, {"bundle", 2, K_STR}, {"pid", 3, K_U32}, {"status", 4, K_U32},
+	    {"stdin", 5, K_STR}, {"stdout", 6, K_STR}, {"stderr", 7, K_STR},
+	    {"terminal", 8, K_BOOL}, {"exit_status", 9, K_U32}, {"exited_at", 10, K_TIME},
+	    {"exec_id", 11, K_STR}}},
+    {"Create",
+	{ID, {"bundle", 2, K_STR}, {"mount", 3, K_MOUNT}, {"terminal", 4, K_BOOL},
+	    {"stdin", 5, K_STR}, {"stdout", 6, K_STR}, {"stderr", 7, K_STR},
+	    {"checkpoint", 8, K_STR}, {"options", 10, K_ANY}},
+	{{"pid", 1, K_U32}}},
+    {"Start", {ID, EXEC}, {{"pid", 1, K_U32}}},
+    {"Delete", {ID, EXEC},
+	{{"pid", 1, K_U32}, {"exit_status", 2, K_U32}, {"exited_at", 3, K_TIME}}},
+    {"Pids", {ID}, {{"process", 1, K_PROCESS}}},
+    {"Pause", {ID}, {{0}}},
+    {"Resume", {ID}, {{0}}},
+    {"Checkpoint", {ID, {"path", 2, K_STR}, {"exit", 3, K_EXIT}}, {{0}}},
+    {"Kill", {ID, EXEC, {"signal", 3, K_U32}, {"all", 4, K_BOOL}}, {{0}}},
+    {"Exec",
+	{ID, EXEC, {"terminal", 3, K_BOOL}, {"stdin", 4, K_STR}, {"stdout", 5, K_STR},
+	    {"stderr", 6, K_STR}, {"spec", 7, K_ANY}},
+	{{0}}},
+    {"ResizePty", {ID, EXEC, {"width", 3, K_U32}, {"height", 4, K_U32}}, {{0}}},
+    {"CloseIO", {ID, EXEC, {"stdin", 3, K_BOOL}}, {{0}}},
+    {"Update", {ID, {"resources", 2, K_ANY}}, {{0}}},
+    {"Wait", {ID, EXEC}, {{"exit_status", 1, K_U32}, {"exited_at", 2, K_TIME}}},
+    {"Stats", {ID}, {{"stats", 1, K_ANY}}},
+    {"Connect", {ID},
+	{{"shim_pid", 1, K_U32}, {"task_pid", 2, K_U32}, {"version", 3, K_STR}}},
+    {"Shutdown", {ID, {"now", 2, K_BOOL}}, {{0}}},
+    /* no methods, but messages to print with "-" */
+    {"BootstrapResult", {{0}},
+	{{"version", 1, K_U32}, {"address", 2, K_STR}, {"protocol", 3, K_STR}}},
+    {"RuntimeInfo", {{0}},
+	{{"name", 1, K_STR}, {"options", 3, K_ANY}, {"features", 4, K_ANY}}},
 };
 
 static const struct field runc_options[] = {
-	{"no_pivot_root", 1, K_BOOL}, {"no_new_keyring", 2, K_BOOL}, {"shim_cgroup", 3, K_STR},
-	{"io_uid", 4, K_U32}, {"io_gid", 5, K_U32}, {"binary_name", 6, K_STR},
-	{"root", 7, K_STR}, {"systemd_cgroup", 9, K_BOOL}, {"criu_image_path", 10, K_STR},
-	{"criu_work_path", 11, K_STR}, {NULL, 0, K_END},
+    {"no_pivot_root", 1, K_BOOL},
+    {"no_new_keyring", 2, K_BOOL},
+    {"shim_cgroup", 3, K_STR},
+    {"io_uid", 4, K_U32},
+    {"io_gid", 5, K_U32},
+    {"binary_name", 6, K_STR},
+    {"root", 7, K_STR},
+    {"systemd_cgroup", 9, K_BOOL},
+    {"criu_image_path", 10, K_STR},
+    {"criu_work_path", 11, K_STR},
+    {NULL, 0, K_END},
 };
 
 static void
@@ -119,7 +133,8 @@ put_mount(struct pb *m, const struct field *f, char *value)
 
 	pb_str(&mount, 1, type);
 	pb_str(&mount, 2, source);
-	for (char *o = value ? strtok_r(value, ",", &save) : NULL; o; o = strtok_r(NULL, ",", &save))
+	for (char *o = value ? strtok_r(value, ",", &save) : NULL; o;
+	     o = strtok_r(NULL, ",", &save))
 		pb_str(&mount, 4, o);
 	pb_msg(m, f->number, &mount);
 	pb_fini(&mount);
@@ -167,31 +182,28 @@ put_arg(const struct method *me, struct pb *m, struct pb *options, char *arg)
 	switch (f->kind) {
 	case K_STR:
 	case K_U32:
-	case K_BOOL:
-		put_simple(m, f, value);
-		break;
-	case K_MOUNT:
-		put_mount(m, f, value);
-		break;
+	case K_BOOL: put_simple(m, f, value); break;
+	case K_MOUNT: put_mount(m, f, value); break;
 	case K_ANY:
 		put_file(m, f,
 		    strcmp(f->name, "spec") == 0
-		        ? "types.containerd.io/opencontainers/runtime-spec/1/Process"
-		        : "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources",
+			? "types.containerd.io/opencontainers/runtime-spec/1/Process"
+			: "types.containerd.io/opencontainers/runtime-spec/1/"
+			  "LinuxResources",
 		    value);
 		break;
 	case K_EXIT: {
 		struct pb body = PB_INIT;
 
 		pb_bool(&body, 1, strcmp(value, "0") != 0);
-		pb_any(m, f->number, "containerd.runc.v1.CheckpointOptions", body.data, body.len);
+		pb_any(m, f->number, "containerd.runc.v1.CheckpointOptions", body.data,
+		    body.len);
 		pb_fini(&body);
 		break;
 	}
 	case K_TIME:
 	case K_PROCESS:
-	case K_END:
-		die("cannot be sent:", arg);
+	case K_END: die("cannot be sent:", arg);
 	}
 }
 
@@ -205,8 +217,9 @@ is_message(struct pb_view v)
 	struct pb_field f;
 	int rc;
 
-	if (v.len == 0 || (v.data[0] >= 0x20 && v.data[0] < 0x7f && v.len > 1 &&
-	    memchr(v.data, '/', v.len) != NULL))
+	if (v.len == 0 ||
+	    (v.data[0] >= 0x20 && v.data[0] < 0x7f && v.len > 1 &&
+		memchr(v.data, '/', v.len) != NULL))
 		return false;
 	while ((rc = pb_next(&v, &f)) == 1) {
 		if (f.number == 0 || f.number > 100)
@@ -228,7 +241,8 @@ print_numbers(const char *path, struct pb_view v)
 		else if (f.wire == 2 && is_message(f.bytes))
 			print_numbers(sub, f.bytes);
 		else if (f.wire == 2)
-			printf("%s=%.*s\n", sub, (int)f.bytes.len, (const char *)f.bytes.data);
+			printf("%s=%.*s\n", sub, (int)f.bytes.len,
+			    (const char *)f.bytes.data);
 	}
 }
 
@@ -272,9 +286,7 @@ print_field(const struct field *f, struct pb_view v)
 		free(s);
 		break;
 	case K_U32:
-	case K_BOOL:
-		printf("%s=%" PRIu64 "\n", f->name, pb_get_u64(v, f->number));
-		break;
+	case K_BOOL: printf("%s=%" PRIu64 "\n", f->name, pb_get_u64(v, f->number)); break;
 	case K_TIME:
 		if (!pb_get_time(v, f->number, &ns))
 			printf("%s=absent\n", f->name);
@@ -294,8 +306,7 @@ print_field(const struct field *f, struct pb_view v)
 		break;
 	case K_MOUNT:
 	case K_EXIT:
-	case K_END:
-		break;
+	case K_END: break;
 	}
 }
 
@@ -353,24 +364,16 @@ main(int argc, char **argv)
 
 	while ((opt = getopt(argc, argv, "3s:t:n:")) != -1) {
 		switch (opt) {
-		case '3':
-			service = TASK_V3;
-			break;
-		case 's':
-			service = optarg;
-			break;
-		case 't':
-			timeout_ms = (int)(strtod(optarg, NULL) * 1000);
-			break;
-		case 'n':
-			times = (int)strtol(optarg, NULL, 10);
-			break;
-		default:
-			return 2;
+		case '3': service = TASK_V3; break;
+		case 's': service = optarg; break;
+		case 't': timeout_ms = (int)(strtod(optarg, NULL) * 1000); break;
+		case 'n': times = (int)strtol(optarg, NULL, 10); break;
+		default: return 2;
 		}
 	}
 	if (argc - optind < 2)
-		die("usage: rpc [-3] [-s SERVICE] [-t SECONDS] [-n TIMES] SOCKET METHOD", "...");
+		die("usage: rpc [-3] [-s SERVICE] [-t SECONDS] [-n TIMES] SOCKET METHOD",
+		    "...");
 	me = method_find(argv[optind + 1]);
 	if (strcmp(argv[optind], "-") == 0)
 		return print_stdin(me);

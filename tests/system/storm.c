@@ -17,12 +17,12 @@
 
 static const char *const true_argv[] = {"true", NULL};
 
-#define CHECK(cond, what)                                                      \
-	do {                                                                   \
-		if (!(cond)) {                                                 \
+#define CHECK(cond, what)                                                                \
+	do {                                                                             \
+		if (!(cond)) {                                                           \
 			printf("%s: %s: rc %d '%s'\n", exec_id, what, rc, task_error()); \
-			return 1;                                              \
-		}                                                              \
+			return 1;                                                        \
+		}                                                                        \
 	} while (0)
 
 static int

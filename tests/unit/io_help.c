@@ -531,7 +531,7 @@ proc_ended(const struct proc *p)
 	siginfo_t si = {0};
 
 	return waitid(P_PID, (id_t)p->pid, &si, WEXITED | WNOHANG | WNOWAIT) == 0 &&
-	       si.si_pid == p->pid;
+	    si.si_pid == p->pid;
 }
 
 int

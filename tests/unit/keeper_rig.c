@@ -63,10 +63,10 @@ static _Noreturn void
 exec_keeper(struct rig *rig, const int from[3], const char *pin)
 {
 	char exe[320];
-	const char *argv[] = {"podshim-keeper", "-namespace", "test", "-id", "pod", "-address",
-	    "/run/none", "-publish-binary", "/bin/true", "-socket", rig->socket_path, "-dir",
-	    rig->pod_dir, "-lock", rig->lock_path, "-log", "/dev/null",
-	    pin != NULL ? "-pin" : NULL, pin, NULL};
+	const char *argv[] = {"podshim-keeper", "-namespace", "test", "-id", "pod",
+	    "-address", "/run/none", "-publish-binary", "/bin/true", "-socket",
+	    rig->socket_path, "-dir", rig->pod_dir, "-lock", rig->lock_path, "-log",
+	    "/dev/null", pin != NULL ? "-pin" : NULL, pin, NULL};
 	char log[128];
 	int high[3], i;
 
@@ -93,8 +93,10 @@ make_dirs(struct rig *rig)
 	assert_non_null(mkdtemp(rig->dir));
 	(void)snprintf(rig->pod_dir, sizeof rig->pod_dir, "%s/root/ns/pod", rig->dir);
 	(void)snprintf(rig->socket_path, sizeof rig->socket_path, "%s/ttrpc", rig->dir);
-	(void)snprintf(rig->lock_path, sizeof rig->lock_path, "%s/root/ns/pod.lock", rig->dir);
-	(void)snprintf(rig->control_path, sizeof rig->control_path, "%s/control", rig->dir);
+	(void)snprintf(
+	    rig->lock_path, sizeof rig->lock_path, "%s/root/ns/pod.lock", rig->dir);
+	(void)snprintf(
+	    rig->control_path, sizeof rig->control_path, "%s/control", rig->dir);
 	(void)snprintf(rig->libexec, sizeof rig->libexec, "%s/libexec", rig->dir);
 	assert_int_equal(dir_make(rig->pod_dir, 0700, NULL), 0);
 	assert_int_equal(dir_make(rig->libexec, 0700, NULL), 0);
@@ -222,8 +224,8 @@ rig_take_worker(struct rig *rig)
 }
 
 void
-rig_send(struct rig *rig, const struct msg_head *head, const void *payload, const int *fds,
-    size_t n_fds)
+rig_send(struct rig *rig, const struct msg_head *head, const void *payload,
+    const int *fds, size_t n_fds)
 {
 	assert_int_equal(packet_send(rig->ch, head, payload, fds, n_fds), 0);
 }
@@ -243,8 +245,8 @@ rig_send_name(struct rig *rig, enum msg_type type, const char *name, uint64_t b,
 void
 rig_recv(struct rig *rig, struct rig_packet *p)
 {
-	int rc = packet_recv(rig->ch, RIG_WAIT_MS, &p->head, recv_buf, sizeof recv_buf, p->fds,
-	    &p->n_fds);
+	int rc = packet_recv(
+	    rig->ch, RIG_WAIT_MS, &p->head, recv_buf, sizeof recv_buf, p->fds, &p->n_fds);
 
 	if (rc < 0)
 		fail_msg("packet_recv: %s", strerror(-rc));
@@ -269,7 +271,8 @@ void
 rig_recv_nothing(struct rig *rig, int ms)
 {
 	struct rig_packet p;
-	int rc = packet_recv(rig->ch, ms, &p.head, recv_buf, sizeof recv_buf, p.fds, &p.n_fds);
+	int rc =
+	    packet_recv(rig->ch, ms, &p.head, recv_buf, sizeof recv_buf, p.fds, &p.n_fds);
 
 	if (rc != -ETIMEDOUT)
 		fail_msg("unexpected %s", rc < 0 ? strerror(-rc) : msg_name(p.head.type));
@@ -290,7 +293,8 @@ rig_hello(struct rig *rig)
 	assert_int_equal(msg_decode_welcome(&p.head, p.payload, &rig->welcome, NULL), 0);
 	rig->welcome.dir_alias = NULL; /* lay in the packet */
 	assert_int_equal(p.n_fds, 1);
-	rig->box = mmap(NULL, BLACKBOX_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, p.fds[0], 0);
+	rig->box =
+	    mmap(NULL, BLACKBOX_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, p.fds[0], 0);
 	assert_true(rig->box != MAP_FAILED);
 	(void)close(p.fds[0]);
 }

@@ -16,7 +16,7 @@
 #define RIG_WAIT_MS 15000
 
 struct rig {
-	char dir[64];       /* everything below */
+	char dir[64]; /* everything below */
 	char pod_dir[96];
 	char socket_path[96];
 	char lock_path[96];
@@ -27,8 +27,8 @@ struct rig {
 	pid_t keeper;
 	/* the worker that lives */
 	pid_t worker;
-	int ctl;            /* to tell it how to die */
-	int ch;             /* its end of the channel */
+	int ctl; /* to tell it how to die */
+	int ch;	 /* its end of the channel */
 	struct blackbox *box;
 	struct msg_welcome welcome;
 };
@@ -60,7 +60,8 @@ void rig_end_worker(struct rig *rig, const char *command);
 
 void rig_send(struct rig *rig, const struct msg_head *head, const void *payload,
     const int *fds, size_t n_fds);
-void rig_send_name(struct rig *rig, enum msg_type type, const char *name, uint64_t b, int fd);
+void rig_send_name(
+    struct rig *rig, enum msg_type type, const char *name, uint64_t b, int fd);
 /* The next packet. */
 void rig_recv(struct rig *rig, struct rig_packet *p);
 /* The next of that type; others are skipped. */

@@ -15,7 +15,8 @@ int
 main(int argc, char **argv)
 {
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
-	const char *path = getenv("KEEPER_TEST_CONTROL"), *verdict = getenv("KEEPER_TEST_CHECK");
+	const char *path = getenv("KEEPER_TEST_CONTROL"),
+		   *verdict = getenv("KEEPER_TEST_CHECK");
 	union {
 		char buf[CMSG_SPACE(sizeof(int))];
 		struct cmsghdr align;

@@ -227,8 +227,8 @@ timer_in(void)
 	(void)event_base_gettimeofday_cached(loop_base(loop), &t0);
 	return (int)(((double)(tv.tv_sec - t0.tv_sec) * 1e6 +
 			 (double)(tv.tv_usec - t0.tv_usec)) /
-			 1e6 +
-		     0.5);
+		1e6 +
+	    0.5);
 }
 
 /* Let time pass; the timer fires if it is due. */

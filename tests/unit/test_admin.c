@@ -107,8 +107,8 @@ test_admin_socket_modes_and_long_paths(void **state)
 	assert_true(f->listen_fd >= 0);
 	assert_int_equal(fstatat(f->dir_fd, ADMIN_SOCKET, &st, 0), 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
-	assert_int_equal(unix_listen_at(f->dir_fd, ADMIN_SOCKET, SOCK_SEQPACKET, NULL),
-	    -EADDRINUSE);
+	assert_int_equal(
+	    unix_listen_at(f->dir_fd, ADMIN_SOCKET, SOCK_SEQPACKET, NULL), -EADDRINUSE);
 }
 
 static void
@@ -185,12 +185,12 @@ main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_admin_socket_modes_and_long_paths),
-		T(test_admin_nobody_there),
-		T(test_admin_answers),
-		T(test_admin_refusals),
-		T(test_admin_nonsense),
-		T(test_admin_pin_of_one_that_leaves),
+	    T(test_admin_socket_modes_and_long_paths),
+	    T(test_admin_nobody_there),
+	    T(test_admin_answers),
+	    T(test_admin_refusals),
+	    T(test_admin_nonsense),
+	    T(test_admin_pin_of_one_that_leaves),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

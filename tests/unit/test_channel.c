@@ -195,8 +195,8 @@ test_channel_big_payload_rides_in_a_memfd(void **state)
 	assert_int_equal(f->b.last_len, len);
 	assert_int_equal(f->b.sum, 2 * len);
 	assert_int_equal(f->b.n_fds, 1); /* without the memfd */
-	assert_int_equal(send_one(f->a.ch, 1, big, CHANNEL_PAYLOAD_MAX + 1, NULL, 0),
-	    -EMSGSIZE);
+	assert_int_equal(
+	    send_one(f->a.ch, 1, big, CHANNEL_PAYLOAD_MAX + 1, NULL, 0), -EMSGSIZE);
 	free(big);
 	(void)close(null);
 }
@@ -333,8 +333,8 @@ test_channel_says_when_descriptors_were_lost(void **state)
 		(void)close(many[--used]);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
 	assert_int_equal(rc, -EMFILE);
-	assert_int_equal(packet_recv(f->fds[0], 10, &head, buf, sizeof buf, fds, &n_fds),
-	    -ETIMEDOUT);
+	assert_int_equal(
+	    packet_recv(f->fds[0], 10, &head, buf, sizeof buf, fds, &n_fds), -ETIMEDOUT);
 	(void)close(null);
 	(void)close(f->fds[1]);
 }
@@ -344,15 +344,15 @@ main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_channel_queues_and_keeps_order),
-		T(test_channel_passes_descriptors_even_queued),
-		T(test_channel_big_payload_rides_in_a_memfd),
-		T(test_channel_takes_the_callers_memfd),
-		T(test_channel_drains_through_econnreset),
-		T(test_channel_loop_reads_through_econnreset),
-		T(test_channel_refuses_garbage),
-		T(test_channel_may_be_freed_in_its_callback),
-		T(test_channel_says_when_descriptors_were_lost),
+	    T(test_channel_queues_and_keeps_order),
+	    T(test_channel_passes_descriptors_even_queued),
+	    T(test_channel_big_payload_rides_in_a_memfd),
+	    T(test_channel_takes_the_callers_memfd),
+	    T(test_channel_drains_through_econnreset),
+	    T(test_channel_loop_reads_through_econnreset),
+	    T(test_channel_refuses_garbage),
+	    T(test_channel_may_be_freed_in_its_callback),
+	    T(test_channel_says_when_descriptors_were_lost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -127,11 +127,12 @@ pods_make(const char *root)
 	process(st, "front", "sh", TASK_STOPPED, 1002);
 	container(st, "old", TASK_STOPPED);
 	process(st, "old", "", TASK_STOPPED, 1003);
-	(void)store_add_event(st, &(struct row_event){.container = "old",
-				      .topic = "/tasks/exit",
-				      .type = "T",
-				      .class = EVENT_KEEP,
-				      .t = 5});
+	(void)store_add_event(st,
+	    &(struct row_event){.container = "old",
+		.topic = "/tasks/exit",
+		.type = "T",
+		.class = EVENT_KEEP,
+		.t = 5});
 	commit_ok(st);
 	store_close(st);
 	st = pod_store(db, "db");
@@ -151,12 +152,13 @@ test_client_list_of_dead_pods(void **state)
 
 	assert_int_equal(r.code, CTL_OK);
 	assert_string_equal(r.err, "");
-	assert_string_equal(r.out, "NAMESPACE  POD  KEEPER  WORKER  RESTARTS  VERSION  "
-				   "CONTAINERS  RUNNING  EVENTS  STATE\n"
-				   "default    web  -       -       -         -        2 "
-				   "          1        1       dead\n"
-				   "k8s.io     db   -       -       -         -        1 "
-				   "          0        0       dead\n");
+	assert_string_equal(r.out,
+	    "NAMESPACE  POD  KEEPER  WORKER  RESTARTS  VERSION  "
+	    "CONTAINERS  RUNNING  EVENTS  STATE\n"
+	    "default    web  -       -       -         -        2 "
+	    "          1        1       dead\n"
+	    "k8s.io     db   -       -       -         -        1 "
+	    "          0        0       dead\n");
 }
 
 static void
@@ -172,11 +174,12 @@ test_client_list_as_json(void **state)
 	assert_int_equal(json_array_size(all), 1);
 	pod = json_array_get(all, 0);
 	assert_int_equal(
-	    json_unpack(pod, "{s:s, s:s, s:n, s:n, s:n, s:n, s:n, s:b, s:n, s:i, s:i, s:i, s:s !}",
+	    json_unpack(pod,
+		"{s:s, s:s, s:n, s:n, s:n, s:n, s:n, s:b, s:n, s:i, s:i, s:i, s:s !}",
 		"namespace", &ns, "pod", &name, "keeper_pid", "worker_pid",
 		"worker_restarts", "version", "keeper_version", "outdated", &old,
-		"worker_deaths", "containers", &containers, "running",
-		&running, "events_pending", &events, "state", &st),
+		"worker_deaths", "containers", &containers, "running", &running,
+		"events_pending", &events, "state", &st),
 	    0);
 	assert_string_equal(ns, "default");
 	assert_string_equal(name, "web");
@@ -344,13 +347,15 @@ test_client_keeper_that_answers(void **state)
 	pid_t pid;
 
 	pods_make(*state);
-	pid = keeper_start(dir, "keeper_pid=11\nworker_pid=12\nworker_restarts=3\n"
-				"worker_state=ready\nversion=0.0.1\n"
-				"build=99.0\nmark=\x1b[31mred\n");
+	pid = keeper_start(dir,
+	    "keeper_pid=11\nworker_pid=12\nworker_restarts=3\n"
+	    "worker_state=ready\nversion=0.0.1\n"
+	    "build=99.0\nmark=\x1b[31mred\n");
 	AUTO_RUN struct run r = RUN(*state, "list", "-n", "default");
 	assert_int_equal(r.code, CTL_OK);
-	assert_non_null(strstr(r.out, "default    web  11      12      3         99.0   "
-				      "  2           1        1       running\n"));
+	assert_non_null(strstr(r.out,
+	    "default    web  11      12      3         99.0   "
+	    "  2           1        1       running\n"));
 	AUTO_RUN struct run i = RUN(*state, "inspect", "web");
 	assert_int_equal(i.code, CTL_OK);
 	assert_non_null(strstr(i.out, "  keeper_pid: 11\n"));
@@ -360,8 +365,9 @@ test_client_keeper_that_answers(void **state)
 	(void)unlinkat(AT_FDCWD, dir, 0);
 	AUTO_FREE char *sock = path_in(dir, ADMIN_SOCKET);
 	assert_int_equal(unlink(sock), 0);
-	pid = keeper_start(dir, "keeper_pid=11\nworker_state=restarting\nworker_pid=x\n"
-				"build=0.0.9\n");
+	pid = keeper_start(dir,
+	    "keeper_pid=11\nworker_state=restarting\nworker_pid=x\n"
+	    "build=0.0.9\n");
 	AUTO_RUN struct run r2 = RUN(*state, "list", "-n", "default");
 	assert_non_null(strstr(r2.out, "restarting\n"));
 	assert_non_null(strstr(r2.out, "web  11      -       -         0.0.9*"));
@@ -393,9 +399,10 @@ test_client_upgrade_and_restart(void **state)
 	AUTO_RUN struct run all =
 	    RUN(*state, "upgrade", "--all", "--worker", "/bin/sh", "--jobs", "1");
 	assert_int_equal(all.code, CTL_OK);
-	assert_string_equal(all.out, "[1/2] default/web: " UPGRADED " (was 0.0.9)\n"
-				     "[2/2] k8s.io/db: left alone: no keeper\n"
-				     "2 pods: 1 upgraded, 1 left alone, 0 failed\n");
+	assert_string_equal(all.out,
+	    "[1/2] default/web: " UPGRADED " (was 0.0.9)\n"
+	    "[2/2] k8s.io/db: left alone: no keeper\n"
+	    "2 pods: 1 upgraded, 1 left alone, 0 failed\n");
 	AUTO_RUN struct run json =
 	    RUN(*state, "upgrade", "-o", "json", "--worker", "/bin/sh", "web");
 	json_t *v = json_loads(json.out, 0, NULL);
@@ -455,8 +462,9 @@ test_client_crashes(void **state)
 	assert_int_equal(r.code, CTL_OK);
 	assert_non_null(strstr(r.out, "worker generation 9, -: exit 3, \n"));
 	assert_true(strstr(r.out, "generation 9") < strstr(r.out, "generation 10"));
-	assert_non_null(strstr(r.out, "generation 10, 2023-11-14T22:13:20.000000001Z: "
-				      "signal 11, it crashed\n"));
+	assert_non_null(strstr(r.out,
+	    "generation 10, 2023-11-14T22:13:20.000000001Z: "
+	    "signal 11, it crashed\n"));
 	assert_non_null(strstr(r.out, "  in hand     Create, request 17\n"));
 	assert_non_null(strstr(r.out, "     0  0x234"));
 	assert_non_null(strstr(r.out, "\\x1b[31m"));
@@ -492,7 +500,8 @@ test_client_crashes_has_names(void **state)
 	pods_make(*state);
 	text = mem_printf("exe: %s\nexe_id: %ju:%ju\nframe: 0x1 (base + %#jx)\n", exe,
 	    (uintmax_t)sb.st_dev, (uintmax_t)sb.st_ino,
-	    (uintmax_t)(uintptr_t)&keeper_stop + 1 - (uintmax_t)(uintptr_t)&__executable_start);
+	    (uintmax_t)(uintptr_t)&keeper_stop + 1 -
+		(uintmax_t)(uintptr_t)&__executable_start);
 	assert_int_equal(file_write(AT_FDCWD, path, text, strlen(text), 0600, NULL), 0);
 	AUTO_RUN struct run r = RUN(*state, "crashes", "web");
 	assert_int_equal(r.code, CTL_OK);
@@ -595,8 +604,9 @@ test_client_names(void **state)
 	assert_string_equal(unknown.out, "");
 	AUTO_RUN struct run two = RUN(*state, "tasks", "web");
 	assert_int_equal(two.code, CTL_FAILED);
-	assert_string_equal(two.err, "podshimctl: 'web' is ambiguous: "
-				     "default/web.0123abcd, k8s.io/web.fedcba98\n");
+	assert_string_equal(two.err,
+	    "podshimctl: 'web' is ambiguous: "
+	    "default/web.0123abcd, k8s.io/web.fedcba98\n");
 	AUTO_RUN struct run ns =
 	    RUN(*state, "tasks", "web", "-n", "default"); /* whole beats longer */
 	assert_int_equal(ns.code, CTL_OK);
@@ -661,9 +671,10 @@ test_client_table(void **state)
 	table_add(t, "last");
 	table_print(t, f);
 	(void)fclose(f);
-	assert_string_equal(out, "A   LONGER  C\n"
-				 "\xc3\xa4\xc3\xb6  -5      -\n"
-				 "x   -       last\n");
+	assert_string_equal(out,
+	    "A   LONGER  C\n"
+	    "\xc3\xa4\xc3\xb6  -5      -\n"
+	    "x   -       last\n");
 	free(out);
 	table_free(t);
 }

@@ -60,10 +60,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_err_set_appends_strerror),
-		cmocka_unit_test(test_err_wrap_keeps_the_code),
-		cmocka_unit_test(test_err_wrap_never_overflows),
-		cmocka_unit_test(test_err_null_is_allowed),
+	    cmocka_unit_test(test_err_set_appends_strerror),
+	    cmocka_unit_test(test_err_wrap_keeps_the_code),
+	    cmocka_unit_test(test_err_wrap_never_overflows),
+	    cmocka_unit_test(test_err_null_is_allowed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -126,7 +126,8 @@ test_file_write_replaces_and_leaves_no_other_name(void **state)
 	assert_string_equal(got, "twotwo");
 	assert_int_equal(fstatat(d, "f", &st, 0), 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
-	assert_int_equal(unlinkat(d, "f", 0), 0); /* rmdir in teardown says if more is there */
+	assert_int_equal(
+	    unlinkat(d, "f", 0), 0); /* rmdir in teardown says if more is there */
 }
 
 static void
@@ -137,7 +138,8 @@ test_file_read_names_what_is_missing(void **state)
 	size_t len;
 
 	(void)state;
-	assert_int_equal(file_read(AT_FDCWD, "/nonexistent/f", 9, &out, &len, &err), -ENOENT);
+	assert_int_equal(
+	    file_read(AT_FDCWD, "/nonexistent/f", 9, &out, &len, &err), -ENOENT);
 	assert_string_equal(err.text, "open '/nonexistent/f': No such file or directory");
 }
 
@@ -194,15 +196,15 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_fd_close_takes_minus_one_and_keeps_errno),
-		cmocka_unit_test(test_fd_dup_is_close_on_exec),
-		cmocka_unit_test(test_fd_write_all_waits_for_a_slow_reader),
-		cmocka_unit_test(test_fd_read_all_refuses_more_than_max),
-		cmocka_unit_test(test_file_write_replaces_and_leaves_no_other_name),
-		cmocka_unit_test(test_file_read_names_what_is_missing),
-		cmocka_unit_test(test_dir_make_makes_all_and_again),
-		cmocka_unit_test(test_memfd_sealed_cannot_change),
-		cmocka_unit_test(test_memfd_bounded_stops_at_its_size_without_blocking),
+	    cmocka_unit_test(test_fd_close_takes_minus_one_and_keeps_errno),
+	    cmocka_unit_test(test_fd_dup_is_close_on_exec),
+	    cmocka_unit_test(test_fd_write_all_waits_for_a_slow_reader),
+	    cmocka_unit_test(test_fd_read_all_refuses_more_than_max),
+	    cmocka_unit_test(test_file_write_replaces_and_leaves_no_other_name),
+	    cmocka_unit_test(test_file_read_names_what_is_missing),
+	    cmocka_unit_test(test_dir_make_makes_all_and_again),
+	    cmocka_unit_test(test_memfd_sealed_cannot_change),
+	    cmocka_unit_test(test_memfd_bounded_stops_at_its_size_without_blocking),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

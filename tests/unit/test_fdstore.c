@@ -46,7 +46,8 @@ test_fdstore_put_get_drop(void **state)
 	assert_int_equal(fdstore_get(st, "a"), -ENOENT);
 	assert_int_equal(fdstore_put(st, "a", fd), 0);
 	assert_int_equal(fdstore_get(st, "a"), fd);
-	assert_int_equal(fdstore_put(st, "a", other), 0); /* replaces, and closes the old */
+	assert_int_equal(
+	    fdstore_put(st, "a", other), 0); /* replaces, and closes the old */
 	assert_int_equal(fcntl(fd, F_GETFD), -1);
 	assert_int_equal(fdstore_count(st), 1);
 	assert_int_equal(fdstore_put(st, "ab/c", null_fd()), 0);
@@ -161,7 +162,8 @@ test_blob_finds_the_timeout(void **state)
 	assert_int_equal(
 	    timeout_of("\x20\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11, 11), 0);
 	assert_int_equal(timeout_of("\x0a\xff\xff\xff\xff\x0f\x20\x05", 8, 8), 0);
-	assert_int_equal(timeout_of("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 12, 12), 0);
+	assert_int_equal(
+	    timeout_of("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 12, 12), 0);
 	assert_int_equal(timeout_of(zeros, sizeof zeros, sizeof zeros), 0);
 }
 
@@ -169,10 +171,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_fdstore_put_get_drop),
-		cmocka_unit_test(test_fdstore_caps),
-		cmocka_unit_test(test_blob_in_memory_and_in_a_memfd),
-		cmocka_unit_test(test_blob_finds_the_timeout),
+	    cmocka_unit_test(test_fdstore_put_get_drop),
+	    cmocka_unit_test(test_fdstore_caps),
+	    cmocka_unit_test(test_blob_in_memory_and_in_a_memfd),
+	    cmocka_unit_test(test_blob_finds_the_timeout),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

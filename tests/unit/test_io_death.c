@@ -203,7 +203,7 @@ test_io_death_of_workers_loses_no_byte_of_pipes(void **state)
 		ended = true;
 		for (i = 0; i < 3; i++)
 			ended = ended && proc_ended(&client_p[i]) &&
-				proc_ended(&container_p[i]);
+			    proc_ended(&container_p[i]);
 	} while (!ended && now_ms() < limit);
 	assert_true(ended);
 	for (i = 0; i < 3; i++) {

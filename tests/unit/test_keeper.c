@@ -104,7 +104,8 @@ test_keeper_redelivers_after_a_kill(void **state)
 	killed = clock_boot_us();
 	rig_kill_worker(rig);
 	rig_take_worker(rig);
-	assert_true(clock_boot_us() - killed < US_PER_S); /* a loaded machine; 250 ms else */
+	assert_true(
+	    clock_boot_us() - killed < US_PER_S); /* a loaded machine; 250 ms else */
 	client_request(c, 5, "three");
 	while (rig_status(rig, "requests") != 2)
 		(void)poll(NULL, 0, 2);
@@ -231,7 +232,7 @@ test_keeper_stream_rules(void **state)
 	client_frame(c, 5, FRAME_DATA, "x", 1);
 	client_expect_status(c, 5, STATUS_INVALID_ARGUMENT);
 	client_frame(c, 9, FRAME_DATA, "x", 1); /* open: nobody wants it */
-	client_frame(c, 11, 42, "what", 4);     /* no type we know */
+	client_frame(c, 11, 42, "what", 4);	/* no type we know */
 	client_frame(c, 13, FRAME_REQUEST, zeros, sizeof zeros);
 	client_expect_status(c, 13, STATUS_RESOURCE_EXHAUSTED);
 	client_request(c, 15, "");
@@ -456,17 +457,17 @@ main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_keeper_request_and_answer),
-		T(test_keeper_redelivers_after_a_kill),
-		T(test_keeper_hears_last_words),
-		T(test_keeper_big_requests_and_answers),
-		T(test_keeper_stream_rules),
-		T(test_keeper_frames_in_pieces),
-		T(test_keeper_forgets_closed_connections),
-		T(test_keeper_budgets),
-		T(test_keeper_budget_comes_back),
-		T(test_keeper_back_pressure),
-		T(test_keeper_many_requests_many_kills),
+	    T(test_keeper_request_and_answer),
+	    T(test_keeper_redelivers_after_a_kill),
+	    T(test_keeper_hears_last_words),
+	    T(test_keeper_big_requests_and_answers),
+	    T(test_keeper_stream_rules),
+	    T(test_keeper_frames_in_pieces),
+	    T(test_keeper_forgets_closed_connections),
+	    T(test_keeper_budgets),
+	    T(test_keeper_budget_comes_back),
+	    T(test_keeper_back_pressure),
+	    T(test_keeper_many_requests_many_kills),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -108,8 +108,8 @@ test_keeper_condemns_only_the_one_in_hand(void **state)
 	rig_take_worker(rig);
 	rig_hello(rig);
 	for (i = 1; i <= 4; i++)
-		expect_request(rig, (uint64_t)i,
-		    REQ_REDELIVERED | (i == 3 ? REQ_CONDEMNED : 0u));
+		expect_request(
+		    rig, (uint64_t)i, REQ_REDELIVERED | (i == 3 ? REQ_CONDEMNED : 0u));
 	rig_ready(rig);
 	rig_answer(rig, 3, NULL); /* undone */
 	/* the same bytes again: one death condemns, and then they are refused at once */
@@ -202,7 +202,8 @@ test_keeper_writes_crash_records(void **state)
 	memcpy((char *)rig->box->what, "Start", 6);
 	rig_end_worker(rig, "s");
 	rig_take_worker(rig);
-	assert_int_equal(file_read(rig->pod_dir_fd, "crash-1.txt", 1 << 20, &text, &len, NULL), 0);
+	assert_int_equal(
+	    file_read(rig->pod_dir_fd, "crash-1.txt", 1 << 20, &text, &len, NULL), 0);
 	assert_non_null(strstr(text, "in_hand: 42\n"));
 	assert_non_null(strstr(text, "what: Start\n"));
 	assert_non_null(strstr(text, "ended: signal 11\n"));
@@ -211,7 +212,8 @@ test_keeper_writes_crash_records(void **state)
 	assert_non_null(strstr(text, " zzz"));
 	free(text);
 	for (i = 0; i < 20; i++) { /* only the newest are kept */
-		const struct timespec old[2] = {{.tv_sec = 1000 + i}, {.tv_sec = 1000 + i}};
+		const struct timespec old[2] = {
+		    {.tv_sec = 1000 + i}, {.tv_sec = 1000 + i}};
 
 		(void)snprintf(name, sizeof name, "crash-%d.txt", 500 + i);
 		fd = openat(rig->pod_dir_fd, name, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
@@ -240,7 +242,8 @@ test_keeper_kills_one_that_hangs(void **state)
 	rig->box->in_hand = 1;
 	/* its loop stands still, and we do nothing: that takes 5 s */
 	rig_take_worker(rig);
-	assert_int_equal(file_read(rig->pod_dir_fd, "crash-1.txt", 1 << 20, &text, &len, NULL), 0);
+	assert_int_equal(
+	    file_read(rig->pod_dir_fd, "crash-1.txt", 1 << 20, &text, &len, NULL), 0);
 	assert_non_null(strstr(text, "verdict: it hung\n"));
 	free(text);
 	rig_hello(rig);
@@ -403,12 +406,14 @@ test_keeper_end_leaves_nothing(void **state)
 	struct msg_step step;
 
 	assert_int_equal(mkdirat(rig->pod_dir_fd, "purged", 0700), 0);
-	(void)close(openat(rig->pod_dir_fd, "purged/x", O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+	(void)close(
+	    openat(rig->pod_dir_fd, "purged/x", O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
 	rig_boot(rig);
 	client_request(c, 1, "r");
 	expect_request(rig, 1, 0);
 	idle(rig, 1); /* not with an unanswered request */
-	rig_spawn_sh(rig, KEY_INTERNAL | 1, 0, NULL, "while [ ! -e go ]; do sleep 0.01; done");
+	rig_spawn_sh(
+	    rig, KEY_INTERNAL | 1, 0, NULL, "while [ ! -e go ]; do sleep 0.01; done");
 	rig_answer(rig, 1, "a");
 	client_expect_text(c, 1, "a");
 	rig_recv_nothing(rig, 150); /* nor with a child */
@@ -500,7 +505,8 @@ test_keeper_answers_people(void **state)
 	/* without a worker, too */
 	assert_int_equal(rig_status(rig, "keeper_pid"), rig->keeper);
 	rig_boot(rig);
-	assert_int_equal(msg_put_str(buf, sizeof buf, &len, MF_TEXT, "a running\nb stopped"), 0);
+	assert_int_equal(
+	    msg_put_str(buf, sizeof buf, &len, MF_TEXT, "a running\nb stopped"), 0);
 	head.len = (uint32_t)len;
 	rig_send(rig, &head, buf, NULL, 0);
 	assert_int_equal(rig_status(rig, "worker_pid"), rig->worker);
@@ -519,19 +525,19 @@ main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_keeper_condemns_only_the_one_in_hand),
-		T(test_keeper_gives_up_an_undo_that_kills),
-		T(test_keeper_blames_nobody_for_signals_from_outside),
-		T(test_keeper_writes_crash_records),
-		T(test_keeper_kills_one_that_hangs),
-		T(test_keeper_kills_one_that_talks_garbage),
-		T(test_keeper_refuses_while_no_worker_starts),
-		T(test_keeper_replaces_the_worker),
-		T(test_keeper_end_leaves_nothing),
-		T(test_keeper_end_waits_for_news),
-		T(test_keeper_ends_on_sigterm_without_children),
-		T(test_keeper_end_kills_a_worker_that_stays),
-		T(test_keeper_answers_people),
+	    T(test_keeper_condemns_only_the_one_in_hand),
+	    T(test_keeper_gives_up_an_undo_that_kills),
+	    T(test_keeper_blames_nobody_for_signals_from_outside),
+	    T(test_keeper_writes_crash_records),
+	    T(test_keeper_kills_one_that_hangs),
+	    T(test_keeper_kills_one_that_talks_garbage),
+	    T(test_keeper_refuses_while_no_worker_starts),
+	    T(test_keeper_replaces_the_worker),
+	    T(test_keeper_end_leaves_nothing),
+	    T(test_keeper_end_waits_for_news),
+	    T(test_keeper_ends_on_sigterm_without_children),
+	    T(test_keeper_end_kills_a_worker_that_stays),
+	    T(test_keeper_answers_people),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

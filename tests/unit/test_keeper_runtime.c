@@ -24,11 +24,13 @@
 #include "keeper_rig.h"
 
 /* crun cannot work with this hybrid cgroup tree: hide the empty cgroup2 from it */
-#define CRUN_WRAP                                                           \
-	"unshare -m sh -c 'umount /sys/fs/cgroup/unified 2>/dev/null; exec \"$@\"' sh crun"
+#define CRUN_WRAP                                                                        \
+	"unshare -m sh -c 'umount /sys/fs/cgroup/unified 2>/dev/null; exec \"$@\"' sh "  \
+	"crun"
 
 static const char config[] =
-    "{\"ociVersion\":\"1.0.2\",\"process\":{\"terminal\":true,\"user\":{\"uid\":0,\"gid\":0},"
+    "{\"ociVersion\":\"1.0.2\",\"process\":{\"terminal\":true,\"user\":{\"uid\":0,"
+    "\"gid\":0},"
     "\"args\":[\"/bin/sh\",\"-c\",\"tty; read x; echo got $x; exit 9\"],"
     "\"env\":[\"PATH=/bin\"],\"cwd\":\"/\"},\"root\":{\"path\":\"rootfs\"},"
     "\"hostname\":\"keeper-test\",\"mounts\":["
@@ -63,10 +65,11 @@ make_bundle(struct rig *rig)
 {
 	int fd = open(rig->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	assert_int_equal(run("mkdir -p $1/bundle/rootfs/bin $1/bundle/rootfs/proc "
-			     "$1/bundle/rootfs/dev && cp /bin/busybox $1/bundle/rootfs/bin/sh && "
-			     "cp /bin/busybox $1/bundle/rootfs/bin/tty",
-			     rig->dir),
+	assert_int_equal(
+	    run("mkdir -p $1/bundle/rootfs/bin $1/bundle/rootfs/proc "
+		"$1/bundle/rootfs/dev && cp /bin/busybox $1/bundle/rootfs/bin/sh && "
+		"cp /bin/busybox $1/bundle/rootfs/bin/tty",
+		rig->dir),
 	    0);
 	assert_int_equal(
 	    file_write(fd, "bundle/config.json", config, strlen(config), 0600, NULL), 0);
@@ -149,7 +152,8 @@ try_runtime(const char *runtime)
 	assert_true(step.child_pid > 0);
 	/* the socket is gone again */
 	assert_int_equal(faccessat(rig->pod_dir_fd, "tty.8000000000000abc", F_OK, 0), -1);
-	(void)snprintf(script, sizeof script, "%s --root %s/state start %s", runtime, rig->dir, id);
+	(void)snprintf(
+	    script, sizeof script, "%s --root %s/state start %s", runtime, rig->dir, id);
 	rig_spawn_sh(rig, start, 0, NULL, script);
 	rig_recv_step(rig, &step);
 	assert_int_equal(step.wait_status, 0);
@@ -168,8 +172,8 @@ try_runtime(const char *runtime)
 	rig_recv_exit(rig, &ex);
 	assert_true(ex.key == create);
 	assert_true(WIFEXITED(ex.wait_status) && WEXITSTATUS(ex.wait_status) == 9);
-	(void)snprintf(script, sizeof script, "%s --root %s/state delete --force %s", runtime,
-	    rig->dir, id);
+	(void)snprintf(script, sizeof script, "%s --root %s/state delete --force %s",
+	    runtime, rig->dir, id);
 	assert_int_equal(run(script, ""), 0);
 	rig_free(rig);
 }
@@ -187,7 +191,8 @@ static void
 test_keeper_with_crun(void **state)
 {
 	(void)state;
-	if (geteuid() != 0 || run("crun --version", "") != 0 || run("unshare -m true", "") != 0)
+	if (geteuid() != 0 || run("crun --version", "") != 0 ||
+	    run("unshare -m true", "") != 0)
 		skip();
 	try_runtime(CRUN_WRAP);
 }
@@ -217,9 +222,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_keeper_with_runc),
-		cmocka_unit_test(test_keeper_with_crun),
-		cmocka_unit_test(test_keeper_console_that_never_comes),
+	    cmocka_unit_test(test_keeper_with_runc),
+	    cmocka_unit_test(test_keeper_with_crun),
+	    cmocka_unit_test(test_keeper_console_that_never_comes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -63,7 +63,8 @@ fds_open(struct rig *rig)
 	int i;
 
 	for (i = 0; i < 200; i++) {
-		(void)snprintf(path, sizeof path, "/proc/%ld/fd/%d", (long)rig->keeper, i);
+		(void)snprintf(
+		    path, sizeof path, "/proc/%ld/fd/%d", (long)rig->keeper, i);
 		if (access(path, F_OK) == 0)
 			n = (rlim_t)i + 1;
 	}
@@ -294,11 +295,11 @@ main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_keeper_short_of_descriptors),
-		T(test_keeper_short_of_memory),
-		T(test_keeper_leaves_a_stopped_worker_alone),
-		T(test_keeper_does_not_leak),
-		T(test_keeper_sleeps_when_idle),
+	    T(test_keeper_short_of_descriptors),
+	    T(test_keeper_short_of_memory),
+	    T(test_keeper_leaves_a_stopped_worker_alone),
+	    T(test_keeper_does_not_leak),
+	    T(test_keeper_sleeps_when_idle),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

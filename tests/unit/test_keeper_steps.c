@@ -127,7 +127,8 @@ test_keeper_running_step_turns_internal(void **state)
 	rig_boot(rig);
 	n = begin_request(rig, c, 1);
 	key = key_of_step(n, 1);
-	rig_spawn_sh(rig, key, 0, NULL, "echo $$ >> pid; while [ ! -e go ]; do sleep 0.01; done");
+	rig_spawn_sh(
+	    rig, key, 0, NULL, "echo $$ >> pid; while [ ! -e go ]; do sleep 0.01; done");
 	rig_wait_lines(rig, "pid", 1);
 	rig_answer(rig, n, "too late");
 	client_expect_text(c, 1, "too late");
@@ -177,7 +178,8 @@ test_keeper_keeps_exits_until_acknowledged(void **state)
 		rig_recv_exit(rig, &ex);
 		assert_true(ex.key == key && ex.seq == 1 && ex.pid == pid);
 		assert_true(ex.start == step.child_start);
-		assert_true(WIFEXITED(ex.wait_status) && WEXITSTATUS(ex.wait_status) == 7);
+		assert_true(
+		    WIFEXITED(ex.wait_status) && WEXITSTATUS(ex.wait_status) == 7);
 		assert_true(ex.t_real_ns > 0 && ex.t_boot > 0);
 		assert_memory_equal(ex.tag.p, "tag", 3);
 		if (round == 0)
@@ -202,14 +204,16 @@ test_keeper_exits_in_order_and_at_once(void **state)
 	for (i = 1; i <= 20; i++) {
 		rig_spawn_sh(rig, KEY_INTERNAL | i, SPAWN_ADOPT, "q.pid", "true");
 		rig_recv_step(rig, &step);
-		assert_int_equal(step.state, STEP_FAILED); /* no pid file: nobody to adopt */
+		assert_int_equal(
+		    step.state, STEP_FAILED); /* no pid file: nobody to adopt */
 		assert_int_equal(step.error, ENOENT);
 		rig_ack(rig, KEY_INTERNAL | i, ACK_STEP);
 	}
 	for (i = 1; i <= 20; i++) {
 		/* an orphan that is dead and reaped before the command leaves */
 		rig_spawn_sh(rig, KEY_INTERNAL | i, SPAWN_ADOPT, "q.pid",
-		    "(sh -c 'while [ ! -e q.pid ]; do :; done; exit 4' & echo $! > q.tmp); "
+		    "(sh -c 'while [ ! -e q.pid ]; do :; done; exit 4' & echo $! > "
+		    "q.tmp); "
 		    "mv q.tmp q.pid; while kill -0 $(cat q.pid); do sleep 0.01; done");
 		rig_recv_step(rig, &step);
 		assert_int_equal(step.state, STEP_DONE);
@@ -224,8 +228,10 @@ static void
 test_keeper_signals_once(void **state)
 {
 	struct rig *rig = *state;
-	struct msg_head head = {.type = MSG_SIGNAL, .key = KEY_INTERNAL | 2,
-	    .a = KEY_INTERNAL | 1, .b = SIGUSR1};
+	struct msg_head head = {.type = MSG_SIGNAL,
+	    .key = KEY_INTERNAL | 2,
+	    .a = KEY_INTERNAL | 1,
+	    .b = SIGUSR1};
 	struct msg_step step;
 	struct msg_exit ex;
 	int i;
@@ -290,7 +296,8 @@ test_keeper_stores_descriptors(void **state)
 		rig_send_name(rig, MSG_FD_GET, "io/a/-/out", 0, -1);
 		rig_recv_type(rig, MSG_FD, &p);
 		assert_true(p.head.b == 0 && p.head.key == 0 && p.n_fds == 1);
-		assert_string_equal(msg_get_str(&p.head, p.payload, MF_NAME), "io/a/-/out");
+		assert_string_equal(
+		    msg_get_str(&p.head, p.payload, MF_NAME), "io/a/-/out");
 		assert_int_equal(write(p.fds[0], "x", 1), 1);
 		(void)close(p.fds[0]); /* a duplicate: the stored one stays */
 		assert_int_equal(read(fds[0], buf, sizeof buf), 1);
@@ -363,8 +370,9 @@ test_keeper_child_has_what_it_was_given(void **state)
 	struct rig *rig = *state;
 	_Alignas(8) char buf[4096];
 	char sh[] = "sh", c[] = "-c", env[] = "ONLY=this",
-	     script[] = "echo $ONLY; for i in /proc/self/fd/*; do echo ${i##*/} $(readlink $i); "
-			"done; ulimit -n; sed -n 's/^Sig[BI].*:\t//p' /proc/self/status";
+	     script[] =
+		 "echo $ONLY; for i in /proc/self/fd/*; do echo ${i##*/} $(readlink $i); "
+		 "done; ulimit -n; sed -n 's/^Sig[BI].*:\t//p' /proc/self/status";
 	char *argv[] = {sh, c, script, NULL}, *envp[] = {env, NULL}, *text = NULL;
 	int out = openat(rig->pod_dir_fd, "out", O_CREAT | O_RDWR | O_CLOEXEC, 0600);
 	int null = open("/dev/zero", O_RDONLY | O_CLOEXEC), fds[3] = {out, null, null};
@@ -404,15 +412,15 @@ main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_keeper_does_a_step_once),
-		T(test_keeper_finishes_steps_without_a_worker),
-		T(test_keeper_running_step_turns_internal),
-		T(test_keeper_keeps_exits_until_acknowledged),
-		T(test_keeper_exits_in_order_and_at_once),
-		T(test_keeper_signals_once),
-		T(test_keeper_stores_descriptors),
-		T(test_keeper_opens_fifos),
-		T(test_keeper_child_has_what_it_was_given),
+	    T(test_keeper_does_a_step_once),
+	    T(test_keeper_finishes_steps_without_a_worker),
+	    T(test_keeper_running_step_turns_internal),
+	    T(test_keeper_keeps_exits_until_acknowledged),
+	    T(test_keeper_exits_in_order_and_at_once),
+	    T(test_keeper_signals_once),
+	    T(test_keeper_stores_descriptors),
+	    T(test_keeper_opens_fifos),
+	    T(test_keeper_child_has_what_it_was_given),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -113,8 +113,9 @@ test_bootstrap_garbage(void **state)
 	assert_int_equal(
 	    parse(BYTES(0x0a, 2, 'I', 'D', 0x12, 2, 'n', 's', 0x22, 1, '2'), true, &b),
 	    -EINVAL);
-	assert_string_equal(err.text, "the parameters on stdin are for 'ID' in namespace "
-				      "'ns', not for 'id' in 'ns'");
+	assert_string_equal(err.text,
+	    "the parameters on stdin are for 'ID' in namespace "
+	    "'ns', not for 'id' in 'ns'");
 }
 
 static void
@@ -137,9 +138,9 @@ test_bootstrap_answers(void **state)
 	(void)state;
 	expect_answer(DIALECT_PLAIN, "unix:///s", 9);
 	expect_answer(DIALECT_JSON, json, sizeof json - 1);
-	expect_answer(
-	    DIALECT_PARAMS, BYTES(0x08, 2, 0x12, 9, 'u', 'n', 'i', 'x', ':', '/', '/',
-				'/', 's', 0x1a, 5, 't', 't', 'r', 'p', 'c'));
+	expect_answer(DIALECT_PARAMS,
+	    BYTES(0x08, 2, 0x12, 9, 'u', 'n', 'i', 'x', ':', '/', '/', '/', 's', 0x1a, 5,
+		't', 't', 'r', 'p', 'c'));
 }
 
 int

@@ -118,9 +118,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_log_survives_reader_absent_full_gone_and_back),
-		cmocka_unit_test(test_log_keeps_errno_and_traces_debug_lines),
-		cmocka_unit_test(test_log_cuts_a_long_line_but_ends_it),
+	    cmocka_unit_test(test_log_survives_reader_absent_full_gone_and_back),
+	    cmocka_unit_test(test_log_keeps_errno_and_traces_debug_lines),
+	    cmocka_unit_test(test_log_cuts_a_long_line_but_ends_it),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -112,9 +112,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_loop_frees_after_the_pass),
-		cmocka_unit_test(test_loop_stop_before_a_pass_ends_it),
-		cmocka_unit_test(test_loop_free_buries_what_is_left),
+	    cmocka_unit_test(test_loop_frees_after_the_pass),
+	    cmocka_unit_test(test_loop_stop_before_a_pass_ends_it),
+	    cmocka_unit_test(test_loop_free_buries_what_is_left),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -66,10 +66,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_mem_steal_leaves_null_behind),
-		cmocka_unit_test(test_mem_strdup_of_null_is_null),
-		cmocka_unit_test(test_strv_grows_and_ends_in_null),
-		cmocka_unit_test(test_strv_fini_takes_an_empty_one_twice),
+	    cmocka_unit_test(test_mem_steal_leaves_null_behind),
+	    cmocka_unit_test(test_mem_strdup_of_null_is_null),
+	    cmocka_unit_test(test_strv_grows_and_ends_in_null),
+	    cmocka_unit_test(test_strv_fini_takes_an_empty_one_twice),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -107,14 +107,18 @@ put_v1(const struct fixture *fx)
 	put(fx, "cpuacct.usage_percpu", "26448547 2565286 \n");
 	put(fx, "cpuacct.stat", "user 12\nsystem 3\n");
 	put(fx, "cpu.stat",
-	    "nr_periods 4\nnr_throttled 2\nthrottled_time 99\nnr_bursts 0\nburst_time 0\n");
+	    "nr_periods 4\nnr_throttled 2\nthrottled_time 99\nnr_bursts 0\nburst_time "
+	    "0\n");
 	put(fx, "memory.stat",
-	    "cache 4194304\nrss 53248\nrss_huge 1\nshmem 4194304\nmapped_file 2\ndirty 3\n"
+	    "cache 4194304\nrss 53248\nrss_huge 1\nshmem 4194304\nmapped_file 2\ndirty "
+	    "3\n"
 	    "writeback 4\nworkingset_refault_anon 0\nswap 0\npgpgin 1722\npgpgout 685\n"
-	    "pgfault 1049\npgmajfault 5\ninactive_anon 6\nactive_anon 7\ninactive_file 8\n"
+	    "pgfault 1049\npgmajfault 5\ninactive_anon 6\nactive_anon 7\ninactive_file "
+	    "8\n"
 	    "active_file 9\nunevictable 10\nhierarchical_memory_limit 33554432\n"
 	    "hierarchical_memsw_limit 9223372036854771712\ntotal_cache 11\ntotal_rss 12\n"
-	    "total_rss_huge 13\ntotal_mapped_file 14\ntotal_dirty 15\ntotal_writeback 16\n"
+	    "total_rss_huge 13\ntotal_mapped_file 14\ntotal_dirty 15\ntotal_writeback "
+	    "16\n"
 	    "total_pgpgin 17\ntotal_pgpgout 18\ntotal_pgfault 19\ntotal_pgmajfault 20\n"
 	    "total_inactive_anon 21\ntotal_active_anon 22\ntotal_inactive_file 23\n"
 	    "total_active_file 24\ntotal_unevictable 25\n");
@@ -133,7 +137,8 @@ put_v1(const struct fixture *fx)
 	put(fx, "hugetlb.2MB.max_usage_in_bytes", "4194304\n");
 	put(fx, "hugetlb.2MB.failcnt", "1\n");
 	put(fx, "rdma.current", "mlx4_0 hca_handle=2 hca_object=2000\n");
-	put(fx, "rdma.max", "mlx4_0 hca_handle=max hca_object=max\nocrdma1 hca_handle=3\n");
+	put(fx, "rdma.max",
+	    "mlx4_0 hca_handle=max hca_object=max\nocrdma1 hca_handle=3\n");
 }
 
 static void
@@ -220,7 +225,8 @@ test_metrics_v1_no_limit_is_zero_and_missing_is_nothing(void **state)
 
 	put_v1(fx);
 	put(fx, "pids.max", "max\n");
-	m = read_v1(fx, 1u << DIR_MEMORY | 1u << DIR_HUGETLB | 1u << DIR_RDMA | 1u << DIR_BLKIO);
+	m = read_v1(
+	    fx, 1u << DIR_MEMORY | 1u << DIR_HUGETLB | 1u << DIR_RDMA | 1u << DIR_BLKIO);
 	assert_int_equal(m->pids->limit, 0);
 	assert_null(m->memory);
 	assert_null(m->memory_oom_control);
@@ -260,10 +266,13 @@ put_v2(const struct fixture *fx)
 	    "full avg10=0.00 avg60=0.00 avg300=0.00 total=5\n");
 	put(fx, "memory.stat",
 	    "anon 1\nfile 2\nkernel 500\nkernel_stack 3\npagetables 0\nsock 5\nshmem 6\n"
-	    "file_mapped 7\nfile_dirty 8\nfile_writeback 9\nanon_thp 10\ninactive_anon 11\n"
+	    "file_mapped 7\nfile_dirty 8\nfile_writeback 9\nanon_thp 10\ninactive_anon "
+	    "11\n"
 	    "active_anon 12\ninactive_file 13\nactive_file 14\nunevictable 15\n"
-	    "slab_reclaimable 16\nslab_unreclaimable 17\nslab 33\nworkingset_refault_anon 0\n"
-	    "pgscan 24\npgsteal 25\npgfault 18\npgmajfault 19\npgrefill 23\npgactivate 26\n"
+	    "slab_reclaimable 16\nslab_unreclaimable 17\nslab "
+	    "33\nworkingset_refault_anon 0\n"
+	    "pgscan 24\npgsteal 25\npgfault 18\npgmajfault 19\npgrefill 23\npgactivate "
+	    "26\n"
 	    "pgdeactivate 27\npglazyfree 28\npglazyfreed 29\nthp_fault_alloc 30\n"
 	    "thp_collapse_alloc 31\n");
 	put(fx, "memory.current", "4096\n");
@@ -271,7 +280,8 @@ put_v2(const struct fixture *fx)
 	put(fx, "memory.peak", "8192\n");
 	put(fx, "memory.swap.current", "0\n");
 	put(fx, "memory.swap.max", "1048576\n");
-	put(fx, "memory.events", "low 1\nhigh 2\nmax 3\noom 4\noom_kill 5\noom_group_kill 6\n");
+	put(fx, "memory.events",
+	    "low 1\nhigh 2\nmax 3\noom 4\noom_kill 5\noom_group_kill 6\n");
 	put(fx, "io.stat",
 	    "8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0\n254:3 \n");
 	put(fx, "hugetlb.1GB.current", "0\n");
@@ -335,11 +345,13 @@ test_metrics_v2_missing_is_nothing(void **state)
 static void
 test_metrics_garbage_harms_nobody(void **state)
 {
-	static const char *const files[] = {"pids.current", "pids.max", "cpu.stat", "memory.stat",
-	    "memory.events", "memory.oom_control", "io.stat", "cpu.pressure", "rdma.current",
-	    "blkio.throttle.io_serviced", "diskstats", "cpuacct.usage_percpu"};
-	static const char *const texts[] = {"", "\n", " ", "8:0", "8:0 ", "8:0 Read", ":", "a b c d",
-	    "usage_usec", "some", "some =", "some avg10", "max", "x hca_handle= hca_object", "\n\n8:"};
+	static const char *const files[] = {"pids.current", "pids.max", "cpu.stat",
+	    "memory.stat", "memory.events", "memory.oom_control", "io.stat",
+	    "cpu.pressure", "rdma.current", "blkio.throttle.io_serviced", "diskstats",
+	    "cpuacct.usage_percpu"};
+	static const char *const texts[] = {"", "\n", " ", "8:0", "8:0 ", "8:0 Read", ":",
+	    "a b c d", "usage_usec", "some", "some =", "some avg10", "max",
+	    "x hca_handle= hca_object", "\n\n8:"};
 	struct fixture *fx = *state;
 	size_t i, j;
 
@@ -364,9 +376,11 @@ test_metrics_oom_parse(void **state)
 	uint64_t n = 99;
 
 	(void)state;
-	assert_true(oom_parse("low 1\noom 4\noom_kill 5\noom_group_kill 6\n", "oom_kill", &n));
+	assert_true(
+	    oom_parse("low 1\noom 4\noom_kill 5\noom_group_kill 6\n", "oom_kill", &n));
 	assert_int_equal(n, 5);
-	assert_true(oom_parse("oom_kill_disable 1\nunder_oom 0\noom_kill 7\n", "oom_kill", &n));
+	assert_true(
+	    oom_parse("oom_kill_disable 1\nunder_oom 0\noom_kill 7\n", "oom_kill", &n));
 	assert_int_equal(n, 7);
 	/* before Linux 4.13 */
 	assert_false(oom_parse("oom_kill_disable 0\nunder_oom 0\n", "oom_kill", &n));
@@ -386,8 +400,10 @@ test_metrics_oom_v1_counts_what_is_below(void **state)
 	assert_int_equal(n, 2);
 	assert_int_equal(mkdirat(fx->dirfd, "sub", 0755), 0);
 	assert_int_equal(mkdirat(fx->dirfd, "sub/sub", 0755), 0);
-	put(fx, "sub/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 30\n");
-	put(fx, "sub/sub/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 400\n");
+	put(fx, "sub/memory.oom_control",
+	    "oom_kill_disable 0\nunder_oom 0\noom_kill 30\n");
+	put(fx, "sub/sub/memory.oom_control",
+	    "oom_kill_disable 0\nunder_oom 0\noom_kill 400\n");
 	assert_true(oom_count_v1(fx->dirfd, &n));
 	assert_int_equal(n, 432);
 }

@@ -280,8 +280,8 @@ setup(void **state)
 	if (mkdtemp(bundle) == NULL)
 		return -1;
 	private_ns = unshare(CLONE_NEWNS) == 0 &&
-		     mount("", "/", "", MS_REC | MS_PRIVATE, NULL) == 0 &&
-		     mount("tmpfs", bundle, "tmpfs", 0, NULL) == 0;
+	    mount("", "/", "", MS_REC | MS_PRIVATE, NULL) == 0 &&
+	    mount("tmpfs", bundle, "tmpfs", 0, NULL) == 0;
 	if (!private_ns)
 		return 0;
 	helper_ok(NULL, 0); /* nothing there yet: fine */

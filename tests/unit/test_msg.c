@@ -260,8 +260,11 @@ static void
 test_msg_survives_garbage_at_every_byte(void **state)
 {
 	static const unsigned char flips[] = {0xff, 0x80, 0x01, 0x07};
-	struct msg_step s = {
-	    .key = 5, .kind = STEP_SPAWN, .state = STEP_DONE, .tag = {"abc", 3}, .text = "t"};
+	struct msg_step s = {.key = 5,
+	    .kind = STEP_SPAWN,
+	    .state = STEP_DONE,
+	    .tag = {"abc", 3},
+	    .text = "t"};
 	struct msg_hello h = {1, 3, 4, 5, "0.1 abc"};
 	int which;
 
@@ -302,14 +305,14 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_msg_names),
-		cmocka_unit_test(test_msg_hello_and_welcome_round_trip),
-		cmocka_unit_test(test_msg_spawn_round_trip),
-		cmocka_unit_test(test_msg_spawn_refuses),
-		cmocka_unit_test(test_msg_step_and_exit_round_trip),
-		cmocka_unit_test(test_msg_request_round_trip),
-		cmocka_unit_test(test_msg_strings_end_in_their_field),
-		cmocka_unit_test(test_msg_survives_garbage_at_every_byte),
+	    cmocka_unit_test(test_msg_names),
+	    cmocka_unit_test(test_msg_hello_and_welcome_round_trip),
+	    cmocka_unit_test(test_msg_spawn_round_trip),
+	    cmocka_unit_test(test_msg_spawn_refuses),
+	    cmocka_unit_test(test_msg_step_and_exit_round_trip),
+	    cmocka_unit_test(test_msg_request_round_trip),
+	    cmocka_unit_test(test_msg_strings_end_in_their_field),
+	    cmocka_unit_test(test_msg_survives_garbage_at_every_byte),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -285,12 +285,11 @@ all_seen(void)
 			    mem_printf("%s /tasks/exec-added "
 				       "{\"container_id\":\"c%u\",\"exec_id\":\"n%u.\"}",
 				NS, c, n);
-			AUTO_FREE char *before =
-			    n == 0
-				? NULL
-				: mem_printf(
-				      "{\"container_id\":\"c%u\",\"exec_id\":\"n%u.\"}",
-				      c, n - 1);
+			AUTO_FREE char *before = n == 0
+			    ? NULL
+			    : mem_printf(
+				  "{\"container_id\":\"c%u\",\"exec_id\":\"n%u.\"}", c,
+				  n - 1);
 
 			for (;;) {
 				AUTO_FREE char *seen = read_events();

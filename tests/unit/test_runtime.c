@@ -114,8 +114,9 @@ test_runtime_vectors(void **state)
 	runtime_update(&argv, &target);
 	check(&argv, GLOBAL "update --resources=- c1");
 	runtime_checkpoint(&argv, &target, &ckpt);
-	check(&argv, GLOBAL "checkpoint --image-path /i --work-path /w --tcp-established "
-			    "--empty-ns network c1");
+	check(&argv,
+	    GLOBAL "checkpoint --image-path /i --work-path /w --tcp-established "
+		   "--empty-ns network c1");
 	runtime_checkpoint(&argv, &target, &from);
 	check(&argv,
 	    GLOBAL "checkpoint --image-path /i --parent-path /p --leave-running c1");

@@ -125,8 +125,8 @@ teardown(void **state)
 }
 
 static void
-spawn(struct fixture *f, uint64_t key, unsigned flags, boot_us_t deadline, const char *argv0,
-    const char *script)
+spawn(struct fixture *f, uint64_t key, unsigned flags, boot_us_t deadline,
+    const char *argv0, const char *script)
 {
 	char *argv[] = {strdup(argv0), strdup("-c"), strdup(script), NULL};
 	struct msg_spawn m = {.key = key,
@@ -182,7 +182,8 @@ test_step_exec_failures(void **state)
 	/* an exit status that looks like it is none */
 	spawn(f, KEY_INTERNAL | 4, 0, 0, "sh", "exit 127");
 	run_until(f, &f->n_steps, 4);
-	assert_true(f->step.state == STEP_DONE && WEXITSTATUS(f->step.wait_status) == 127);
+	assert_true(
+	    f->step.state == STEP_DONE && WEXITSTATUS(f->step.wait_status) == 127);
 	assert_int_equal(steps_children(f->ss), 0);
 }
 
@@ -219,11 +220,13 @@ test_step_deadline(void **state)
 	boot_us_t begin = clock_boot_us();
 
 	spawn(f, KEY_INTERNAL | 1, 0, begin + 100 * US_PER_MS, "sleep", "1000");
-	spawn(f, KEY_INTERNAL | 2, 0, begin + 100 * US_PER_MS, "sh", "while :; do :; done");
+	spawn(
+	    f, KEY_INTERNAL | 2, 0, begin + 100 * US_PER_MS, "sh", "while :; do :; done");
 	spawn(f, KEY_INTERNAL | 3, 0, begin + 1000 * US_PER_S, "true", "");
 	run_until(f, &f->n_steps, 3);
 	assert_true(f->step.timed_out);
-	assert_true(WIFSIGNALED(f->step.wait_status) && WTERMSIG(f->step.wait_status) == SIGKILL);
+	assert_true(
+	    WIFSIGNALED(f->step.wait_status) && WTERMSIG(f->step.wait_status) == SIGKILL);
 	assert_true(f->step.t >= begin + 100 * US_PER_MS);
 }
 
@@ -237,7 +240,8 @@ test_step_signals_a_running_command(void **state)
 	steps_signal(f->ss, KEY_INTERNAL | 2, KEY_INTERNAL | 1, SIGTERM, &no_tag);
 	assert_true(f->step.kind == STEP_SIGNAL && f->step.state == STEP_DONE);
 	run_until(f, &f->n_steps, 2);
-	assert_true(WIFSIGNALED(f->step.wait_status) && WTERMSIG(f->step.wait_status) == SIGTERM);
+	assert_true(
+	    WIFSIGNALED(f->step.wait_status) && WTERMSIG(f->step.wait_status) == SIGTERM);
 	steps_signal(f->ss, KEY_INTERNAL | 3, KEY_INTERNAL | 1, SIGTERM, &no_tag);
 	assert_true(f->step.state == STEP_FAILED && f->step.error == ESRCH);
 	steps_signal(f->ss, KEY_INTERNAL | 2, KEY_INTERNAL | 1, SIGTERM, &no_tag);
@@ -296,15 +300,19 @@ test_step_finds_its_own_among_strangers(void **state)
 
 	spawn(f, KEY_INTERNAL | 1, SPAWN_ADOPT, 0, "sh",
 	    "for i in 1 2 3 4 5 6 7 8 9 10; do "
-	    "sh -c 'for j in 1 2 3 4 5 6 7 8 9 10; do (exit $j) & done; kill -9 $$'; done; "
-	    "(sh -c 'while [ ! -e pid ]; do :; done; exit 6' & echo $! > tmp); mv tmp pid; "
+	    "sh -c 'for j in 1 2 3 4 5 6 7 8 9 10; do (exit $j) & done; kill -9 $$'; "
+	    "done; "
+	    "(sh -c 'while [ ! -e pid ]; do :; done; exit 6' & echo $! > tmp); mv tmp "
+	    "pid; "
 	    "while kill -0 $(cat pid); do sleep 0.01; done;"
 	    "for i in 1 2 3 4 5 6 7 8 9 10; do "
-	    "sh -c 'for j in 1 2 3 4 5 6 7 8 9 10; do (exit $j) & done; kill -9 $$'; done; true");
+	    "sh -c 'for j in 1 2 3 4 5 6 7 8 9 10; do (exit $j) & done; kill -9 $$'; "
+	    "done; true");
 	run_until(f, &f->n_exits, 1);
 	assert_int_equal(f->n_steps, 1);
 	assert_int_equal(f->step.state, STEP_DONE);
-	assert_true(f->exit.pid == f->step.child_pid && f->exit.start == f->step.child_start);
+	assert_true(
+	    f->exit.pid == f->step.child_pid && f->exit.start == f->step.child_start);
 	assert_int_equal(WEXITSTATUS(f->exit.wait_status), 6);
 	steps_ack(f->ss, KEY_INTERNAL | 1, ACK_EXIT);
 	assert_int_equal(steps_count(f->ss), 0);
@@ -401,16 +409,16 @@ main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_step_exec_failures),
-		T(test_step_failures_before_the_fork),
-		T(test_step_deadline),
-		T(test_step_signals_a_running_command),
-		T(test_step_adopts_only_what_is_its_own),
-		T(test_step_finds_its_own_among_strangers),
-		T(test_step_knows_when_a_process_began),
-		T(test_step_outlives_its_exit_while_the_request_is_open),
-		T(test_step_stays_while_its_process_lives),
-		T(test_step_reaps_strangers_always),
+	    T(test_step_exec_failures),
+	    T(test_step_failures_before_the_fork),
+	    T(test_step_deadline),
+	    T(test_step_signals_a_running_command),
+	    T(test_step_adopts_only_what_is_its_own),
+	    T(test_step_finds_its_own_among_strangers),
+	    T(test_step_knows_when_a_process_began),
+	    T(test_step_outlives_its_exit_while_the_request_is_open),
+	    T(test_step_stays_while_its_process_lives),
+	    T(test_step_reaps_strangers_always),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

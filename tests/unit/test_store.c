@@ -310,7 +310,7 @@ test_store_counts(void **state)
 
 	assert_int_equal(store_count(st, &n, NULL), 0);
 	assert_true(n.containers == 0 && n.running == 0 && n.events_pending == 0 &&
-		    n.events_dropped == 0);
+	    n.events_dropped == 0);
 	store_begin(st);
 	store_put_container(st, &row);
 	put_process(st, row.id, "", TASK_RUNNING);

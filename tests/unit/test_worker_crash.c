@@ -50,7 +50,8 @@ story_life(void)
 	fk_expect(fk_simple("Shutdown", "c1", ""), STATUS_OK);
 	fk_expect_clean();
 	assert_string_equal(fk_events(),
-	    "create c1|start c1|exec-added c1/e|exec-started c1/e|exit c1/e|exit c1|delete c1");
+	    "create c1|start c1|exec-added c1/e|exec-started c1/e|exit "
+	    "c1/e|exit c1|delete c1");
 	assert_int_equal(fk_count("mount"), 1);
 	assert_int_equal(fk_count("create"), 1);
 	assert_int_equal(fk_count("start"), 1);
@@ -148,8 +149,9 @@ update(const char *id, const char *json)
 	    CONTAINERD__TASK__V2__UPDATE_TASK_REQUEST__INIT;
 	Google__Protobuf__Any any = GOOGLE__PROTOBUF__ANY__INIT;
 
-	any.type_url = (char *)(uintptr_t)"types.containerd.io/opencontainers/runtime-spec/1/"
-					  "LinuxResources";
+	any.type_url =
+	    (char *)(uintptr_t) "types.containerd.io/opencontainers/runtime-spec/1/"
+				"LinuxResources";
 	any.value.data = (uint8_t *)(uintptr_t)json;
 	any.value.len = strlen(json);
 	r.id = (char *)(uintptr_t)id;
@@ -195,7 +197,8 @@ story_frozen(void)
 	fk_expect(fk_simple("Delete", "c1", ""), STATUS_OK);
 	fk_expect_clean();
 	assert_string_equal(fk_events(),
-	    "create c1|start c1|paused c1|checkpointed c1|resumed c1|paused c1|exit c1|delete c1");
+	    "create c1|start c1|paused c1|checkpointed "
+	    "c1|resumed c1|paused c1|exit c1|delete c1");
 	assert_int_equal(fk_count("pause"), 3);
 	assert_int_equal(fk_count("resume"), 1);
 	assert_int_equal(fk_count("update"), 1);
@@ -207,7 +210,8 @@ story_frozen(void)
 static uint64_t
 create_from(const char *id, const char *path)
 {
-	Containerd__Task__V2__CreateTaskRequest r = CONTAINERD__TASK__V2__CREATE_TASK_REQUEST__INIT;
+	Containerd__Task__V2__CreateTaskRequest r =
+	    CONTAINERD__TASK__V2__CREATE_TASK_REQUEST__INIT;
 
 	r.id = (char *)(uintptr_t)id;
 	r.bundle = fk.bundle;
@@ -271,7 +275,8 @@ walk(void (*story)(void))
 			assert_int_equal(fk_setup(&state), 0);
 			fk.die_at = i;
 			fk.die_again_at = j > 0 ? i + j : 0;
-			(void)fprintf(stderr, "\rmoment %ld of %ld, then %ld ", i, moments, j);
+			(void)fprintf(
+			    stderr, "\rmoment %ld of %ld, then %ld ", i, moments, j);
 			story();
 			assert_true(fk.deaths >= 1);
 			assert_int_equal(fk_teardown(&state), 0);

@@ -73,8 +73,8 @@ test_worker_exits_init_is_last(void **state)
 	assert_null(strstr(fk_events(), "exit c1|"));
 	fk_exit(fk_command("exec", 0), SIGKILL);
 	fk_expect(del, STATUS_OK);
-	assert_string_equal(strstr(fk_events(), "exit c1/b"),
-	    "exit c1/b|exit c1/a|exit c1|delete c1");
+	assert_string_equal(
+	    strstr(fk_events(), "exit c1/b"), "exit c1/b|exit c1/a|exit c1|delete c1");
 	fk_expect_clean();
 }
 
@@ -173,8 +173,8 @@ test_worker_exits_exec_that_came_too_late(void **state)
 	fk_end(fk_command("exec", 0), 0);
 	fk_run();
 	assert_false(fk_command("exec", 0)->alive);
-	assert_string_equal(strstr(fk_events(), "exec-"),
-	    "exec-added c1/a|exec-started c1/a|exit c1/a");
+	assert_string_equal(
+	    strstr(fk_events(), "exec-"), "exec-added c1/a|exec-started c1/a|exit c1/a");
 	fk_expect(fk_simple("Delete", "c1", "a"), STATUS_OK);
 }
 

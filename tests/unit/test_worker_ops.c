@@ -33,8 +33,8 @@ state_of(const char *id, const char *exec_id)
 
 	fk_expect(n, STATUS_OK);
 	r = (Containerd__Task__V2__StateResponse *)protobuf_c_message_unpack(
-	    &containerd__task__v2__state_response__descriptor, NULL, fk_request(n)->payload_len,
-	    fk_request(n)->payload);
+	    &containerd__task__v2__state_response__descriptor, NULL,
+	    fk_request(n)->payload_len, fk_request(n)->payload);
 	assert_non_null(r);
 	status = (int)r->status;
 	protobuf_c_message_free_unpacked(&r->base, NULL);

@@ -48,7 +48,8 @@ has_file(const char *name)
 static void
 leave_create(const char *held)
 {
-	Containerd__Types__Mount mount = CONTAINERD__TYPES__MOUNT__INIT, *list[] = {&mount};
+	Containerd__Types__Mount mount = CONTAINERD__TYPES__MOUNT__INIT,
+				 *list[] = {&mount};
 	Containerd__Task__V2__CreateTaskRequest m =
 	    CONTAINERD__TASK__V2__CREATE_TASK_REQUEST__INIT;
 	char id[] = "c1";
@@ -105,7 +106,8 @@ test_worker_recover_condemned_create(void **state)
 	fk.hold = NULL;
 	fk_condemn(n);
 	fk_expect_clean();
-	assert_int_equal(fk_request(n)->n_answers, 2); /* the keeper's, and our last word */
+	assert_int_equal(
+	    fk_request(n)->n_answers, 2); /* the keeper's, and our last word */
 	assert_int_equal(fk_count("delete"), 1);
 	assert_int_equal(fk_count("unmount"), 1);
 	fk_expect(fk_create("c1", true), STATUS_OK);
@@ -279,7 +281,8 @@ test_worker_recover_damaged_store(void **state)
 	fk_expect(fk_create("c1", false), STATUS_OK);
 	fk_expect(fk_create("c2", false), STATUS_OK);
 	for (i = 0; i < 2; i++) {
-		(void)snprintf(path, sizeof path, "%s/state.db%s", fk.dir, i == 0 ? "" : "-wal");
+		(void)snprintf(
+		    path, sizeof path, "%s/state.db%s", fk.dir, i == 0 ? "" : "-wal");
 		fd = open(path, O_WRONLY | O_CLOEXEC);
 		assert_true(fd >= 0);
 		assert_int_equal(pwrite(fd, junk, sizeof junk, 0), sizeof junk);

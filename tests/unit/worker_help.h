@@ -22,10 +22,10 @@
 struct fk_step {
 	struct msg_step s;
 	char tag[MSG_TAG_MAX];
-	char verb[16];       /* "create", "mount", "unmount", "signal", … */
+	char verb[16]; /* "create", "mount", "unmount", "signal", … */
 	bool acked;
-	bool alive;          /* its adopted process */
-	bool bound;          /* it adopted one */
+	bool alive; /* its adopted process */
+	bool bound; /* it adopted one */
 	int signo;
 };
 
@@ -33,7 +33,7 @@ struct fk_request {
 	uint64_t n;
 	uint8_t *frame;
 	size_t len;
-	unsigned flags;      /* as it will be delivered next */
+	unsigned flags; /* as it will be delivered next */
 	boot_us_t t_recv;
 	bool delivered, answered, nobody;
 	int n_answers;
@@ -65,16 +65,16 @@ struct fk {
 	char names[FK_MAX][MSG_NAME_MAX];
 	size_t n_names;
 	int next_pid;
-	uint64_t idle_n;     /* of the last IDLE; UINT64_MAX none */
+	uint64_t idle_n; /* of the last IDLE; UINT64_MAX none */
 	unsigned n_unpins;
 	/* what runtime commands do */
-	const char *hold;    /* commands with this verb do not end by themselves */
-	const char *fail;    /* commands with this verb fail */
-	bool dies_at_once;   /* processes that are made exit with 9 at once */
-	bool survives;       /* SIGKILL to a process takes its time: fk_exit() ends it */
-	bool hold_answers;   /* the channel is full: answers die with the worker */
+	const char *hold;  /* commands with this verb do not end by themselves */
+	const char *fail;  /* commands with this verb fail */
+	bool dies_at_once; /* processes that are made exit with 9 at once */
+	bool survives;	   /* SIGKILL to a process takes its time: fk_exit() ends it */
+	bool hold_answers; /* the channel is full: answers die with the worker */
 	/* dying */
-	long ticks;          /* moments so far in this test */
+	long ticks;		   /* moments so far in this test */
 	long die_at, die_again_at; /* 0 never */
 	jmp_buf env;
 	bool in_run;
