@@ -31,6 +31,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "ipc/channel.h"
+#include "keeper/backoff.h"
 #include "keeper/blame.h"
 #include "keeper/handle.h"
 #include "keeper/limits.h"
@@ -503,41 +504,23 @@ life_start(struct life *life)
 	life_timer(life, life->trying ? LIMIT_UPGRADE_US : LIMIT_BOOT_US);
 }
 
-/* How long to wait before the next one. */
-static uint64_t
-life_delay(const struct life *life)
-{
-	uint64_t us = LIMIT_BACKOFF_FIRST_US;
-	uint32_t i;
-
-	if (life_is_hopeless(life))
-		return LIMIT_BACKOFF_MAX_US;
-	if (life->attempts <= 1)
-		return 0;
-	for (i = 2; i < life->attempts && us < LIMIT_BACKOFF_MAX_US; i++)
-		us *= 2;
-	if (us > LIMIT_BACKOFF_MAX_US)
-		us = LIMIT_BACKOFF_MAX_US;
-	if (us > LIMIT_BACKOFF_KILLED_US && life->robbed)
-		us = LIMIT_BACKOFF_KILLED_US;
-	if (us > LIMIT_BACKOFF_BUSY_US && requests_urgent(life->pod->requests))
-		us = LIMIT_BACKOFF_BUSY_US;
-	return us;
-}
-
 static void
 life_next(struct life *life, bool crashed)
 {
+	struct backoff backoff = {.killed = life->robbed,
+	    .hopeless = life_is_hopeless(life),
+	    .urgent = requests_urgent(life->pod->requests)};
 	uint64_t us;
 
 	if (crashed)
 		life->attempts++;
 	life->state = LIFE_DOWN;
-	if (life_is_hopeless(life))
+	if (backoff.hopeless)
 		requests_refuse_all(life->pod->requests, STATUS_UNAVAILABLE,
 		    "the shim's worker does not start");
 	life_tell_asker(life, -EIO, "the worker died before it was ready");
-	us = life_delay(life);
+	backoff.deaths = life->attempts;
+	us = backoff_us(&backoff);
 	if (us > 0)
 		log_warnx("next worker in %llu ms", (unsigned long long)(us / US_PER_MS));
 	life_timer(life, us);

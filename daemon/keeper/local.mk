@@ -4,6 +4,7 @@ noinst_LIBRARIES += libkeeper.a
 libkeeper_a_SOURCES = \
 	%D%/admin_server.c %D%/admin_server.h \
 	%D%/adopt.c %D%/adopt.h \
+	%D%/backoff.c %D%/backoff.h \
 	%D%/blame.c %D%/blame.h \
 	%D%/blob.c %D%/blob.h \
 	%D%/conn.c %D%/conn.h \
