@@ -81,6 +81,9 @@ void cg_wait_empty(enum peer p);
 /* Wait until the peer does nothing (or 3 s: a garbage collector never rests). */
 void cg_settle(enum peer p);
 
+/* CPU time in us of its living processes alone; name: of those of that name. */
+double own_cpu_us(enum peer p, const char *name);
+
 struct footprint {
 	double private_dirty_kb, pss_kb;
 	double kernel_kb; /* kernel stacks and page tables */

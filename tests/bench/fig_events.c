@@ -149,25 +149,6 @@ publish_cpu(int n)
 	return (cg_cpu_us(CONMON) - cpu0) / (double)st.st_size;
 }
 
-/* CPU of keeper and worker themselves, in us. */
-static double
-shim_cpu(void)
-{
-	pid_t pids[8];
-	size_t n = cg_pids(PODSHIM, pids, 8);
-	double ns = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		AUTO_FREE char *path = mem_printf("/proc/%d/schedstat", (int)pids[i]);
-		AUTO_FREE char *text = NULL;
-		size_t len;
-
-		if (file_read(AT_FDCWD, path, 256, &text, &len, NULL) == 0)
-			ns += strtod(text, NULL);
-	}
-	return ns / 1e3;
-}
-
 static double
 ttrpc_cpu(int n)
 {
@@ -176,11 +157,11 @@ ttrpc_cpu(int n)
 
 	con_sleeper(&c, PODSHIM, NULL);
 	cg_settle(PODSHIM);
-	cpu0 = shim_cpu();
+	cpu0 = own_cpu_us(PODSHIM, NULL);
 	for (int i = 0; i < n; i++)
 		(void)exec_once(&c, i);
 	cg_settle(PODSHIM);
-	us = (shim_cpu() - cpu0) / n / 3;
+	us = (own_cpu_us(PODSHIM, NULL) - cpu0) / n / 3;
 	con_end(&c);
 	cg_wait_empty(PODSHIM);
 	return us;

@@ -15,7 +15,7 @@ static void
 latencies(struct con *c, const char *method, int n, const char *key)
 {
 	AUTO_FREE double *us = mem_zalloc((size_t)n * sizeof *us);
-	double cpu0 = cg_cpu_us(c->peer);
+	double cpu0 = cg_cpu_us(c->peer), keeper0 = own_cpu_us(c->peer, "podshim-keeper");
 	char name[64];
 
 	for (int i = 0; i < n; i++) {
@@ -30,6 +30,11 @@ latencies(struct con *c, const char *method, int n, const char *key)
 		must(r.code, method, c);
 		ttrpc_reply_fini(&r);
 		pb_fini(&m);
+	}
+	if (c->peer == PODSHIM) {
+		snprintf(name, sizeof name, "%s.keeper", key);
+		sample(
+		    name, PODSHIM, (own_cpu_us(PODSHIM, "podshim-keeper") - keeper0) / n);
 	}
 	snprintf(name, sizeof name, "%s.cpu", key);
 	sample(name, c->peer, (cg_cpu_us(c->peer) - cpu0) / n);

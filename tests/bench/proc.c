@@ -208,6 +208,23 @@ reap_any(void)
 		;
 }
 
+double
+own_cpu_us(enum peer p, const char *name)
+{
+	pid_t pids[PIDS_MAX];
+	size_t n = cg_pids(p, pids, PIDS_MAX);
+	double ns = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		AUTO_FREE char *comm = proc_text(pids[i], "comm");
+		AUTO_FREE char *stat = proc_text(pids[i], "schedstat");
+
+		if (comm && stat && (!name || strncmp(comm, name, strlen(name)) == 0))
+			ns += strtod(stat, NULL);
+	}
+	return ns / 1e3;
+}
+
 static double
 switches_of(pid_t pid)
 {
