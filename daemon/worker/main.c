@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -308,6 +309,8 @@ worker_open_store(struct worker *w, const struct msg_welcome *welcome, struct er
 static void
 worker_limits(void)
 {
+	/* one that somebody has stopped must notice all the same that its keeper died */
+	(void)prctl(PR_SET_PDEATHSIG, SIGCONT);
 	mem_stay_small();
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)signal(SIGINT, SIG_IGN);
