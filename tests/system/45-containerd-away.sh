@@ -1,0 +1,118 @@
+#!/bin/sh
+# containerd is away, killed or stopped, while containers end and write: afterwards all
+# events arrive, once and in order. A pod that containerd has forgotten ends by itself.
+. "$(dirname "$0")/../lib/containerd.sh"
+. "$LIBDIR/raw.sh"
+[ -n "$PODSHIM" ] || skip_all "podshim's own promise"
+printf '[pod]\nend_delay = 3\n' >"$T/podshim.conf"
+ctd_prefix="env PODSHIM_CONFIG=$T/podshim.conf"
+ctd_up
+db_of() { ls "$STATE_ROOT/$NS/$1".????????/state.db; }
+pending() { podshimctl -o json -n "$NS" list | jq ".[] | select(.pod == \"$1\") | .events_pending"; }
+none_pending() { [ "$(pending "$1")" = 0 ]; }
+sent_of() { # ID: what was delivered, in order of delivery
+	sqlite3 -separator ' ' "file:$(db_of pod)?mode=ro" \
+		"SELECT topic, exec_id FROM sent WHERE container = '$1' ORDER BY n" | sed 's/ $//'
+}
+
+for how in KILL TERM; do
+	run_opts=$(group_opts pod)
+	for i in 1 2 3 4; do
+		note_id "$how$i"
+		run_d "$how$i" sh -c "trap 'exit $((20 + i))' USR1; while :; do sleep 0.1; done"
+	done
+	run_opts=
+	keeper=$(shim_pids)
+	# output that nobody reads for a while, to a file by a log program
+	note_id "${how}log"
+	# shellcheck disable=SC2046
+	ctr run -d --log-uri "file://$T/$how.log" --runtime "$RUNTIME" $(group_opts pod) "$IMAGE" "${how}log" \
+		sh -c 'i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i+1)); done; trap "exit 3" USR1; while :; do sleep 0.1; done'
+	for i in 1 2 3 4 log; do eval "p$i=$(task_pid "$how$i")"; done
+	check "$how: nothing pending" wait_for 10 none_pending pod
+	sock=unix://$(sock_path pod)
+	ctd_end $how
+	# shellcheck disable=SC2154
+	kill -USR1 "$p1" "$p2" "$plog"
+	for p in "$p1" "$p2" "$plog"; do wait_for 5 pid_gone "$p" || not_ok "$how: $p runs on"; done
+	# execs while it is away, by hand: through the socket
+	cat >"$T/spec" <<-END
+		{"args": ["sh", "-c", "exit 5"], "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}}
+	END
+	for e in a b c; do
+		rpc -t 10 "$sock" Exec "id=${how}3" exec_id=$e "spec=$T/spec" >/dev/null &&
+			rpc -t 10 "$sock" Start "id=${how}3" exec_id=$e >/dev/null || not_ok "$how: exec $e"
+		is "$(rpc -t 10 "$sock" Wait "id=${how}3" exec_id=$e | value exit_status)" 5 "$how: exec $e, away"
+	done
+	check "$how: events wait" test "$(pending pod)" -ge 12
+	# the worker dies, too: they wait on
+	kill -KILL "$(worker_pids)"
+	rpc -t 10 "$sock" State "id=${how}3" >/dev/null
+	kill -USR1 "$p4"
+	wait_for 5 pid_gone "$p4"
+	check "$how: with a worker's death as well" test "$(pending pod)" -ge 13
+	is "$(wc -l <"$T/$how.log")" 2000 "$how: the log file is complete"
+	seqs=$(sqlite3 "file:$(db_of pod)?mode=ro" 'SELECT max(seq) FROM sent')
+	ctd_start
+	is "$(shim_pids)" "$keeper" "$how: the same keeper"
+	events_start
+	for i in 1 2 4 log; do
+		check "$how: containerd learns of $how$i" wait_for 10 task_is "$how$i" STOPPED
+	done
+	is "$(task_status "${how}3")" RUNNING "$how: one runs on"
+	check "$how: all is delivered" wait_for 40 none_pending pod
+	for i in 1 2 4 log; do
+		is "$(sent_of "$how$i" | grep -c /tasks/exit)" 1 "$how$i: its exit was delivered once"
+	done
+	is "$(sent_of "${how}3" | grep ' ' | tr '\n' ',')" \
+		"$(for e in a b c; do printf '/tasks/exec-added %s,/tasks/exec-started %s,/tasks/exit %s,' $e $e $e; done)" \
+		"$how: execs' events in order"
+	is "$(sqlite3 "file:$(db_of pod)?mode=ro" "SELECT count(*) FROM (SELECT seq, container, lag(seq) OVER (PARTITION BY container ORDER BY n) AS before FROM sent) WHERE before > seq")" \
+		0 "$how: nothing overtook anything of its container"
+	diag "$how: events up to $seqs were sent before"
+	kill $events_pid
+	for i in 1 2 4; do
+		like "$(ctr task rm "$how$i" 2>&1)" "*exit code $((20 + i))*" "$how$i: its status is true"
+	done
+	like "$(ctr task rm "${how}log" 2>&1)" "*exit code 3*" "${how}log: its status is true"
+	rm_c "${how}3"
+	for i in 1 2 4 log; do ctr c rm "$how$i"; done
+	wait_for 10 pid_gone "$keeper" || not_ok "$how: the keeper stays"
+done
+
+# A shim was started, and containerd died before its Create: the pin expires, the pod ends.
+# (30 s; so this one is only waited for at the end.)
+raw_conf() { PODSHIM_CONFIG=$T/podshim.conf raw_start "$1"; }
+raw_bundle never true
+raw_conf never || not_ok "start of never"
+never=$(pids_of podshim-keeper)
+
+# A pod without any task, and nobody connected: ends after end_delay.
+raw_bundle lone sleep 1000
+raw_conf lone
+raw_create lone >/dev/null && call Start lone >/dev/null
+lone=$(pids_of podshim-keeper | grep -vx "$never")
+call Kill lone signal=9 all=1 >/dev/null
+raw_timeout=5 call Wait lone >/dev/null
+call Delete lone >/dev/null # and no Shutdown, no delete: containerd is gone
+check "lone: no task, nobody there: it ends after end_delay" wait_for 12 pid_gone "$lone"
+raw_delete lone >/dev/null
+raw_unbundle lone
+
+# A container that runs keeps its pod, whoever has forgotten it; once it ends, `delete`
+# is what frees it.
+raw_bundle kept sleep 1000
+raw_conf kept
+raw_create kept >/dev/null && pid=$(call Start kept | value pid)
+kept=$(pids_of podshim-keeper | grep -vx "$never")
+kill -KILL "$pid"
+raw_timeout=5 call Wait kept >/dev/null
+is "$(raw_state kept)" "$STOPPED" "kept: it has ended, its status waits to be asked for"
+raw_delete kept >"$T/kept"
+is "$(value exit_status <"$T/kept")" 137 "kept: delete tells it"
+check "kept: then the pod ends" wait_for 12 pid_gone "$kept"
+raw_unbundle kept
+check "never: no Create came: it ends when its pin has expired" wait_for 40 pid_gone "$never"
+raw_delete never >/dev/null
+raw_unbundle never
+finish
