@@ -18,6 +18,8 @@ struct process;
 void exits_on_exit(struct pod *pod, const struct msg_exit *ex);
 /* Held exits whose process has a row by now. */
 void exits_apply_held(struct pod *pod);
+/* Of processes whose exit neither the keeper nor a row has (design P3). */
+void exits_find_lost(struct pod *pod);
 /*
  * Request n has ended: exits of processes that its steps made are taken up, or
  * dropped if there is no such process. n 0: all that no request accounts for.

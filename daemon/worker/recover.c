@@ -157,6 +157,7 @@ recover_sync(struct pod *pod, bool rebuild)
 		rebuild_from_tags(pod);
 	recover_purges(pod);
 	exits_apply_held(pod);
+	exits_find_lost(pod);
 }
 
 /* --- what the keeper holds ------------------------------------------------------------ */

@@ -301,6 +301,32 @@ test_worker_recover_damaged_store(void **state)
 	fk_expect(fk_simple("Delete", "c2", ""), STATUS_OK);
 }
 
+/* Neither keeper nor store knows how it ended. */
+static void
+test_worker_recover_lost_exit(void **state)
+{
+	Containerd__Task__V2__WaitResponse *r;
+	uint64_t wait;
+
+	(void)state;
+	fk_expect(fk_create("c1", false), STATUS_OK);
+	fk_expect(fk_simple("Start", "c1", ""), STATUS_OK);
+	wait = fk_simple("Wait", "c1", "");
+	fk_run();
+	fk_die();
+	fk_command("create", 0)->alive = false;
+	fk_command("create", 0)->acked = true;
+	fk_expect(wait, STATUS_OK);
+	r = (Containerd__Task__V2__WaitResponse *)protobuf_c_message_unpack(
+	    &containerd__task__v2__wait_response__descriptor, NULL,
+	    fk_request(wait)->payload_len, fk_request(wait)->payload);
+	assert_non_null(r);
+	assert_int_equal(r->exit_status, 255);
+	protobuf_c_message_free_unpacked(&r->base, NULL);
+	fk_expect(fk_simple("Delete", "c1", ""), STATUS_OK);
+	fk_expect_clean();
+}
+
 static void
 test_worker_recover_marks(void **state)
 {
@@ -375,6 +401,7 @@ main(void)
 	    T(test_worker_recover_kill_before_delete),
 	    T(test_worker_recover_lost_store),
 	    T(test_worker_recover_damaged_store),
+	    T(test_worker_recover_lost_exit),
 	    T(test_worker_recover_marks),
 	    T(test_worker_recover_strangers),
 #undef T
