@@ -58,7 +58,7 @@ int report_main(int argc, char **argv);
 
 /* --- time, processes, cgroups (proc.c) ------------------------------------- */
 
-/* Microseconds since some start. */
+/* Microseconds since some start; the clock stands still in spawn_in() until exec. */
 double now_us(void);
 void pause_ms(int ms);
 /*
