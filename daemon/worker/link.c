@@ -148,6 +148,7 @@ void
 link_ack_exit(struct link *lk, uint64_t key)
 {
 	link_send_plain(lk, MSG_ACK, key, ACK_EXIT, 0);
+	link_steps_exited(lk, key);
 }
 
 size_t

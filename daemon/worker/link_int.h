@@ -19,6 +19,8 @@ struct link_step {
 	link_step_cb cb;
 	void *arg;
 	bool due; /* ended before anybody asked: cb runs from due_ev */
+	bool answered;   /* its request is; it stays for the process it adopted */
+	bool exit_acked; /* that process's exit is acknowledged */
 	struct link_step *due_next;
 	struct grave grave;
 	UT_hash_handle hh;
@@ -77,6 +79,8 @@ void link_steps_init(struct link *lk);
 void link_steps_fini(struct link *lk);
 /* n is answered: the keeper forgets its ended steps, and so do we. */
 void link_steps_forget(struct link *lk, uint64_t n);
+/* The exit of this step's process is acknowledged. */
+void link_steps_exited(struct link *lk, uint64_t key);
 
 void link_on_fd(struct link *lk, struct packet *p);
 void link_on_fdname(struct link *lk, const struct packet *p);

@@ -137,6 +137,13 @@ link_steps_fini(struct link *lk)
 		event_free(lk->due_ev);
 }
 
+/* Does the keeper keep it for a process whose exit is not acknowledged yet? */
+static bool
+link_step_adopted(const struct link_step *s)
+{
+	return s->step.state == STEP_DONE && s->step.child_pid > 0 && !s->exit_acked;
+}
+
 void
 link_steps_forget(struct link *lk, uint64_t n)
 {
@@ -148,9 +155,25 @@ link_steps_forget(struct link *lk, uint64_t n)
 	for (i = 1; i < LINK_STEPS_PER_REQUEST; i++) {
 		s = link_step_find(lk, key_of_step(n, i));
 		/* one that still runs has turned internal; so has its key's meaning */
-		if (s != NULL && link_step_ended(s))
+		if (s == NULL || !link_step_ended(s))
+			continue;
+		if (link_step_adopted(s))
+			s->answered = true;
+		else
 			link_step_drop(lk, s);
 	}
+}
+
+void
+link_steps_exited(struct link *lk, uint64_t key)
+{
+	struct link_step *s = link_step_find(lk, key);
+
+	if (s == NULL)
+		return;
+	s->exit_acked = true;
+	if (s->answered)
+		link_step_drop(lk, s);
 }
 
 void

@@ -157,8 +157,11 @@ unit_tests += %D%/test_store_fault
 tests_unit_test_store_fault_SOURCES = %D%/test_store_fault.c %D%/store_helper.h
 tests_unit_test_store_fault_LDADD = $(store_ldadd)
 unit_tests += %D%/test_client
-tests_unit_test_client_SOURCES = %D%/test_client.c %D%/store_helper.h
+tests_unit_test_client_SOURCES = %D%/test_client.c %D%/client_helper.h %D%/store_helper.h
 tests_unit_test_client_LDADD = $(client_ldadd) $(CMOCKA_LIBS)
+unit_tests += %D%/test_client_act
+tests_unit_test_client_act_SOURCES = %D%/test_client_act.c %D%/client_helper.h %D%/store_helper.h
+tests_unit_test_client_act_LDADD = $(client_ldadd) $(CMOCKA_LIBS)
 TESTS += %D%/test_podshimctl.sh
 EXTRA_DIST += %D%/test_podshimctl.sh
 unit_tests += %D%/test_store_open
@@ -228,6 +231,10 @@ unit_tests += %D%/test_worker_crash
 tests_unit_test_worker_crash_SOURCES = %D%/test_worker_crash.c $(worker_test_sources)
 tests_unit_test_worker_crash_LDADD = $(worker_test_ldadd)
 tests_unit_test_worker_crash_LDFLAGS = $(worker_test_ldflags)
+
+unit_tests += %D%/test_link
+tests_unit_test_link_SOURCES = %D%/test_link.c
+tests_unit_test_link_LDADD = libworker.a libipc.a libbase.a $(EVENT_LIBS) $(CMOCKA_LIBS)
 
 unit_tests += %D%/test_worker_exits
 tests_unit_test_worker_exits_SOURCES = %D%/test_worker_exits.c $(worker_test_sources)
