@@ -86,7 +86,8 @@ new_step(uint64_t key, enum step_kind kind, const char *verb)
 	struct fk_step *st = &fk.steps[fk.n_steps++];
 
 	assert_true(fk.n_steps < FK_MAX);
-	*st = (struct fk_step){.s = {.key = key, .kind = kind, .state = STEP_RUNNING, .text = ""}};
+	*st = (struct fk_step){
+	    .s = {.key = key, .kind = kind, .state = STEP_RUNNING, .text = ""}};
 	(void)snprintf(st->verb, sizeof st->verb, "%s", verb);
 	return st;
 }
@@ -94,13 +95,14 @@ new_step(uint64_t key, enum step_kind kind, const char *verb)
 static const char *
 verb_of(const struct msg_spawn *spawn)
 {
-	static const char *const verbs[] = {"create", "start", "exec", "delete", "kill", "pause",
-	    "resume", "update", "checkpoint", "restore"};
+	static const char *const verbs[] = {"create", "start", "exec", "delete", "kill",
+	    "pause", "resume", "update", "checkpoint", "restore"};
 	size_t i, j;
 
 	for (i = 0; spawn->argv[i] != NULL; i++) {
 		if (strcmp(spawn->argv[i], "--mount") == 0)
-			return ((const char *)spawn->tag.p)[0] == 'u' ? "unmount" : "mount";
+			return ((const char *)spawn->tag.p)[0] == 'u' ? "unmount"
+								      : "mount";
 		for (j = 0; j < ARRAY_LEN(verbs); j++) {
 			if (strcmp(spawn->argv[i], verbs[j]) == 0)
 				return verbs[j];
@@ -160,14 +162,18 @@ link_spawn(struct link *lk, const struct msg_spawn *spawn, link_step_cb cb, void
 	if (st == NULL) {
 		tick();
 		/* or it would mount behind the other's back */
-		if (strcmp(verb_of(spawn), "unmount") == 0 && fk_command("mount", 0) != NULL)
-			assert_int_not_equal(fk_command("mount", 0)->s.state, STEP_RUNNING);
+		if (strcmp(verb_of(spawn), "unmount") == 0 &&
+		    fk_command("mount", 0) != NULL)
+			assert_int_not_equal(
+			    fk_command("mount", 0)->s.state, STEP_RUNNING);
 		st = new_step(spawn->key, STEP_SPAWN, verb_of(spawn));
 		memcpy(st->tag, spawn->tag.p, spawn->tag.len);
 		st->s.tag = (struct msg_bytes){st->tag, spawn->tag.len};
 		st->bound = (spawn->flags & SPAWN_ADOPT) != 0;
 		if (fk.hold == NULL || strcmp(fk.hold, st->verb) != 0)
-			fk_end(st, fk.fail != NULL && strcmp(fk.fail, st->verb) == 0 ? 1 << 8 : 0);
+			fk_end(st,
+			    fk.fail != NULL && strcmp(fk.fail, st->verb) == 0 ? 1 << 8
+									      : 0);
 	}
 	watch_step(spawn->key, cb, arg);
 	tick();
@@ -182,7 +188,8 @@ signal_ignored(const struct msg_step *step, void *arg)
 }
 
 void
-link_signal(struct link *lk, uint64_t key, uint64_t target, int signo, link_step_cb cb, void *arg)
+link_signal(
+    struct link *lk, uint64_t key, uint64_t target, int signo, link_step_cb cb, void *arg)
 {
 	struct fk_step *st = find_step(key), *to = find_step(target);
 
@@ -225,7 +232,8 @@ link_step_watch(struct link *lk, uint64_t key, link_step_cb cb, void *arg)
 }
 
 void
-link_each_step(struct link *lk, void (*cb)(const struct msg_step *step, void *arg), void *arg)
+link_each_step(
+    struct link *lk, void (*cb)(const struct msg_step *step, void *arg), void *arg)
 {
 	size_t i, j;
 
@@ -255,7 +263,8 @@ link_ack(struct link *lk, uint64_t key)
 	(void)lk;
 	tick();
 	/* the step of an adopted process stays until its exit is acknowledged */
-	if (st != NULL && st->s.state != STEP_RUNNING && (!st->bound || st->s.child_pid == 0))
+	if (st != NULL && st->s.state != STEP_RUNNING &&
+	    (!st->bound || st->s.child_pid == 0))
 		st->acked = true;
 	tick();
 }
@@ -296,11 +305,12 @@ take_answer(struct fk_request *r, const void *response, size_t len)
 	r->nobody = response == NULL;
 	if (response == NULL)
 		return;
-	m = (Ttrpc__Response *)protobuf_c_message_unpack(&ttrpc__response__descriptor, NULL, len,
-	    response);
+	m = (Ttrpc__Response *)protobuf_c_message_unpack(
+	    &ttrpc__response__descriptor, NULL, len, response);
 	assert_non_null(m);
 	r->code = m->status == NULL ? 0 : m->status->code;
-	(void)snprintf(r->text, sizeof r->text, "%s", m->status == NULL ? "" : m->status->message);
+	(void)snprintf(
+	    r->text, sizeof r->text, "%s", m->status == NULL ? "" : m->status->message);
 	r->payload_len = m->payload.len;
 	r->payload = mem_dup(m->payload.data, m->payload.len);
 	protobuf_c_message_free_unpacked(&m->base, NULL);
@@ -480,7 +490,8 @@ io_open(struct loop *loop, struct link *lk, const struct io_spec *spec, struct i
 }
 
 struct io *
-io_resume(struct loop *loop, struct link *lk, const struct io_spec *spec, const char *tty_name)
+io_resume(
+    struct loop *loop, struct link *lk, const struct io_spec *spec, const char *tty_name)
 {
 	(void)lk;
 	(void)tty_name;
@@ -556,11 +567,16 @@ io_sweep(struct loop *loop, struct link *lk)
 /* --- the outbox: rows only ------------------------------------------------------------------ */
 
 void
-outbox_add(struct outbox *ob, const char *container, const char *exec_id, const char *topic,
-    const char *type, const void *body, size_t len)
+outbox_add(struct outbox *ob, const char *container, const char *exec_id,
+    const char *topic, const char *type, const void *body, size_t len)
 {
-	const struct row_event row = {.container = container, .exec_id = exec_id,
-	    .topic = topic, .type = type, .body = body, .body_len = len, .class = EVENT_KEEP};
+	const struct row_event row = {.container = container,
+	    .exec_id = exec_id,
+	    .topic = topic,
+	    .type = type,
+	    .body = body,
+	    .body_len = len,
+	    .class = EVENT_KEEP};
 
 	(void)ob;
 	(void)store_add_event(fk.pod.store, &row);
@@ -608,7 +624,8 @@ const char *
 fk_events(void)
 {
 	events_text[0] = '\0';
-	assert_int_equal(store_each_event(fk.pod.store, 0, add_event_text, NULL, NULL), 0);
+	assert_int_equal(
+	    store_each_event(fk.pod.store, 0, add_event_text, NULL, NULL), 0);
 	return events_text;
 }
 /* --- what the helper calls ------------------------------------------------------- */

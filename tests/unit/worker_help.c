@@ -55,8 +55,11 @@ static bool deliver_exits(void);
 static void
 deliver_request(struct fk_request *r)
 {
-	const struct msg_request m = {.n = r->n, .conn = 1, .flags = r->flags,
-	    .t_recv = r->t_recv, .frame = {r->frame, r->len}};
+	const struct msg_request m = {.n = r->n,
+	    .conn = 1,
+	    .flags = r->flags,
+	    .t_recv = r->t_recv,
+	    .frame = {r->frame, r->len}};
 
 	r->delivered = true;
 	r->flags |= REQ_REDELIVERED;
@@ -69,7 +72,8 @@ deliver_request(struct fk_request *r)
 void
 fk_up(void)
 {
-	struct store_identity id = {.boot_id = "b", .ns = "ns", .group = "g", .build = "t"};
+	struct store_identity id = {
+	    .boot_id = "b", .ns = "ns", .group = "g", .build = "t"};
 	struct err err = ERR_INIT;
 	int rc, opened;
 	size_t i;
@@ -119,7 +123,8 @@ fk_die(void)
 		store_close(fk.pod.store);
 	if (fk.pod.dirfd >= 0)
 		(void)close(fk.pod.dirfd);
-	event_base_free(loop_base(fk.pod.loop)); /* its epoll; the rest leaks, as in death */
+	event_base_free(
+	    loop_base(fk.pod.loop)); /* its epoll; the rest leaks, as in death */
 	fk.pod = (struct pod){.dirfd = -1};
 }
 
@@ -131,7 +136,8 @@ deliver_exits(void)
 
 	for (i = 0; i < fk.n_exits; i++) {
 		struct fk_exit *ex = &fk.exits[i];
-		const struct msg_exit m = {.key = ex->key, .seq = i + 1,
+		const struct msg_exit m = {.key = ex->key,
+		    .seq = i + 1,
 		    .wait_status = ex->wait_status,
 		    .t_real_ns = (int64_t)(i + 1) * NS_PER_S};
 
@@ -183,8 +189,8 @@ fk_run(void)
 /* --- requests ------------------------------------------------------------------------------------ */
 
 uint64_t
-fk_send_late(const char *method, const ProtobufCMessage *msg, int64_t timeout_ns,
-    boot_us_t t_recv)
+fk_send_late(
+    const char *method, const ProtobufCMessage *msg, int64_t timeout_ns, boot_us_t t_recv)
 {
 	struct fk_request *r = &fk.requests[fk.n_requests++];
 	Ttrpc__Request env = TTRPC__REQUEST__INIT;
@@ -195,7 +201,8 @@ fk_send_late(const char *method, const ProtobufCMessage *msg, int64_t timeout_ns
 
 	assert_true(fk.n_requests < FK_MAX);
 	if (slash != NULL)
-		(void)snprintf(service, sizeof service, "%.*s", (int)(slash - method), method);
+		(void)snprintf(
+		    service, sizeof service, "%.*s", (int)(slash - method), method);
 	wire_pack(msg, &body, &env.payload.len);
 	env.payload.data = body;
 	env.service = service;
@@ -250,8 +257,8 @@ fk_expect(uint64_t n, int code)
 	if (!r->answered)
 		fail_msg("request %" PRIu64 " is not answered", n);
 	if (r->code != code)
-		fail_msg("request %" PRIu64 ": code %d instead of %d: %s", n, r->code, code,
-		    r->text);
+		fail_msg("request %" PRIu64 ": code %d instead of %d: %s", n, r->code,
+		    code, r->text);
 }
 
 uint64_t
@@ -259,7 +266,8 @@ fk_create(const char *id, bool mounts)
 {
 	Containerd__Task__V2__CreateTaskRequest m =
 	    CONTAINERD__TASK__V2__CREATE_TASK_REQUEST__INIT;
-	Containerd__Types__Mount mount = CONTAINERD__TYPES__MOUNT__INIT, *list[] = {&mount};
+	Containerd__Types__Mount mount = CONTAINERD__TYPES__MOUNT__INIT,
+				 *list[] = {&mount};
 	char name[16] = "bind";
 
 	mount.type = name;
@@ -397,8 +405,9 @@ write_config(const char *json)
 void
 fk_shared_pidns(void)
 {
-	write_config("{\"ociVersion\":\"1.0.2\",\"process\":{\"args\":[\"sh\"],\"cwd\":\"/\"},"
-		     "\"root\":{\"path\":\"rootfs\"},\"linux\":{\"namespaces\":[]}}");
+	write_config(
+	    "{\"ociVersion\":\"1.0.2\",\"process\":{\"args\":[\"sh\"],\"cwd\":\"/\"},"
+	    "\"root\":{\"path\":\"rootfs\"},\"linux\":{\"namespaces\":[]}}");
 }
 
 int
