@@ -29,7 +29,7 @@
 #include "worker/purge.h"
 
 #define EXITS_SETTLE_US (10 * US_PER_S)
-#define EXITS_UNKNOWN   255 /* the status of an exit that nobody saw */
+#define EXITS_UNKNOWN	255 /* the status of an exit that nobody saw */
 
 struct held_exit {
 	struct held_exit *next, *prev;
@@ -176,11 +176,12 @@ exits_find_lost(struct pod *pod)
 {
 	struct process *p, *next;
 
-	HASH_ITER(hh_key, pod->processes, p, next) {
-		if (p->state == TASK_STOPPED || link_step_known(pod->link, p->key) != NULL)
+	HASH_ITER (hh_key, pod->processes, p, next) {
+		if (p->state == TASK_STOPPED ||
+		    link_step_known(pod->link, p->key) != NULL)
 			continue;
-		log_errx("process '%s/%s', pid %d: its exit is lost", p->c->id, p->exec_id,
-		    p->pid);
+		log_errx("process '%s/%s', pid %d: its exit is lost", p->c->id,
+		    p->exec_id, p->pid);
 		exits_apply(p, EXITS_UNKNOWN << 8, clock_real_ns());
 	}
 }

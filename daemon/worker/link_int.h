@@ -18,8 +18,8 @@ struct link_step {
 	char *text;
 	link_step_cb cb;
 	void *arg;
-	bool due; /* ended before anybody asked: cb runs from due_ev */
-	bool answered;   /* its request is; it stays for the process it adopted */
+	bool due;	 /* ended before anybody asked: cb runs from due_ev */
+	bool answered;	 /* its request is; it stays for the process it adopted */
 	bool exit_acked; /* that process's exit is acknowledged */
 	struct link_step *due_next;
 	struct grave grave;

@@ -115,7 +115,8 @@ on_fd(int fd, void *arg)
 /* --- the keeper's side ---------------------------------------------------------------- */
 
 static void
-keeper_send(enum msg_type type, uint64_t key, uint64_t a, uint64_t b, const char *name, int fd)
+keeper_send(
+    enum msg_type type, uint64_t key, uint64_t a, uint64_t b, const char *name, int fd)
 {
 	struct msg_head h = {.type = (uint16_t)type, .key = key, .a = a, .b = b};
 	size_t len = 0;
@@ -128,8 +129,13 @@ keeper_send(enum msg_type type, uint64_t key, uint64_t a, uint64_t b, const char
 static void
 keeper_step(uint64_t key, enum step_state state, int child, bool snapshot)
 {
-	const struct msg_step m = {.key = key, .kind = STEP_SPAWN, .state = state,
-	    .child_pid = child, .snapshot = snapshot, .text = "", .tag = {"tag", 3}};
+	const struct msg_step m = {.key = key,
+	    .kind = STEP_SPAWN,
+	    .state = state,
+	    .child_pid = child,
+	    .snapshot = snapshot,
+	    .text = "",
+	    .tag = {"tag", 3}};
 	struct msg_head h;
 
 	assert_true(msg_encode_step(&h, buf, sizeof buf, &m) >= 0);
@@ -166,8 +172,8 @@ settle(void)
 static int
 setup(void **state)
 {
-	static const struct link_ops ops = {on_request, on_n, on_exit_, on_pinned, on_sync, on_go,
-	    on_quiesce, on_end};
+	static const struct link_ops ops = {
+	    on_request, on_n, on_exit_, on_pinned, on_sync, on_go, on_quiesce, on_end};
 	const struct msg_welcome welcome = {.proto = 1, .gen = 3, .dir_alias = "/d"};
 	struct msg_welcome got;
 	struct msg_head h;
@@ -185,7 +191,8 @@ setup(void **state)
 	assert_true(len >= 0);
 	assert_int_equal(packet_send(t.keeper, &h, buf, &box, 1), 0);
 	(void)close(box);
-	assert_int_equal(link_open(t.loop, fds[1], "test", &ops, NULL, &t.lk, &got, &err), 0);
+	assert_int_equal(
+	    link_open(t.loop, fds[1], "test", &ops, NULL, &t.lk, &got, &err), 0);
 	assert_int_equal(got.gen, 3);
 	assert_string_equal(got.dir_alias, "/d");
 	assert_int_equal(keeper_recv(&h, NULL), MSG_HELLO);
@@ -221,7 +228,7 @@ go(void)
 static void
 spawn(uint64_t key)
 {
-	char *argv[] = {(char *)(uintptr_t)"true", NULL};
+	char *argv[] = {(char *)(uintptr_t) "true", NULL};
 	const struct msg_spawn m = {.key = key, .argv = argv};
 
 	link_spawn(t.lk, &m, on_step, NULL);
