@@ -48,6 +48,7 @@ for how in KILL TERM; do
 	# the worker dies, too: they wait on
 	kill -KILL "$(worker_pids)"
 	rpc -t 10 "$sock" State "id=${how}3" >/dev/null
+	# shellcheck disable=SC2154 # set by eval above
 	kill -USR1 "$p4"
 	wait_for 5 pid_gone "$p4"
 	check "$how: with a worker's death as well" test "$(pending pod)" -ge 13
