@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -28,6 +29,7 @@
 #include "worker/outbox.h"
 #include "worker/process.h"
 
+#define POD_ROOM_MIN    UINT64_C(65536) /* bytes, below which nothing is created */
 #define POD_FLUSH_US US_PER_S
 #define POD_DRAIN_US (5 * US_PER_S)
 #define POD_GRACE_US (3 * US_PER_S)
@@ -145,6 +147,12 @@ pod_on_flush(evutil_socket_t fd, short what, void *arg)
 int
 pod_writable(struct pod *pod, struct err *err)
 {
+	struct statvfs vfs;
+
+	/* the runtime's pid file and log lie there, too, and our row may still have fitted */
+	if (fstatvfs(pod->dirfd, &vfs) == 0 &&
+	    (uint64_t)vfs.f_bavail * vfs.f_frsize < POD_ROOM_MIN)
+		return err_setx(err, ENOSPC, "no room for the pod's state in '%s'", pod->dir);
 	if (store_backlog(pod->store) == 0)
 		return 0;
 	if (store_flush(pod->store, err) == 0)
