@@ -1,0 +1,92 @@
+#!/bin/sh
+# The pod's database is deleted, cut off, overwritten, made unreadable, while the
+# pod runs; then the worker is killed. Containers run on, exits are true, what was
+# bad is kept aside, and the log says what was lost.
+. "$(dirname "$0")/../lib/containerd.sh"
+[ -n "$PODSHIM" ] || skip_all "podshim's own promise"
+ctd_up
+events_start
+pod_of() { podshimctl -o json -n "$NS" list 2>/dev/null | jq -r ".[] | select(.pod == \"$1\") | .$2"; }
+alive() { [ "$(x "$1" "e$(date +%N)" echo alive </dev/null 2>&1)" = alive ]; }
+other_worker() { [ "$(pod_of "$1" worker_pid)" -gt 0 ] && [ "$(pod_of "$1" worker_pid)" != "$2" ]; }
+kill_worker() {
+	kw=$(pod_of "$1" worker_pid)
+	kill -KILL "$kw"
+	wait_for 10 other_worker "$1" "$kw"
+}
+
+for how in deleted truncated garbage header unreadable; do
+	run_opts=$(group_opts "$how")
+	run_d "${how}1" sh -c 'trap "exit 11" USR1; while :; do sleep 0.1; done'
+	run_d "${how}2" sh -c 'trap "exit 12" USR1; while :; do sleep 0.1; done'
+	run_opts=
+	dir=$(ls -d "$STATE_ROOT/$NS/$how".????????)
+	keeper=$(pod_of $how keeper_pid)
+	before=$(ctr task ls | grep "^$how" | sort)
+	x ${how}1 stay sh -c 'trap "exit 13" USR1; while :; do sleep 0.1; done' </dev/null >/dev/null 2>&1 &
+	stay=$!
+	wait_for 5 events_has ${how}1 "/tasks/exec-started stay"
+	check "$how: an outstanding Wait" sh -c "kill -0 $stay"
+	case $how in
+	deleted) rm -f "$dir"/state.db* ;;
+	truncated) : >"$dir/state.db" ;;
+	garbage)
+		dd if=/dev/urandom of="$dir/state.db" bs=4096 count=8 conv=notrunc 2>/dev/null
+		dd if=/dev/urandom of="$dir/state.db-wal" bs=4096 count=8 conv=notrunc 2>/dev/null
+		;;
+	header) printf 'this is no database at all' | dd of="$dir/state.db" conv=notrunc 2>/dev/null ;;
+	unreadable) # not even root can read a directory as a file
+		rm -f "$dir"/state.db*
+		mkdir "$dir/state.db"
+		;;
+	esac
+	check "$how: the worker is killed, another comes" kill_worker $how
+	check "$how: exec works" alive ${how}1
+	is "$(ctr task ls | grep "^$how" | sort)" "$before" "$how: the same tasks, pids and states"
+	is "$(pod_of $how keeper_pid)" "$keeper" "$how: the same keeper"
+	case $how in
+	deleted | truncated | header) ;;
+	*) check "$how: the bad file is kept aside" sh -c "ls -d '$dir'/state.db.bad-*" ;;
+	esac
+	check "$how: and a good one made" sh -c "sqlite3 'file:$dir/state.db?mode=ro' 'select count(*) from container' | grep -qx 2"
+	# the log still has the first page: that one heals by itself
+	[ $how = header ] || check "$how: the log says what is lost" grep -q "pod=$how.*unsent events and execs not started yet are lost" "$T/containerd.log"
+	# exits: of the exec with its old Wait, of init with a worker and without one
+	kill -USR1 "$(podshimctl -o json -n "$NS" tasks $how | jq '.[] | select(.exec == "stay") | .pid')"
+	wait $stay
+	is $? 13 "$how: the old exec's status is true"
+	kill -USR1 "$(task_pid ${how}1)"
+	check "$how: an exit" wait_for 5 task_is ${how}1 STOPPED
+	like "$(ctr task rm ${how}1 2>&1)" "*exit code 11*" "$how: its status is true"
+	w=$(pod_of $how worker_pid)
+	p=$(task_pid ${how}2) # a State would wait for the worker
+	kill -STOP "$w"
+	kill -USR1 "$p"
+	wait_for 5 pid_gone "$p"
+	rm -rf "$dir"/state.db "$dir"/state.db-*
+	kill -KILL "$w"
+	check "$how: an exit while state and worker are gone" wait_for 10 task_is ${how}2 STOPPED
+	like "$(ctr task rm ${how}2 2>&1)" "*exit code 12*" "$how: its status is true, too"
+	check "$how: events of the end" wait_for 10 events_has ${how}2 /tasks/delete
+	ctr c rm ${how}1 ${how}2
+done
+
+# A newer podshim's file is refused, and left alone at first. Since a keeper never goes
+# back to an older build, it is an accident: the third refusal sets it aside.
+run_opts=$(group_opts newer)
+run_d newer sh -c 'trap "exit 14" USR1; while :; do sleep 0.1; done'
+run_opts=
+dir=$(ls -d "$STATE_ROOT/$NS"/newer.????????)
+pid=$(task_pid newer)
+sqlite3 "$dir/state.db" "PRAGMA user_version = 99; UPDATE meta SET value = '99' WHERE key = 'min_reader'"
+like "$(podshimctl -n "$NS" list 2>&1 >/dev/null)" "*wants a reader of 99*" "newer: podshimctl says so"
+kill -KILL "$(pod_of newer worker_pid)"
+clear_words() { grep -q "pod=newer.*wants a reader of 99" "$T/containerd.log"; }
+check "newer: the log says so" wait_for 5 clear_words
+check "newer: the pod works" wait_for 10 alive newer
+is "$(task_pid newer)" "$pid" "newer: the container has not noticed"
+is "$(for f in "$dir"/state.db.bad-?; do sqlite3 "$f" 'PRAGMA user_version'; done)" 99 "newer: the file is kept"
+kill -USR1 "$pid"
+check "newer: it ends" wait_for 5 task_is newer STOPPED
+like "$(ctr task rm newer 2>&1)" "*exit code 14*" "newer: with its true status"
+finish

@@ -1,0 +1,84 @@
+#!/bin/sh
+# The file system with the pods' state is full: Kill, Delete and exits go on, Create and
+# Exec say why they cannot, and all of it is written once there is room again.
+. "$(dirname "$0")/../lib/containerd.sh"
+. "$LIBDIR/raw.sh"
+[ -n "$PODSHIM" ] || skip_all "podshim's own promise"
+R=$T/root-full
+mkdir "$R"
+mount -t tmpfs -o size=2m,mode=700 podshim-test "$R" || skip_all "no tmpfs"
+# mount points are leftovers unless the trap finds them empty-handed
+full_cleanup() {
+	fc_rc=$?
+	umount -l "$R" 2>/dev/null
+	(exit $fc_rc)
+	ctd_cleanup
+}
+trap full_cleanup EXIT
+STATE_ROOT=$R
+export PODSHIM_STATE_ROOT="$R"
+ctd_up
+events_start
+raw_jq='.annotations["io.containerd.runc.v2.group"] = "full"'
+for i in 1 2 3 4; do
+	raw_new "c$i" sh -c "trap 'exit $((30 + i))' USR1; while :; do sleep 0.1; done"
+	raw_create "c$i" >/dev/null && call Start "c$i" >/dev/null || not_ok "container $i"
+done
+raw_new new sleep 1000
+raw_jq=.
+p1=$(raw_call_pid() { call State "$1" | value pid; }; raw_call_pid c1)
+p2=$(call State c2 | value pid)
+none_pending() { [ "$(podshimctl -o json -n "$NS" list | jq '.[0].events_pending')" = 0 ]; }
+check "nothing pending" wait_for 10 none_pending
+fill() { dd if=/dev/zero of="$R/ballast.$1" bs=4096 >/dev/null 2>&1; }
+fill 1
+is "$(df --output=avail "$R" | tail -n 1 | tr -d ' ')" 0 "the disk is full"
+
+# it has a reserve: use it up, then every commit fails
+n=0
+refused=
+while [ $n -lt 400 ] && [ -z "$refused" ]; do
+	fill $((n + 2))
+	out=$(call Exec c4 exec_id=e$n "spec=$(raw_spec true)" 2>&1) || refused=$out
+	n=$((n + 1))
+done
+like "$refused" "*" "Exec is refused after $n"
+diag "$refused"
+like "$refused" "*error=8 *" "with ResourceExhausted"
+out=$(raw_create new 2>&1)
+is $? 1 "so is Create"
+like "$out" "*error=8 *" "with ResourceExhausted"
+kill -USR1 "$p1"
+is "$(raw_timeout=5 call Wait c1 | value exit_status)" 31 "an exit is seen, and true"
+check "Kill works" call Kill c2 signal=10
+is "$(raw_timeout=5 call Wait c2 | value exit_status)" 32 "and its exit, too"
+is "$(call Delete c1 | value exit_status)" 31 "Delete works"
+is "$(raw_state c3)" "$RUNNING" "the others run"
+# the worker dies with all of that unwritten
+w=$(worker_pids)
+kill -KILL "$w"
+is "$(raw_timeout=10 call State c2 | value exit_status)" 32 "after a crash the unwritten exit is still known"
+is "$(raw_state c3)" "$RUNNING" "and the others run"
+fill last
+kill -USR1 "$(call State c3 | value pid)"
+is "$(raw_timeout=10 call Wait c3 | value exit_status)" 33 "and exits are seen"
+rm -f "$R"/ballast.*
+rows() { sqlite3 "file:$(ls "$R/$NS"/full.????????/state.db)?mode=ro" "SELECT exit_status FROM process WHERE container = '$1' AND exec_id = '' AND state = 4" 2>&1; }
+row_is() { [ "$(rows "$1")" = "$2" ]; }
+check "with room again, c2's exit is written" wait_for 10 row_is c2 32
+check "and c3's" wait_for 10 row_is c3 33
+# c1's Delete was answered, but died with the worker: containerd's own \`delete\` heals that
+raw_delete c1 >"$T/delete1"
+is "$(value exit_status <"$T/delete1")" 31 "delete still knows c1's status"
+check "and c1 is deleted there, too" wait_for 5 row_is c1 ""
+check "and Create works" raw_create new
+check "Exec, too" raw_exec c4 again true
+check "the events went out" wait_for 20 events_has c3 /tasks/exit
+for i in 1 2 3; do
+	is "$(event_body "c$i" /tasks/exit | jq -r .exit_status | sort -u)" $((30 + i)) "c$i: its event is true"
+done
+raw_end c1 c2 c3 c4 new
+kill $events_pid
+wait_for 10 sh -c "! ls -d '$R/$NS'/full.???????? 2>/dev/null"
+umount "$R" || not_ok "somebody still uses the full disk"
+finish
