@@ -1,0 +1,61 @@
+#!/bin/sh
+# The same accident side by side: kill -9 of the process that does the work for a pod
+# of 20 containers, under containerd-shim-runc-v2 and under podshim. Prints a table.
+. "$(dirname "$0")/../lib/containerd.sh"
+[ -n "$PODSHIM" ] || skip_all "compares both"
+command -v containerd-shim-runc-v2 >/dev/null || skip_all "no containerd-shim-runc-v2"
+ctd_up
+N=20
+run20() { # POD
+	run_opts=$(group_opts "$1")
+	i=0
+	while [ $i -lt $N ]; do
+		run_d "$1$i" sleep 1000 || not_ok "container $1$i"
+		i=$((i + 1))
+	done
+	run_opts=
+}
+pids() { ctr task ls | awk -v p="^$1[0-9]" '$1 ~ p { print $2 }'; }
+alive() { # PIDS: how many of them are
+	al_n=0
+	for al_p in $1; do pid_gone "$al_p" || al_n=$((al_n + 1)); done
+	echo $al_n
+}
+running() { ctr task ls | awk -v p="^$1[0-9]" '$1 ~ p && $3 == "RUNNING"' | wc -l; }
+disconnects() { grep -c 'msg="shim disconnected".*id='"$1"'[0-9]' "$T/containerd.log"; }
+exec_works() { [ "$(x "$1" "e$(date +%N)" echo alive </dev/null 2>/dev/null)" = alive ]; }
+ms_since() { echo $((($(date +%s%N) - $1) / 1000000)); }
+
+RUNTIME=io.containerd.runc.v2
+run20 go
+go_pids=$(pids go)
+victim=$(pids_of containerd-shim-runc-v2)
+is "$(echo "$victim" | wc -w)" 1 "one containerd-shim-runc-v2"
+kill -KILL "$victim"
+go_forgets() { [ "$(running go)" = 0 ] && [ "$(alive "$go_pids")" = 0 ]; }
+wait_for 15 go_forgets # it kills them all, one after the other
+go_alive=$(alive "$go_pids") go_running=$(running go) go_disc=$(disconnects go)
+exec_works go0 && go_exec=yes || go_exec=no
+
+RUNTIME=io.containerd.podshim.v1
+run20 pod
+pod_pids=$(pids pod)
+victim=$(worker_pids)
+start=$(date +%s%N)
+kill -KILL "$victim"
+exec_works pod0 && pod_exec=yes || pod_exec=no
+pod_ms=$(ms_since "$start")
+pod_alive=$(alive "$pod_pids") pod_running=$(running pod) pod_disc=$(disconnects pod)
+
+diag "after kill -9, pod of $N containers    containerd-shim-runc-v2    podshim's worker"
+diag "$(printf '%-36s %23s %19s\n' 'containers alive' "$go_alive" "$pod_alive" \
+	'tasks that containerd calls running' "$go_running" "$pod_running" \
+	'connections lost' "$go_disc" "$pod_disc" \
+	'next exec works' "$go_exec" "$pod_exec (after $pod_ms ms)")"
+is "$pod_alive" $N "podshim: all containers live"
+is "$pod_running" $N "podshim: containerd knows that they run"
+is "$pod_disc" 0 "podshim: no connection was lost"
+is "$pod_exec" yes "podshim: the next exec works"
+check "podshim: $pod_ms ms later at most 2 s" test "$pod_ms" -le 2000
+rm -f "$(sock_path go)" # the Go shim leaves it when it is killed
+finish 20
