@@ -29,7 +29,7 @@
 #include "worker/outbox.h"
 #include "worker/process.h"
 
-#define POD_ROOM_MIN    UINT64_C(65536) /* bytes, below which nothing is created */
+#define POD_ROOM_MIN UINT64_C(65536) /* bytes, below which nothing is created */
 #define POD_FLUSH_US US_PER_S
 #define POD_DRAIN_US (5 * US_PER_S)
 #define POD_GRACE_US (3 * US_PER_S)
@@ -152,7 +152,8 @@ pod_writable(struct pod *pod, struct err *err)
 	/* the runtime's pid file and log lie there, too, and our row may still have fitted */
 	if (fstatvfs(pod->dirfd, &vfs) == 0 &&
 	    (uint64_t)vfs.f_bavail * vfs.f_frsize < POD_ROOM_MIN)
-		return err_setx(err, ENOSPC, "no room for the pod's state in '%s'", pod->dir);
+		return err_setx(
+		    err, ENOSPC, "no room for the pod's state in '%s'", pod->dir);
 	if (store_backlog(pod->store) == 0)
 		return 0;
 	if (store_flush(pod->store, err) == 0)
@@ -199,7 +200,8 @@ pod_on_drained(void *arg)
 		return;
 	log_debug("nothing left, saying so");
 	pod->idle_said = true;
-	link_idle(pod->link, pod->highest_n);
+	pod->idle_n = pod->highest_n;
+	link_idle(pod->link, pod->idle_n);
 	/* a pin, or a request on its way, may make the keeper ignore it */
 	pod_timer_set(pod->idle_ev, pod->conf.end_delay_us);
 }
@@ -223,6 +225,11 @@ pod_check_idle(struct pod *pod)
 	if (!pod_empty(pod)) {
 		(void)event_del(pod->idle_ev);
 		pod->idle_said = false;
+		return;
+	}
+	if (pod->idle_said && pod->highest_n > pod->idle_n) {
+		/* a request crossed our IDLE, which the keeper therefore ignored */
+		pod_timer_set(pod->idle_ev, 0);
 		return;
 	}
 	if (event_pending(pod->idle_ev, EV_TIMEOUT, NULL))

@@ -53,6 +53,7 @@ struct pod {
 	bool leaving;	    /* QUIESCE was said, or the keeper is gone */
 	bool shutdown_seen; /* containerd asked us to end once we are empty */
 	bool idle_said;
+	uint64_t idle_n; /* highest_n when it was said */
 
 	/* answered requests whose stored answers may go */
 	uint64_t *spent;

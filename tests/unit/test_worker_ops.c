@@ -64,6 +64,9 @@ test_worker_ops_plain_life(void **state)
 	assert_int_equal(fk_count("mount"), 1);
 	assert_int_equal(fk_count("unmount"), 1);
 	assert_int_equal(fk.idle_n, fk.n_requests);
+	/* `delete` asks now; the keeper ignored an IDLE that this crossed */
+	fk_expect(fk_simple("Connect", "c1", ""), STATUS_OK);
+	assert_int_equal(fk.idle_n, fk.n_requests);
 	fk_expect_clean();
 }
 
