@@ -15,7 +15,6 @@
 #include "oci/cgroup.h"
 #include "worker/container.h"
 #include "worker/op.h"
-#include "worker/outbox.h"
 #include "worker/pod.h"
 #include "worker/process.h"
 #include "worker/tasks.h"
@@ -161,7 +160,6 @@ task_connect(struct op *op)
 	r.shim_pid = (uint32_t)getppid();
 	if (c != NULL)
 		r.task_pid = (uint32_t)c->init->pid;
-	outbox_retry_now(op->pod->outbox); /* a containerd that came back says so first */
 	op_ok(op, &r.base);
 }
 
