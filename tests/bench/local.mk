@@ -21,7 +21,7 @@ tests_bench_burst_SOURCES = %D%/burst.c
 tests_bench_burst_LDFLAGS = $(AM_LDFLAGS) $(PODSHIM_PROG_LDFLAGS)
 
 bench-drivers: $(bench_programs)
-# 40-footprint runs the driver, too
+# 39-footprint runs the driver, too
 system-drivers: $(bench_programs)
 .PHONY: bench-drivers
 EXTRA_DIST += %D%/run
