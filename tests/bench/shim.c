@@ -197,7 +197,6 @@ con_free(struct con *c)
 	static const char *const names[] = {"config.json", "log", "address", "init.pid",
 	    "log.json", "work", "options.json", "runtime", "rootfs", "pid", "conmon.log",
 	    "attach", "ctl", "winsz", NULL};
-	AUTO_FREE char *rootfs = mem_printf("%s/rootfs", c->bundle);
 
 	for (size_t i = 0; names[i]; i++) {
 		AUTO_FREE char *path = mem_printf("%s/%s", c->bundle, names[i]);

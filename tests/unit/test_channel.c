@@ -319,8 +319,13 @@ test_channel_says_when_descriptors_were_lost(void **state)
 	struct rlimit old, low;
 	int fds[MSG_FDS_MAX], many[64], used = 0, rc;
 	size_t n_fds = 0;
-	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	int null;
 
+	if (getenv("PODSHIM_VALGRIND") != NULL) {
+		print_message("valgrind lets no descriptor be the last\n");
+		skip();
+	}
+	null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	assert_int_equal(packet_send(f->fds[1], &head, NULL, &null, 1), 0);
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
 	low = old;
