@@ -20,7 +20,11 @@ while read -r line; do
 done <"$T/flood.out"
 is "$(grep -c '^ok' "$T/flood.out")" 3 "the driver ran to its end"
 shrunk() { [ "$(rss "$shim")" -lt $((r0 + 2048)) ]; }
-check "three of them do not add up in the keeper's memory (it was $r0 KiB)" wait_for 5 shrunk
+if [ -n "${PODSHIM_SANITIZED:-}" ]; then
+	skip "memory: sanitizers keep what is freed"
+else
+	check "three of them do not add up in the keeper's memory (it was $r0 KiB)" wait_for 5 shrunk
+fi
 diag "$(rss "$shim") KiB"
 
 # gone in the middle of Create, Exec + Start, Delete: all or nothing
