@@ -60,7 +60,8 @@ leave_create(const char *held)
 	m.bundle = fk.bundle;
 	m.n_rootfs = 1;
 	m.rootfs = list;
-	n = fk_send_late("Create", &m.base, 30 * NS_PER_S / 1000, clock_boot_us());
+	/* long enough to get to the held step, also where all is slow */
+	n = fk_send_late("Create", &m.base, NS_PER_S, clock_boot_us());
 	while (!fk_request(n)->answered)
 		fk_run();
 	assert_int_equal(fk_request(n)->code, STATUS_DEADLINE_EXCEEDED);
