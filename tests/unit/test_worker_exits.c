@@ -166,7 +166,7 @@ test_worker_exits_exec_that_came_too_late(void **state)
 	fk.hold = "exec";
 	m.id = id;
 	m.exec_id = exec_id;
-	n = fk_send_late("Start", &m.base, 30 * NS_PER_S / 1000, clock_boot_us());
+	n = fk_send_late("Start", &m.base, NS_PER_S, clock_boot_us());
 	while (!fk_request(n)->answered)
 		fk_run();
 	assert_int_equal(fk_request(n)->code, STATUS_DEADLINE_EXCEEDED);

@@ -162,7 +162,7 @@ test_worker_ops_create_too_late_is_undone(void **state)
 	fk.hold = "create";
 	m.id = id;
 	m.bundle = fk.bundle;
-	n = fk_send_late("Create", &m.base, 30 * NS_PER_S / 1000, clock_boot_us());
+	n = fk_send_late("Create", &m.base, NS_PER_S, clock_boot_us());
 	while (!answered(n))
 		fk_run();
 	assert_int_equal(fk_request(n)->code, STATUS_DEADLINE_EXCEEDED);
