@@ -74,6 +74,7 @@ struct life {
 	char build[96];
 	enum kill_why why;
 	char why_text[160];
+	bool last_words; /* dying of SIGABRT; SIGKILL comes next */
 	/* counts */
 	uint32_t gen;
 	uint32_t failed_boots;
@@ -164,8 +165,10 @@ life_kill(struct life *life, enum kill_why why, const char *text)
 		life->why = why;
 	(void)snprintf(life->why_text, sizeof life->why_text, "%s", text);
 	life->state = LIFE_DYING;
-	(void)kill(life->pid, SIGKILL);
-	life_timer(life, LIMIT_KILL_US);
+	/* one that hangs may still tell where: its handler notes that, then it dies */
+	life->last_words = why == KILL_HANG;
+	(void)kill(life->pid, life->last_words ? SIGABRT : SIGKILL);
+	life_timer(life, life->last_words ? LIMIT_ABORT_US : LIMIT_KILL_US);
 }
 
 void
@@ -561,6 +564,12 @@ life_on_timer(evutil_socket_t fd, short what, void *arg)
 		life_kill(life, KILL_LEAVE, "asked to leave, it did not");
 		break;
 	case LIFE_DYING:
+		if (life->last_words) {
+			life->last_words = false;
+			(void)kill(life->pid, SIGKILL);
+			life_timer(life, LIMIT_KILL_US);
+			break;
+		}
 		log_errx("worker %ld does not die; going on without it", (long)life->pid);
 		reaper_forget(life->pod->reaper, &life->reap);
 		life_gone(life, SIGKILL);

@@ -46,6 +46,8 @@
 /* a new build has this long before the old one comes back */
 #define LIMIT_UPGRADE_US	(5 * US_PER_S)
 #define LIMIT_LEAVE_US		(2 * US_PER_S)
+/* for a hung worker to say where it is */
+#define LIMIT_ABORT_US		(200 * US_PER_MS)
 #define LIMIT_KILL_US		(2 * US_PER_S)
 #define LIMIT_BACKOFF_FIRST_US	(50 * US_PER_MS)
 #define LIMIT_BACKOFF_MAX_US	(30 * US_PER_S)

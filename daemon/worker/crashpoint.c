@@ -60,6 +60,9 @@ crashpoint_hit(const char *name)
 	log_info("crash point %s", name);
 	if (word != NULL && strcmp(word, "abrt") == 0)
 		abort();
+	if (word != NULL && strcmp(word, "hang") == 0)
+		for (;;)
+			continue;
 	(void)kill(getpid(), SIGKILL);
 	for (;;)
 		(void)pause();

@@ -25,4 +25,4 @@ tests_crash_fakeruntime_LDFLAGS = $(AM_LDFLAGS) $(PODSHIM_PROG_LDFLAGS)
 
 crash-harness: $(crash_programs)
 .PHONY: crash-harness
-EXTRA_DIST += %D%/run
+EXTRA_DIST += %D%/run $(srcdir)/%D%/10-hang.sh $(srcdir)/%D%/11-poison.sh

@@ -1,0 +1,28 @@
+#!/bin/sh
+# A worker that hangs: found, recorded with where it was, replaced; the request
+# that was in its hand is answered all the same. A build with crash points.
+. "$(dirname "$0")/../lib/containerd.sh"
+ctd_up
+run_opts=$(group_opts pod)
+run_d a sleep 1000
+run_d b sleep 1000
+run_opts=
+before=$(ctr task ls | sort)
+sock=unix://$(sock_path pod)
+keeper=$(shim_pids)
+worker=$(worker_pids)
+dir=$(echo "$STATE_ROOT/$NS"/pod.????????)
+printf 'kill.before:1:hang' >"$dir/crashpoint"
+start=$(date +%s)
+is "$(rpc -t 30 "$sock" Kill id=a signal=0)" "" "a Kill whose worker hangs is answered"
+took=$(($(date +%s) - start))
+diag "after $took s"
+check "within the keeper's patience and a restart" test $took -le 12
+check "it is another worker" test "$(worker_pids)" != "$worker"
+is "$(shim_pids)" "$keeper" "of the same keeper"
+is "$(ctr task ls | sort)" "$before" "no container noticed"
+like "$(podshimctl -o json -n "$NS" crashes pod | jq -r '.[-1].verdict')" "*h[au]ng*" "the record says that it hung"
+check "and where" sh -c "podshimctl -n '$NS' crashes pod | grep -q crashpoint_hit"
+is "$(rpc -t 10 "$sock" Kill id=b signal=0)" "" "the next Kill is a matter of course"
+for id in a b; do rm_c $id; done
+finish
