@@ -148,6 +148,23 @@ x() {
 	shift 2
 	ctr task exec --fifo-dir "$T/fifo" --exec-id "$x_exec" "$x_id" "$@"
 }
+# x_seen ID EXECID STATUS: an exec that says its id and "err", stays until both were seen,
+# and ends with STATUS; says what was wrong. It stays because ctr closes its ends of
+# the FIFOs at Delete, also one that it has not got to open yet, and so loses the output
+# of a short exec now and then, with any shim.
+x_seen() {
+	x "$1" "$2" sh -c "echo $2; echo err >&2; until [ -e /seen-$2 ]; do sleep 0.02; done; exit $3" \
+		</dev/null >"$T/$2.out" 2>"$T/$2.err" &
+	xs_pid=$!
+	wait_for 20 xs_both "$2"
+	: >"$(bundle "$1")/rootfs/seen-$2"
+	wait $xs_pid
+	xs_rc=$?
+	[ $xs_rc -eq "$3" ] && [ "$(cat "$T/$2.out")" = "$2" ] && [ "$(cat "$T/$2.err")" = err ] ||
+		echo "exec $2 in $1: status $xs_rc instead of $3, '$(cat "$T/$2.out")', '$(cat "$T/$2.err")'"
+	rm -f "$T/$2.out" "$T/$2.err"
+}
+xs_both() { [ -s "$T/$1.out" ] && [ -s "$T/$1.err" ]; }
 task_field() { ctr task ls | awk -v id="$1" -v f="$2" '$1 == id { print $f }'; }
 task_pid() { task_field "$1" 2; }
 task_status() { task_field "$1" 3; }
@@ -180,7 +197,14 @@ pids_of() {
 # the shim processes: keeper(s) of podshim, or the Go shim
 shim_pids() {
 	if [ -n "$PODSHIM" ]; then
-		pids_of podshim-keeper
+		# but no child that is about to become another program
+		for sp_p in $(pids_of podshim-keeper); do
+			sp_parent=$(sed -n 's/^PPid:[[:space:]]*//p' "/proc/$sp_p/status" 2>/dev/null)
+			case $(readlink "/proc/${sp_parent:-0}/exe" 2>/dev/null) in
+			*/podshim-keeper*) ;;
+			*) [ -n "$sp_parent" ] && echo "$sp_p" ;;
+			esac
+		done
 	else
 		pids_of containerd-shim-runc-v2
 	fi

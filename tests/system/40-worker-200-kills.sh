@@ -37,27 +37,12 @@ ctl_json() { podshimctl -o json -n "$NS" list; }
 killer=$!
 not_ours="$not_ours $killer"
 
-# Two lines of execs, each with output and a status that can be told apart. An exec
-# stays until its output was seen: ctr closes its ends of the FIFOs at Delete, also one
-# that it has not got to open yet, and loses what is in it, with any shim.
-both_seen() { [ -s "$T/$1.out" ] && [ -s "$T/$1.err" ]; }
+# Two lines of execs, each with output and a status that can be told apart.
 execs() { # NAME: until the murderer has done; writes what went wrong
 	ex_n=0
 	while ! [ -e "$T/killed" ]; do
 		ex_c=c$((ex_n % CONTAINERS)) ex_rc=$((ex_n % 200))
-		ex_seen=seen-$1$ex_n
-		x $ex_c "$1$ex_n" sh -c "echo $1-$ex_n; echo err >&2
-			until [ -e /$ex_seen ]; do sleep 0.02; done; exit $ex_rc" \
-			</dev/null >"$T/$1.out" 2>"$T/$1.err" &
-		ex_pid=$!
-		wait_for 20 both_seen "$1"
-		: >"$(bundle $ex_c)/rootfs/$ex_seen"
-		wait $ex_pid
-		ex_got=$?
-		ex_out=$(cat "$T/$1.out")
-		if [ $ex_got -ne $ex_rc ] || [ "$ex_out" != "$1-$ex_n" ] || [ "$(cat "$T/$1.err")" != err ]; then
-			echo "exec $1$ex_n in $ex_c: status $ex_got instead of $ex_rc, '$ex_out', '$(cat "$T/$1.err")'"
-		fi >>"$T/$1.bad"
+		x_seen $ex_c "$1$ex_n" $ex_rc >>"$T/$1.bad"
 		ex_n=$((ex_n + 1))
 	done
 	echo $ex_n >"$T/$1.n"

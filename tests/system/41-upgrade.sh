@@ -37,9 +37,7 @@ execs() {
 	n=0
 	while ! [ -e "$T/upgraded" ]; do
 		rc=$((n % 200))
-		out=$(x "c$((n % 20))" "e$n" sh -c "echo $n; exit $rc" </dev/null 2>&1)
-		got=$?
-		[ $got -eq $rc ] && [ "$out" = $n ] || echo "exec $n: status $got, '$out'" >>"$T/bad"
+		x_seen "c$((n % 20))" "e$n" $rc >>"$T/bad"
 		n=$((n + 1))
 	done
 	echo $n >"$T/n"
