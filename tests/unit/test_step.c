@@ -217,17 +217,20 @@ static void
 test_step_deadline(void **state)
 {
 	struct fixture *f = *state;
-	boot_us_t begin = clock_boot_us();
+	boot_us_t begin;
 
-	spawn(f, KEY_INTERNAL | 1, 0, begin + 100 * US_PER_MS, "sleep", "1000");
+	spawn(f, KEY_INTERNAL | 1, 0, clock_boot_us() + 1000 * US_PER_S, "true", "");
+	run_until(f, &f->n_steps, 1);
+	assert_false(f->step.timed_out);
+	begin = clock_boot_us();
+	spawn(f, KEY_INTERNAL | 2, 0, begin + 500 * US_PER_MS, "sleep", "1000");
 	spawn(
-	    f, KEY_INTERNAL | 2, 0, begin + 100 * US_PER_MS, "sh", "while :; do :; done");
-	spawn(f, KEY_INTERNAL | 3, 0, begin + 1000 * US_PER_S, "true", "");
+	    f, KEY_INTERNAL | 3, 0, begin + 500 * US_PER_MS, "sh", "while :; do :; done");
 	run_until(f, &f->n_steps, 3);
 	assert_true(f->step.timed_out);
 	assert_true(
 	    WIFSIGNALED(f->step.wait_status) && WTERMSIG(f->step.wait_status) == SIGKILL);
-	assert_true(f->step.t >= begin + 100 * US_PER_MS);
+	assert_true(f->step.t >= begin + 500 * US_PER_MS);
 }
 
 static void
