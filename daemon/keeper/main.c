@@ -169,9 +169,10 @@ main(int argc, char **argv)
 	}
 	if (args.pin != NULL)
 		(void)end_pin(pod.end, args.pin);
-	life_begin(pod.life);
+	/* we queue what comes: nobody need wait for the worker's fork */
 	(void)fd_write_all(ok_fd, OK_BYTE, 1);
 	fd_close(&ok_fd);
+	life_begin(pod.life);
 	log_info("keeper %s is up", PACKAGE_VERSION);
 	loop_run(loop, NULL, NULL);
 	pod_fini(&pod);

@@ -80,6 +80,7 @@ struct steps {
 	TAILQ_HEAD(, step) exits; /* by seq */
 	uint64_t last_seq;
 	size_t children;
+	size_t unreleased;
 };
 
 static uint64_t
@@ -193,6 +194,7 @@ step_new(struct steps *ss, uint64_t key, enum step_kind kind, const struct msg_b
 	}
 	idmap_add(&ss->by_key, &s->by_key, key);
 	TAILQ_INSERT_TAIL(&ss->all, s, link);
+	ss->unreleased++;
 	return s;
 }
 
@@ -208,11 +210,21 @@ step_disarm(struct step *s)
 	s->console = NULL;
 }
 
+/* Nobody will ask for it again. */
+static void
+step_release(struct step *s)
+{
+	if (!s->released)
+		s->ss->unreleased--;
+	s->released = true;
+}
+
 static void
 step_free(struct step *s)
 {
 	struct steps *ss = s->ss;
 
+	step_release(s);
 	if (s->state == STEP_RUNNING)
 		step_disarm(s);
 	reaper_forget(ss->env->reaper, &s->reap);
@@ -253,13 +265,14 @@ steps_request_done(struct steps *ss, uint64_t n)
 {
 	unsigned i;
 
-	for (i = 0; i <= 255; i++) {
+	/* most requests only look, and while nothing else is going on that is all */
+	for (i = 0; i <= 255 && ss->unreleased > 0; i++) {
 		struct step *s = step_find(ss, key_of_step(n, i));
 
 		/* one that is RUNNING has become internal: kept until ACK */
 		if (s == NULL || s->state == STEP_RUNNING)
 			continue;
-		s->released = true;
+		step_release(s);
 		step_maybe_free(s);
 	}
 }
@@ -280,7 +293,7 @@ steps_ack(struct steps *ss, uint64_t key, uint64_t what)
 	}
 	/* an open request's step outlives its process's exit: a replay needs it */
 	if (s->state != STEP_RUNNING && step_is_internal(s))
-		s->released = true;
+		step_release(s);
 	step_maybe_free(s);
 }
 
