@@ -1,7 +1,7 @@
 /*
  * podshimctl crashes: how the workers of a pod died, newest last.
  */
-#include "client/ctl.h"
+#include "client/verbs.h"
 
 #include <string.h>
 
@@ -88,7 +88,7 @@ crash_print(const struct crash *c, FILE *out)
 	}
 }
 
-int
+static int
 cmd_crashes(struct ctl *ctl)
 {
 	struct crashes crashes = {0};
@@ -107,7 +107,7 @@ cmd_crashes(struct ctl *ctl)
 	pods_fini(&pods);
 	if (rc != CTL_OK)
 		return rc;
-	if (ctl->format == FORMAT_JSON)
+	if (ctl_is_json(ctl))
 		array = json_array();
 	for (i = 0; i < crashes.n; i++) {
 		crash_resolve(&crashes.v[i]);
@@ -120,9 +120,22 @@ cmd_crashes(struct ctl *ctl)
 		crash_print(&crashes.v[i], ctl->out);
 	}
 	if (array != NULL)
-		js_print(array, ctl->out);
+		js_print(ctl, array);
 	else if (crashes.n == 0)
 		(void)fprintf(ctl->out, "no worker of this pod has crashed\n");
 	crashes_fini(&crashes);
 	return CTL_OK;
 }
+
+const struct ctl_verb verb_crashes = {
+    .name = "crashes",
+    .group = GROUP_EXPLAIN,
+    .args = "POD",
+    .summary = "how the pod's workers died",
+    .text = "The newest 8 crash records, the newest last. Addresses become names if\n"
+	    "addr2line is installed and the executable is still the same.",
+    .examples = "  podshimctl crashes web",
+    .min_args = 1,
+    .max_args = 1,
+    .run = cmd_crashes,
+};

@@ -2,7 +2,7 @@
  * podshimctl dump: the keeper writes what it holds to a file in the pod's
  * directory, and says which. It does so with its worker dead or hung, too.
  */
-#include "client/ctl.h"
+#include "client/verbs.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -17,7 +17,7 @@
 
 #define DUMP_TIMEOUT_MS 5000
 
-int
+static int
 cmd_dump(struct ctl *ctl)
 {
 	AUTO_CLOSE int dirfd = -1;
@@ -37,14 +37,30 @@ cmd_dump(struct ctl *ctl)
 	pods_fini(&pods);
 	if (rc != CTL_OK)
 		return rc;
-	if (dirfd == -1 || admin_dump(dirfd, DUMP_TIMEOUT_MS, &path, &err) < 0)
-		return ctl_fail(ctl, "%s",
-		    dirfd == -1 ? "the pod's directory cannot be opened" : err.text);
-	if (ctl->format == FORMAT_JSON) {
-		js_print(json_pack("{s:o}", "dump", js_text(path)), ctl->out);
+	if (dirfd == -1)
+		return ctl_fail(ctl, "the pod's directory cannot be opened");
+	rc = admin_dump(dirfd, DUMP_TIMEOUT_MS, &path, &err);
+	if (rc < 0)
+		return ctl_fail_as(ctl, ctl_exit_of(rc), "%s", err.text);
+	if (ctl_is_json(ctl)) {
+		js_print(ctl, json_pack("{s:o}", "dump", js_text(path)));
 		return CTL_OK;
 	}
 	safe = text_safe(path);
 	(void)fprintf(ctl->out, "%s\n", safe);
 	return CTL_OK;
 }
+
+const struct ctl_verb verb_dump = {
+    .name = "dump",
+    .group = GROUP_EXPLAIN,
+    .args = "POD",
+    .summary = "have the keeper write down its state",
+    .text =
+	"Requests, steps, processes, descriptors, and what its worker did last, into\n"
+	"a file in the pod's directory, whose path is printed.",
+    .examples = "  less $(podshimctl dump web)",
+    .min_args = 1,
+    .max_args = 1,
+    .run = cmd_dump,
+};

@@ -3,7 +3,7 @@
  * printed is one JSON value either way; as a table it is laid out as indented
  * lines, so that the two never differ in what they tell.
  */
-#include "client/ctl.h"
+#include "client/verbs.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -177,29 +177,42 @@ lines_print(const char *key, const json_t *value, int depth, FILE *out)
 	(void)fprintf(out, " %s\n", text == NULL || *text == '\0' ? "-" : text);
 }
 
-int
+static int
 cmd_inspect(struct ctl *ctl)
 {
 	struct pods pods = {0};
 	struct found one;
 	const char *key;
 	json_t *value, *v;
-	int rc;
+	int rc, found;
 
 	if (!find_all(ctl, &pods, &rc))
 		return rc;
-	if (find_any(ctl, &pods, ctl->argv[0], &one) != CTL_OK) {
+	found = find_any(ctl, &pods, ctl->argv[0], &one);
+	if (found != CTL_OK) {
 		pods_fini(&pods);
-		return CTL_FAILED;
+		return found;
 	}
 	value = one.container == NULL ? pod_whole(one.pod)
 				      : container_whole(one.pod, one.container);
 	pods_fini(&pods);
-	if (ctl->format == FORMAT_JSON) {
-		js_print(value, ctl->out);
+	if (ctl_is_json(ctl)) {
+		js_print(ctl, value);
 		return rc;
 	}
 	json_object_foreach(value, key, v) lines_print(key, v, 0, ctl->out);
 	json_decref(value);
 	return rc;
 }
+
+const struct ctl_verb verb_inspect = {
+    .name = "inspect",
+    .group = GROUP_SEE,
+    .args = "POD|CONTAINER",
+    .summary = "all that is known of a pod or of a container",
+    .examples = "  podshimctl inspect web\n"
+		"  podshimctl inspect web/front -o json | jq .cgroup",
+    .min_args = 1,
+    .max_args = 1,
+    .run = cmd_inspect,
+};

@@ -2,69 +2,47 @@
  * podshimctl tasks: one line per process, init before the execs of its
  * container, as the pods' databases have it.
  */
-#include "client/ctl.h"
-
 #include <stdlib.h>
 
-#include "base/mem.h"
 #include "client/find.h"
 #include "client/process.h"
-#include "client/table.h"
-#include "client/text.h"
+#include "client/sheet.h"
+#include "client/verbs.h"
 
-struct tasks {
-	json_t *array; /* one of the two */
-	struct table *table;
+static const struct column columns[] = {
+    {"NAMESPACE", "namespace", 0},
+    {"POD", "pod", 0},
+    {"CONTAINER", "container", 0},
+    {"EXEC", "exec", 0},
+    {"PID", "pid", 0},
+    {"STATUS", "status", 0},
+    {"EXIT", "exit_status", 0},
+    {"STARTED", "started_at", 0},
+    {"EXITED", "exited_at", 0},
+    {"BUNDLE", "bundle", SHOW_WIDE},
+    {0},
 };
 
 static void
-task_json(struct tasks *t, const struct pod *pod, const struct container_info *c,
+task_row(struct sheet *s, const struct pod *pod, const struct container_info *c,
     const struct process_info *p)
 {
-	json_t *obj = json_pack("{s:o, s:o, s:o}", "namespace", js_text(pod->ns), "pod",
-	    js_text(pod->group), "container", js_text(c->id));
+	const char *status = process_status(c, p);
 
-	(void)json_object_update_new(obj, process_json(c, p));
-	(void)json_object_set_new(obj, "bundle", js_name(c->bundle));
-	(void)json_array_append_new(t->array, obj);
+	sheet_text(s, pod->ns);
+	sheet_text(s, pod->group);
+	sheet_text(s, c->id);
+	sheet_text(s, p == NULL ? NULL : p->exec_id);
+	sheet_num(s, p == NULL || p->pid == 0 ? -1 : p->pid);
+	sheet_state(s, status, term_look_of_state(status));
+	sheet_num(s, process_exit_status(p));
+	sheet_time(s, p == NULL ? 0 : p->started_at);
+	sheet_time(s, p == NULL ? 0 : p->exited_at);
+	sheet_text(s, c->bundle);
 }
 
 static void
-task_row(struct tasks *t, const struct pod *pod, const struct container_info *c,
-    const struct process_info *p)
-{
-	AUTO_FREE char *started = text_time(p == NULL ? 0 : p->started_at);
-	AUTO_FREE char *exited = text_time(p == NULL ? 0 : p->exited_at);
-
-	table_add(t->table, pod->ns);
-	table_add(t->table, pod->group);
-	table_add(t->table, c->id);
-	table_add(t->table, p == NULL ? NULL : p->exec_id);
-	if (p == NULL || p->pid == 0)
-		table_add(t->table, NULL);
-	else
-		table_add_num(t->table, p->pid);
-	table_add(t->table, process_status(c, p));
-	if (process_exit_status(p) < 0)
-		table_add(t->table, NULL);
-	else
-		table_add_num(t->table, process_exit_status(p));
-	table_add(t->table, started);
-	table_add(t->table, exited);
-}
-
-static void
-task_add(struct tasks *t, const struct pod *pod, const struct container_info *c,
-    const struct process_info *p)
-{
-	if (t->array != NULL)
-		task_json(t, pod, c, p);
-	else
-		task_row(t, pod, c, p);
-}
-
-static void
-tasks_of_pod(struct tasks *t, const struct pod *pod)
+tasks_of_pod(struct sheet *s, const struct pod *pod)
 {
 	const struct container_info *c;
 	size_t i, j;
@@ -72,41 +50,46 @@ tasks_of_pod(struct tasks *t, const struct pod *pod)
 	for (i = 0; i < pod->n_containers; i++) {
 		c = &pod->containers[i];
 		if (c->n_processes == 0)
-			task_add(t, pod, c, NULL);
+			task_row(s, pod, c, NULL);
 		for (j = 0; j < c->n_processes; j++)
-			task_add(t, pod, c, &c->processes[j]);
+			task_row(s, pod, c, &c->processes[j]);
 	}
 }
 
-int
+static int
 cmd_tasks(struct ctl *ctl)
 {
-	static const char *const heads[] = {"NAMESPACE", "POD", "CONTAINER", "EXEC",
-	    "PID", "STATUS", "EXIT", "STARTED", "EXITED", NULL};
 	struct pods pods = {0};
-	struct tasks t = {0};
-	struct found one;
+	struct found one = {0};
+	struct sheet *s;
 	size_t i;
-	int rc;
+	int rc, found = CTL_OK;
 
 	if (!find_all(ctl, &pods, &rc))
 		return rc;
-	if (ctl->argc == 1 && find_pod(ctl, &pods, ctl->argv[0], &one) != CTL_OK) {
-		pods_fini(&pods);
-		return CTL_FAILED;
+	if (ctl->argc == 1)
+		found = find_pod(ctl, &pods, ctl->argv[0], &one);
+	if (found == CTL_OK) {
+		s = sheet_new(ctl, columns);
+		for (i = 0; i < pods.n; i++)
+			if (ctl->argc == 0 || &pods.v[i] == one.pod)
+				tasks_of_pod(s, &pods.v[i]);
+		sheet_print(s);
+		sheet_free(s);
 	}
-	if (ctl->format == FORMAT_JSON)
-		t.array = json_array();
-	else
-		t.table = table_new(heads);
-	for (i = 0; i < pods.n; i++)
-		if (ctl->argc == 0 || &pods.v[i] == one.pod)
-			tasks_of_pod(&t, &pods.v[i]);
-	if (t.array != NULL)
-		js_print(t.array, ctl->out);
-	else
-		table_print(t.table, ctl->out);
-	table_free(t.table);
 	pods_fini(&pods);
-	return rc;
+	return found == CTL_OK ? rc : found;
 }
+
+const struct ctl_verb verb_tasks = {
+    .name = "tasks",
+    .group = GROUP_SEE,
+    .args = "[POD]",
+    .summary = "the processes in all pods or in one",
+    .text = "EXEC is - for a container's init. EXIT is the exit status, 128 + the\n"
+	    "signal's number for a process that a signal ended.",
+    .examples = "  podshimctl tasks web\n"
+		"  podshimctl tasks --exact -o jsonl | grep '\"status\":\"stopped\"'",
+    .max_args = 1,
+    .run = cmd_tasks,
+};

@@ -6,7 +6,7 @@
  * All checks that protect a pod are the keeper's (upgrade.c): here is only who
  * is asked, and what people are told.
  */
-#include "client/ctl.h"
+#include "client/verbs.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,6 +28,8 @@
 
 /* The check, the old one's leave, the new one's start, and some air: 5 + 2 + 5 s. */
 #define REPLACE_TIMEOUT_MS 20000
+#define JOBS_DEFAULT	   4
+#define JOBS_MAX	   64
 
 enum outcome { OUT_WAITING, OUT_RUNS, OUT_DONE, OUT_SKIPPED, OUT_FAILED };
 
@@ -46,6 +48,8 @@ struct batch {
 	size_t n;
 	size_t ended;
 	int exe_fd; /* -1: each pod's own build */
+	bool all;
+	size_t at_once;
 };
 
 /* --- one pod -------------------------------------------------------------- */
@@ -78,7 +82,7 @@ job_report(struct batch *b, struct job *job)
 	    job->outcome == OUT_DONE && job->before != NULL && *job->before != '\0';
 
 	b->ended++;
-	if (b->ctl->format == FORMAT_JSON)
+	if (ctl_is_json(b->ctl))
 		return;
 	line = mem_printf("%s/%s: %s%s%s%s%s", job->pod->ns, job->pod->group,
 	    words[job->outcome], job->text, was ? " (was " : "", was ? job->before : "",
@@ -104,14 +108,14 @@ job_begin(struct batch *b, struct job *job)
 
 	job->before = build_of_pod(job->pod);
 	if (job->pod->keeper == KEEPER_DEAD) {
-		job_end(b, job, b->ctl->all ? OUT_SKIPPED : OUT_FAILED, "no keeper");
+		job_end(b, job, b->all ? OUT_SKIPPED : OUT_FAILED, "no keeper");
 		return;
 	}
 	if (job->pod->keeper == KEEPER_UNRESPONSIVE) {
 		job_end(b, job, OUT_FAILED, "the keeper does not answer");
 		return;
 	}
-	if (b->ctl->all && b->exe_fd != -1 && build_is_same(job->pod, b->exe_fd)) {
+	if (b->all && b->exe_fd != -1 && build_is_same(job->pod, b->exe_fd)) {
 		job_end(b, job, OUT_SKIPPED, "it runs this build");
 		return;
 	}
@@ -171,7 +175,7 @@ batch_run(struct batch *b)
 			polls[n] = (struct pollfd){.fd = b->jobs[i].fd, .events = POLLIN};
 			of[n++] = &b->jobs[i];
 		}
-		if (n < b->ctl->jobs && n < ARRAY_LEN(polls) && next < b->n) {
+		if (n < b->at_once && n < ARRAY_LEN(polls) && next < b->n) {
 			job_begin(b, &b->jobs[next++]);
 			continue;
 		}
@@ -204,8 +208,8 @@ batch_summary(const struct batch *b)
 	json_t *array;
 	size_t i;
 
-	if (ctl->format == FORMAT_TABLE) {
-		if (ctl->all)
+	if (!ctl_is_json(ctl)) {
+		if (b->all)
 			(void)fprintf(ctl->out,
 			    "%zu pods: %zu %s, %zu left alone, %zu failed\n", b->n,
 			    batch_count(b, OUT_DONE),
@@ -221,28 +225,36 @@ batch_summary(const struct batch *b)
 			js_text(b->jobs[i].pod->group), "result",
 			names[b->jobs[i].outcome], "was", js_name(b->jobs[i].before),
 			"text", js_text(b->jobs[i].text)));
-	js_print(array, ctl->out);
+	js_print(ctl, array);
 }
 
 static int
 replace(struct ctl *ctl, int exe_fd)
 {
-	struct batch b = {.ctl = ctl, .exe_fd = exe_fd};
+	struct batch b = {
+	    .ctl = ctl, .exe_fd = exe_fd, .all = ctl_option(ctl, "all") != NULL};
 	struct pods pods = {0};
 	struct found one = {0};
+	int64_t jobs = JOBS_DEFAULT;
 	size_t i;
 	int rc;
 
+	rc = ctl_one_or_all(ctl);
+	if (rc == CTL_OK)
+		rc = ctl_option_num(ctl, "jobs", 1, JOBS_MAX, &jobs);
+	if (rc != CTL_OK)
+		return rc;
+	b.at_once = (size_t)jobs;
 	if (!find_all(ctl, &pods, &rc))
 		return rc;
 	/* what could not be read of a pod does not keep its worker from being replaced */
-	rc = ctl->all ? CTL_OK : find_pod(ctl, &pods, ctl->argv[0], &one);
+	rc = b.all ? CTL_OK : find_pod(ctl, &pods, ctl->argv[0], &one);
 	if (rc == CTL_OK) {
-		b.n = ctl->all ? pods.n : 1;
+		b.n = b.all ? pods.n : 1;
 		b.jobs = mem_zalloc((b.n + 1) * sizeof *b.jobs);
 		for (i = 0; i < b.n; i++)
-			b.jobs[i] = (struct job){
-			    .pod = ctl->all ? &pods.v[i] : one.pod, .fd = -1};
+			b.jobs[i] =
+			    (struct job){.pod = b.all ? &pods.v[i] : one.pod, .fd = -1};
 		batch_run(&b);
 		batch_summary(&b);
 		if (batch_count(&b, OUT_FAILED) > 0)
@@ -257,17 +269,18 @@ replace(struct ctl *ctl, int exe_fd)
 	return rc;
 }
 
-int
+static int
 cmd_restart(struct ctl *ctl)
 {
 	return replace(ctl, -1);
 }
 
-int
+static int
 cmd_upgrade(struct ctl *ctl)
 {
+	const char *worker = ctl_option(ctl, "worker");
 	AUTO_FREE char *path =
-	    ctl->worker != NULL ? mem_strdup(ctl->worker) : build_installed_path();
+	    worker != NULL ? mem_strdup(worker) : build_installed_path();
 	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stat sb;
 
@@ -277,3 +290,43 @@ cmd_upgrade(struct ctl *ctl)
 		return ctl_fail(ctl, "'%s' is not an executable", path);
 	return replace(ctl, fd);
 }
+
+#define OPTIONS_OF_BOTH                                                                  \
+	{"all", 0, NULL, "all pods instead of one"},                                     \
+	{                                                                                \
+		"jobs", 0, "N", "so many pods at a time, 1 to 64; 4 by default"          \
+	}
+
+static const struct ctl_option restart_options[] = {OPTIONS_OF_BOTH, {0}};
+static const struct ctl_option upgrade_options[] = {
+    {"worker", 0, "FILE", "this executable instead of the installed one"},
+    OPTIONS_OF_BOTH, {0}};
+
+const struct ctl_verb verb_restart = {
+    .name = "restart",
+    .group = GROUP_ACT,
+    .args = "POD|--all",
+    .summary = "restart workers, each with the build it has",
+    .text = "Containers, connections and output are not touched; a request that comes\n"
+	    "meanwhile waits some milliseconds.",
+    .options = restart_options,
+    .examples = "  podshimctl restart web",
+    .max_args = 1,
+    .run = cmd_restart,
+};
+
+const struct ctl_verb verb_upgrade = {
+    .name = "upgrade",
+    .group = GROUP_ACT,
+    .args = "POD|--all",
+    .summary = "give pods the installed worker, or another",
+    .text = "The new worker is first asked whether it speaks the keeper's protocol and\n"
+	    "can read the pod's database; if not, it is refused, and nothing has\n"
+	    "happened. If it is not ready within 5 s, the old build comes back.\n"
+	    "Containers, connections and output are not touched.",
+    .options = upgrade_options,
+    .examples = "  podshimctl upgrade --all --jobs 8\n"
+		"  podshimctl upgrade --worker ./podshim-worker web",
+    .max_args = 1,
+    .run = cmd_upgrade,
+};

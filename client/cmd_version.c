@@ -1,22 +1,23 @@
 /*
  * podshimctl version: this program's own. What a pod runs is in `list`.
  */
-#include "client/ctl.h"
+#include "client/json.h"
+#include "client/verbs.h"
 
-#include <jansson.h>
-
-int
+static int
 cmd_version(struct ctl *ctl)
 {
-	json_t *obj;
-
-	if (ctl->format == FORMAT_TABLE) {
+	if (ctl_is_json(ctl))
+		js_print(ctl, json_pack("{s:s}", "version", PACKAGE_VERSION));
+	else
 		(void)fprintf(ctl->out, "podshimctl %s\n", PACKAGE_VERSION);
-		return CTL_OK;
-	}
-	obj = json_pack("{s:s}", "version", PACKAGE_VERSION);
-	(void)json_dumpf(obj, ctl->out, JSON_INDENT(2));
-	(void)fputc('\n', ctl->out);
-	json_decref(obj);
 	return CTL_OK;
 }
+
+const struct ctl_verb verb_version = {
+    .name = "version",
+    .group = GROUP_SELF,
+    .args = "",
+    .summary = "the version of podshimctl",
+    .run = cmd_version,
+};

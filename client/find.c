@@ -9,24 +9,27 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "client/nearest.h"
 
 bool
 find_all(struct ctl *ctl, struct pods *pods, int *rc)
 {
 	struct err err = ERR_INIT;
 	size_t i;
-	int loaded;
+	int loaded = pods_find(ctl->root, ctl->ns, pods, &err);
 
 	*rc = CTL_OK;
-	if (pods_find(ctl->root, ctl->ns, pods, &err) < 0) {
-		*rc = ctl_fail(ctl, "%s", err.text);
+	if (loaded < 0) {
+		*rc = ctl_fail_as(ctl, ctl_exit_of(loaded), "%s%s", err.text,
+		    ctl_exit_of(loaded) == CTL_DENIED ? " (pods are root's)" : "");
 		return false;
 	}
 	pods_ask(pods, PODS_TIMEOUT_MS);
 	for (i = 0; i < pods->n; i++) {
 		loaded = pod_load(&pods->v[i], &err);
 		if (loaded < 0 && loaded != -ENOENT)
-			*rc = ctl_fail(ctl, "pod '%s': %s", pods->v[i].name, err.text);
+			*rc = ctl_fail_as(ctl, ctl_exit_of(loaded), "pod '%s': %s",
+			    pods->v[i].name, err.text);
 	}
 	return true;
 }
@@ -86,15 +89,34 @@ search_containers(
 				search_hit(s, &pods[i], &pods[i].containers[j]);
 }
 
-/* Takes s->names. */
+enum { OF_PODS = 1, OF_CONTAINERS = 2 };
+
+/* n pods, their containers, or both: which names are nearly this one? */
+static char *
+nearest_of(const struct pod *pods, size_t n, const char *name, unsigned of)
+{
+	struct nearest nearest = {.want = name};
+	size_t i, j;
+
+	for (i = 0; i < n; i++) {
+		if ((of & OF_PODS) != 0)
+			nearest_offer(&nearest, pods[i].group);
+		for (j = 0; j < pods[i].n_containers; j++)
+			if ((of & OF_CONTAINERS) != 0)
+				nearest_offer(&nearest, pods[i].containers[j].id);
+	}
+	return nearest_text(&nearest);
+}
+
+/* Takes s->names. near: what to say behind "no such". */
 static int
 search_end(struct ctl *ctl, struct search *s, const char *what, const char *name,
-    struct found *out)
+    const char *near, struct found *out)
 {
 	AUTO_FREE char *names = s->names;
 
 	if (s->n == 0)
-		return ctl_fail(ctl, "no %s '%s'", what, name);
+		return ctl_fail_as(ctl, CTL_NOT_FOUND, "no %s '%s'%s", what, name, near);
 	if (s->n > 1)
 		return ctl_fail(
 		    ctl, "'%s' is ambiguous: %s%s", name, names, s->n > 3 ? ", ..." : "");
@@ -105,12 +127,13 @@ search_end(struct ctl *ctl, struct search *s, const char *what, const char *name
 int
 find_pod(struct ctl *ctl, struct pods *pods, const char *name, struct found *out)
 {
+	AUTO_FREE char *near = nearest_of(pods->v, pods->n, name, OF_PODS);
 	struct search s = {0};
 
 	search_pods(&s, pods, name, EXACT);
 	if (s.n == 0)
 		search_pods(&s, pods, name, PREFIX);
-	return search_end(ctl, &s, "pod", name, out);
+	return search_end(ctl, &s, "pod", name, near, out);
 }
 
 /* "POD/CONTAINER", cut at the slash. */
@@ -119,6 +142,7 @@ find_in_pod(struct ctl *ctl, struct pods *pods, const char *name, const char *sl
     struct found *out)
 {
 	AUTO_FREE char *pod_name = mem_printf("%.*s", (int)(slash - name), name);
+	AUTO_FREE char *near = NULL;
 	struct search s = {0};
 	struct found pod;
 	int rc;
@@ -129,12 +153,30 @@ find_in_pod(struct ctl *ctl, struct pods *pods, const char *name, const char *sl
 	search_containers(&s, pod.pod, 1, slash + 1, EXACT);
 	if (s.n == 0)
 		search_containers(&s, pod.pod, 1, slash + 1, PREFIX);
-	return search_end(ctl, &s, "container", name, out);
+	near = nearest_of(pod.pod, 1, slash + 1, OF_CONTAINERS);
+	return search_end(ctl, &s, "container", name, near, out);
+}
+
+int
+find_container(struct ctl *ctl, struct pods *pods, const char *name, struct found *out)
+{
+	AUTO_FREE char *near = nearest_of(pods->v, pods->n, name, OF_CONTAINERS);
+	const char *slash = strrchr(name, '/');
+	struct search s = {0};
+
+	if (slash != NULL)
+		return find_in_pod(ctl, pods, name, slash, out);
+	search_containers(&s, pods->v, pods->n, name, EXACT);
+	if (s.n == 0)
+		search_containers(&s, pods->v, pods->n, name, PREFIX);
+	return search_end(ctl, &s, "container", name, near, out);
 }
 
 int
 find_any(struct ctl *ctl, struct pods *pods, const char *name, struct found *out)
 {
+	AUTO_FREE char *near =
+	    nearest_of(pods->v, pods->n, name, OF_PODS | OF_CONTAINERS);
 	const enum how hows[] = {EXACT, PREFIX};
 	const char *slash = strrchr(name, '/');
 	struct search s = {0};
@@ -148,5 +190,5 @@ find_any(struct ctl *ctl, struct pods *pods, const char *name, struct found *out
 		if (s.n == 0)
 			search_containers(&s, pods->v, pods->n, name, hows[i]);
 	}
-	return search_end(ctl, &s, "pod or container", name, out);
+	return search_end(ctl, &s, "pod or container", name, near, out);
 }

@@ -35,10 +35,28 @@ js_time(int64_t ns)
 	return s == NULL ? json_null() : json_string(s);
 }
 
-void
-js_print(json_t *value, FILE *out)
+static void
+line_print(const json_t *value, FILE *out)
 {
-	(void)json_dumpf(value, out, JSON_INDENT(2));
+	(void)json_dumpf(
+	    value, out, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(12));
 	(void)fputc('\n', out);
+}
+
+void
+js_print(const struct ctl *ctl, json_t *value)
+{
+	json_t *one;
+	size_t i;
+
+	if (ctl->format != FORMAT_JSONL) {
+		(void)json_dumpf(
+		    value, ctl->out, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
+		(void)fputc('\n', ctl->out);
+	} else if (json_is_array(value)) {
+		json_array_foreach(value, i, one) line_print(one, ctl->out);
+	} else {
+		line_print(value, ctl->out);
+	}
 	json_decref(value);
 }

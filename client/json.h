@@ -5,9 +5,10 @@
 #define PODSHIM_CLIENT_JSON_H
 
 #include <stdint.h>
-#include <stdio.h>
 
 #include <jansson.h>
+
+#include "client/ctl.h"
 
 /* NULL: null. What is not UTF-8 becomes U+FFFD. */
 json_t *js_text(const char *s);
@@ -17,7 +18,10 @@ json_t *js_name(const char *s);
 json_t *js_num(int64_t n);
 /* Nanoseconds since 1970 as RFC 3339; 0: null. */
 json_t *js_time(int64_t ns);
-/* Print, with a newline; takes the reference. */
-void js_print(json_t *value, FILE *out);
+/*
+ * Print on ctl->out, as ctl->format wants it; takes the reference. With jsonl an
+ * array is one line for each of its elements.
+ */
+void js_print(const struct ctl *ctl, json_t *value);
 
 #endif

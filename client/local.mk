@@ -2,7 +2,9 @@ bin_PROGRAMS += podshimctl
 noinst_LIBRARIES += libclient.a
 # all of podshimctl but its main(), so that tests can link it
 libclient_a_SOURCES = \
+	%D%/args.c %D%/args.h \
 	%D%/build.c %D%/build.h \
+	%D%/cmd_complete.c \
 	%D%/cmd_crashes.c \
 	%D%/cmd_dump.c \
 	%D%/cmd_help.c \
@@ -11,15 +13,20 @@ libclient_a_SOURCES = \
 	%D%/cmd_tasks.c \
 	%D%/cmd_upgrade.c \
 	%D%/cmd_version.c \
+	%D%/confirm.c %D%/confirm.h \
 	%D%/crash.c %D%/crash.h \
 	%D%/ctl.c %D%/ctl.h \
 	%D%/find.c %D%/find.h \
 	%D%/json.c %D%/json.h \
+	%D%/nearest.c %D%/nearest.h \
 	%D%/pod_load.c \
 	%D%/pods.c %D%/pods.h \
 	%D%/process.c %D%/process.h \
+	%D%/sheet.c %D%/sheet.h \
 	%D%/table.c %D%/table.h \
-	%D%/text.c %D%/text.h
+	%D%/term.c %D%/term.h \
+	%D%/text.c %D%/text.h \
+	%D%/verbs.c %D%/verbs.h
 podshimctl_SOURCES = %D%/main.c
 podshimctl_LDFLAGS = $(AM_LDFLAGS) $(PODSHIM_PROG_LDFLAGS)
 client_ldadd = libclient.a libipc.a libstate.a libbase.a \

@@ -95,6 +95,7 @@ struct finding {
 	const char *root;
 	const char *want_ns;
 	const char *ns;
+	bool denied;
 };
 
 static void
@@ -115,8 +116,9 @@ on_ns_dir(int dirfd, const char *name, void *arg)
 	if (f->want_ns != NULL && strcmp(f->want_ns, name) != 0)
 		return;
 	f->ns = name;
-	(void)dir_each(
-	    dirfd, name, O_NOFOLLOW, on_pod_dir, f); /* gone meanwhile: no matter */
+	/* gone meanwhile: no matter */
+	if (dir_each(dirfd, name, O_NOFOLLOW, on_pod_dir, f) == -EACCES)
+		f->denied = true;
 }
 
 static int
@@ -137,6 +139,8 @@ pods_find(const char *root, const char *ns, struct pods *out, struct err *err)
 
 	if (rc < 0 && rc != -ENOENT)
 		return err_set(err, -rc, "read '%s'", root);
+	if (f.denied && pods.n == 0)
+		return err_set(err, EACCES, "read below '%s'", root);
 	if (pods.n > 1)
 		qsort(pods.v, pods.n, sizeof *pods.v, pod_compare);
 	*out = pods;
@@ -166,6 +170,8 @@ ask_begin(struct ask *ask)
 	if (ask->fd < 0) {
 		if (ask->fd == -ECONNREFUSED || ask->fd == -ENOENT)
 			ask->pod->keeper = KEEPER_DEAD;
+		else if (ask->fd == -EACCES || ask->fd == -EPERM)
+			ask->pod->keeper = KEEPER_DENIED;
 		ask->fd = -1;
 		ask->pending = false;
 	} else if (packet_send(ask->fd, &head, NULL, NULL, 0) < 0) {
@@ -178,6 +184,7 @@ static void
 ask_read(struct ask *ask)
 {
 	static _Alignas(8) char buf[MSG_PACKET_MAX];
+	AUTO_FREE char *worker_state = NULL;
 	int fds[MSG_FDS_MAX], rc;
 	struct msg_head head;
 	size_t i, n_fds = 0;
@@ -187,13 +194,20 @@ ask_read(struct ask *ask)
 	rc = packet_recv(ask->fd, 0, &head, buf, sizeof buf, fds, &n_fds);
 	if (rc < 0) {
 		/* it closed: on its way out */
-		ask->pod->keeper = rc == -EPIPE ? KEEPER_DEAD : KEEPER_UNRESPONSIVE;
+		if (rc == -EPIPE)
+			ask->pod->keeper = KEEPER_DEAD;
+		else if (rc == -EBADMSG || rc == -EMSGSIZE || rc == -EMFILE)
+			ask->pod->keeper = KEEPER_BROKEN;
 		return;
 	}
 	for (i = 0; i < n_fds; i++)
 		fd_close(&fds[i]);
 	text = msg_get_str(&head, buf, MF_TEXT);
+	ask->pod->keeper = KEEPER_BROKEN;
 	if (head.type != MSG_REPLY || head.a != 0 || text == NULL)
+		return;
+	worker_state = admin_status_get(text, "worker_state");
+	if (worker_state == NULL)
 		return;
 	ask->pod->status = mem_strdup(text);
 	ask->pod->keeper = KEEPER_ANSWERED;
@@ -244,6 +258,8 @@ ask_some(struct pod *pods, size_t n, int timeout_ms)
 			asks[i].pending = false;
 			if (errno == ENOENT)
 				pods[i].keeper = KEEPER_DEAD;
+			if (errno == EACCES)
+				pods[i].keeper = KEEPER_DENIED;
 		}
 	}
 	while (ask_round(asks, n, end) > 0 && clock_boot_us() < end)
@@ -276,6 +292,8 @@ pod_state(const struct pod *pod)
 	switch (pod->keeper) {
 	case KEEPER_DEAD: return mem_strdup("dead");
 	case KEEPER_UNRESPONSIVE: return mem_strdup("unresponsive");
+	case KEEPER_BROKEN: return mem_strdup("broken");
+	case KEEPER_DENIED: return mem_strdup("denied");
 	case KEEPER_ANSWERED: break;
 	}
 	if (pod_status_num(pod, "deaths") >= CRASH_LOOP_DEATHS ||

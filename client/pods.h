@@ -20,6 +20,8 @@ struct err;
 enum keeper_state {
 	KEEPER_DEAD = 0,     /* nobody listens */
 	KEEPER_UNRESPONSIVE, /* somebody does, but does not answer */
+	KEEPER_BROKEN,	     /* what answers is no keeper */
+	KEEPER_DENIED,	     /* not for us to ask */
 	KEEPER_ANSWERED,
 };
 
@@ -83,7 +85,7 @@ struct pods {
 	size_t n;
 };
 
-/* ns NULL: all. A state root that is not there has no pods. */
+/* ns NULL: all. A state root that is not there has no pods. -EACCES: not for us. */
 int pods_find(const char *root, const char *ns, struct pods *out, struct err *err);
 void pods_fini(struct pods *pods);
 /* Ask all keepers; fills keeper and status. */
@@ -91,7 +93,8 @@ void pods_ask(struct pods *pods, int timeout_ms);
 /* Read the pod's database. -ENOENT: there is none (yet). */
 int pod_load(struct pod *pod, struct err *err);
 
-/* "running", "crash-loop", another state of the worker's, "unresponsive", "dead". */
+/* "running", "crash-loop", another state of the worker's, "unresponsive", "broken",
+ * "denied", "dead". */
 char *pod_state(const struct pod *pod);
 /* A number the keeper said; -1 unless it did. */
 int64_t pod_status_num(const struct pod *pod, const char *key);

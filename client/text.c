@@ -122,3 +122,68 @@ text_time(int64_t ns)
 		return NULL;
 	return mem_printf("%s.%09dZ", day, (int)(ns % NS_PER_S));
 }
+
+#define DAY INT64_C(86400)
+
+char *
+text_span(int64_t ns)
+{
+	int64_t s = ns / NS_PER_S, min = s / 60, h = min / 60, d = s / DAY;
+
+	if (ns < NS_PER_S)
+		return mem_printf("%d ms", (int)(ns / (NS_PER_S / 1000)));
+	if (s < 60)
+		return mem_printf("%d s", (int)s);
+	if (min < 60)
+		return s % 60 != 0 && min < 10
+		    ? mem_printf("%d min %d s", (int)min, (int)(s % 60))
+		    : mem_printf("%d min", (int)min);
+	if (h < 48)
+		return min % 60 != 0 && h < 10
+		    ? mem_printf("%d h %d min", (int)h, (int)(min % 60))
+		    : mem_printf("%d h", (int)h);
+	return d < 730 ? mem_printf("%d d", (int)d) : mem_printf("%d y", (int)(d / 365));
+}
+
+char *
+text_ago(int64_t ns)
+{
+	AUTO_FREE char *span = NULL;
+
+	if (ns < NS_PER_S)
+		return mem_strdup("now");
+	/* the larger of two units is enough */
+	if (ns >= 60 * NS_PER_S && ns < 10 * 60 * NS_PER_S)
+		ns -= ns % (60 * NS_PER_S);
+	else if (ns >= 3600 * NS_PER_S && ns < 36000 * NS_PER_S)
+		ns -= ns % (3600 * NS_PER_S);
+	span = text_span(ns);
+	return mem_printf("%s ago", span);
+}
+
+char *
+text_bytes(uint64_t n)
+{
+	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+	double v = (double)n;
+	size_t i;
+
+	for (i = 0; v >= 1024 && i + 1 < ARRAY_LEN(units); i++)
+		v /= 1024;
+	return mem_printf("%.*f %s", i > 0 && v < 9.95 ? 1 : 0, v, units[i]);
+}
+
+char *
+text_cut(const char *s, size_t columns)
+{
+	size_t left = columns;
+	const char *p = s;
+
+	if (text_width(s) <= columns)
+		return mem_strdup(s);
+	while (left > 1 || ((unsigned char)*p & 0xc0) == 0x80) {
+		left -= ((unsigned char)*p & 0xc0) != 0x80;
+		p++;
+	}
+	return mem_printf("%.*s\xe2\x80\xa6", (int)(p - s), s);
+}

@@ -19,5 +19,16 @@ char *text_utf8(const char *s);
 size_t text_width(const char *s);
 /* "2024-01-31T12:00:00.123456789Z" of nanoseconds since 1970, malloc'ed; NULL for 0. */
 char *text_time(int64_t ns);
+/*
+ * For people, malloc'ed: how long something is ago or lasts, of nanoseconds
+ * ("3 min ago", "2 h 5 min", "250 ms"), and bytes ("1.5 MiB"). What is less
+ * than a second ago, or still to come, is "now".
+ */
+char *text_ago(int64_t ns);
+char *text_span(int64_t ns);
+char *text_bytes(uint64_t n);
+/* text_safe()'s result in at most so many columns (1 or more), malloc'ed; "…" stands
+ * for what was cut off. */
+char *text_cut(const char *s, size_t columns);
 
 #endif

@@ -29,19 +29,21 @@ test_client_list_as_json(void **state)
 	pods_make(*state);
 	AUTO_RUN struct run r = RUN(*state, "-o", "json", "list", "-n", "default");
 	json_t *all = json_loads(r.out, 0, NULL), *pod;
-	const char *ns, *name, *st;
-	int containers, running, events, old;
+	const char *ns, *name, *st, *created;
+	int containers, running, events, old, dropped;
 
 	assert_int_equal(r.code, CTL_OK);
 	assert_int_equal(json_array_size(all), 1);
 	pod = json_array_get(all, 0);
 	assert_int_equal(
 	    json_unpack(pod,
-		"{s:s, s:s, s:n, s:n, s:n, s:n, s:n, s:b, s:n, s:i, s:i, s:i, s:s !}",
+		"{s:s, s:s, s:n, s:n, s:n, s:n, s:n, s:b, s:n, s:i, s:i, s:i, s:i, "
+		"s:s, s:s !}",
 		"namespace", &ns, "pod", &name, "keeper_pid", "worker_pid",
 		"worker_restarts", "version", "keeper_version", "outdated", &old,
 		"worker_deaths", "containers", &containers, "running", &running,
-		"events_pending", &events, "state", &st),
+		"events_pending", &events, "events_dropped", &dropped, "created_at",
+		&created, "state", &st),
 	    0);
 	assert_string_equal(ns, "default");
 	assert_string_equal(name, "web");
@@ -175,7 +177,7 @@ static void
 test_client_tasks_table(void **state)
 {
 	pods_make(*state);
-	AUTO_RUN struct run r = RUN(*state, "tasks");
+	AUTO_RUN struct run r = RUN(*state, "tasks", "--exact");
 
 	assert_int_equal(r.code, CTL_OK);
 	assert_string_equal(r.out,
@@ -260,7 +262,7 @@ test_client_names(void **state)
 
 	pods_make(*state);
 	AUTO_RUN struct run unknown = RUN(*state, "inspect", "nope");
-	assert_int_equal(unknown.code, CTL_FAILED);
+	assert_int_equal(unknown.code, CTL_NOT_FOUND);
 	assert_string_equal(unknown.err, "podshimctl: no pod or container 'nope'\n");
 	assert_string_equal(unknown.out, "");
 	AUTO_RUN struct run two = RUN(*state, "tasks", "web");
@@ -276,7 +278,15 @@ test_client_names(void **state)
 	AUTO_RUN struct run prefix = RUN(*state, "inspect", "fro");
 	assert_int_equal(prefix.code, CTL_OK);
 	AUTO_RUN struct run empty = RUN(*state, "tasks", "");
-	assert_int_equal(empty.code, CTL_FAILED);
+	assert_int_equal(empty.code, CTL_NOT_FOUND);
+	AUTO_RUN struct run near = RUN(*state, "tasks", "wbesiet");
+	assert_int_equal(near.code, CTL_NOT_FOUND);
+	assert_string_equal(
+	    near.err, "podshimctl: no pod 'wbesiet', did you mean 'website'?\n");
+	AUTO_RUN struct run near_c = RUN(*state, "inspect", "web.0123abcd/frotn");
+	assert_int_equal(near_c.code, CTL_NOT_FOUND);
+	assert_string_equal(near_c.err,
+	    "podshimctl: no container 'web.0123abcd/frotn', did you mean 'front'?\n");
 	AUTO_RUN struct run evil = RUN(*state, "inspect", "\x1b]0;x\x07");
 	assert_string_equal(
 	    evil.err, "podshimctl: no pod or container '\\x1b]0;x\\x07'\n");
@@ -309,7 +319,7 @@ test_client_hostile_rows_are_printed_safely(void **state)
 	    "1\xe2\x80\xaex");
 	json_decref(all);
 	AUTO_RUN struct run i = RUN(*state, "inspect", "default/x");
-	assert_int_equal(i.code, CTL_FAILED);
+	assert_int_equal(i.code, CTL_NOT_FOUND);
 }
 
 /* --- text, table, usage --------------------------------------------------- */
@@ -336,6 +346,39 @@ test_client_table(void **state)
 	    "A   LONGER  C\n"
 	    "\xc3\xa4\xc3\xb6  -5      -\n"
 	    "x   -       last\n");
+	free(out);
+	f = open_memstream(&out, &len);
+	table_print_at(t, f, 16, true);
+	(void)fclose(f);
+	assert_string_equal(out,
+	    "\x1b[1mA\x1b[0m   \x1b[1mLONGER\x1b[0m  \x1b[1mC\x1b[0m\n"
+	    "\xc3\xa4\xc3\xb6  -5      -\n"
+	    "x   -       last\n");
+	free(out);
+	table_free(t);
+}
+
+/* The widest column gives way, others stay whole; nothing is cut below a limit. */
+static void
+test_client_table_fits(void **state)
+{
+	static const char *const heads[] = {"NAME", "STATE", NULL};
+	struct table *t = table_new(heads);
+	char *out = NULL;
+	size_t len;
+	FILE *f = open_memstream(&out, &len);
+
+	(void)state;
+	table_add(t, "a-name-that-is-\xc3\xa4rgerlich-long");
+	table_add_look(t, "running", LOOK_BAD);
+	table_print_at(t, f, 26, false);
+	table_print_at(t, f, 3, false);
+	(void)fclose(f);
+	assert_string_equal(out,
+	    "NAME               STATE\n"
+	    "a-name-that-is-\xc3\xa4\xe2\x80\xa6  running\n"
+	    "NAME    STATE\n"
+	    "a-nam\xe2\x80\xa6  runni\xe2\x80\xa6\n");
 	free(out);
 	table_free(t);
 }
@@ -364,6 +407,27 @@ test_client_text(void **state)
 	assert_null(text_time(0));
 	assert_text(text_time(1), "1970-01-01T00:00:00.000000001Z");
 	assert_text(text_time(INT64_MAX), "2262-04-11T23:47:16.854775807Z");
+	assert_text(text_cut("whole", 5), "whole");
+	assert_text(text_cut("a\xc3\xa4z.", 3), "a\xc3\xa4\xe2\x80\xa6");
+	assert_text(text_cut("cut", 1), "\xe2\x80\xa6");
+	assert_text(text_span(0), "0 ms");
+	assert_text(text_span(NS_PER_S - 1), "999 ms");
+	assert_text(text_span(59 * NS_PER_S), "59 s");
+	assert_text(text_span(61 * NS_PER_S), "1 min 1 s");
+	assert_text(text_span(11 * 60 * NS_PER_S + 1), "11 min");
+	assert_text(text_span(3660 * NS_PER_S), "1 h 1 min");
+	assert_text(text_span(7200 * NS_PER_S), "2 h");
+	assert_text(text_span(47 * 3600 * NS_PER_S), "47 h");
+	assert_text(text_span(48 * 3600 * NS_PER_S), "2 d");
+	assert_text(text_span(800 * 24 * 3600 * NS_PER_S), "2 y");
+	assert_text(text_ago(-5), "now");
+	assert_text(text_ago(3 * 60 * NS_PER_S + 2 * NS_PER_S), "3 min ago");
+	assert_text(text_ago(8000 * NS_PER_S), "2 h ago");
+	assert_text(text_bytes(0), "0 B");
+	assert_text(text_bytes(1023), "1023 B");
+	assert_text(text_bytes(1536), "1.5 KiB");
+	assert_text(text_bytes(10ull << 30), "10 GiB");
+	assert_text(text_bytes(UINT64_MAX), "16384 PiB");
 }
 
 static void
@@ -395,7 +459,8 @@ test_client_bad_usage(void **state)
 		assert_int_equal(r.code, CTL_USAGE);
 		assert_string_equal(r.out, "");
 		assert_non_null(strstr(r.err, "podshimctl: "));
-		assert_non_null(strstr(r.err, "Try 'podshimctl help'."));
+		assert_non_null(strstr(r.err, "Try 'podshimctl "));
+		assert_non_null(strstr(r.err, "--help'."));
 	}
 	AUTO_RUN struct run none = run_v(*state, (const char *const[]){NULL});
 	assert_int_equal(none.code, CTL_USAGE);
@@ -420,6 +485,7 @@ main(void)
 	    TEST_IN_DIR(test_client_names),
 	    TEST_IN_DIR(test_client_hostile_rows_are_printed_safely),
 	    cmocka_unit_test(test_client_table),
+	    cmocka_unit_test(test_client_table_fits),
 	    cmocka_unit_test(test_client_text),
 	    TEST_IN_DIR(test_client_bad_usage),
 	};

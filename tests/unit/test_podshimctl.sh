@@ -35,18 +35,15 @@ trap 'rm -rf "$PODSHIM_STATE_ROOT"' EXIT
 ok "an empty root is an empty list" exits 0 list
 ok "bad usage is 2" exits 2
 ok "an unknown verb is 2" exits 2 lst
-ok "an unknown pod is 1" exits 1 inspect nothing
+ok "an unknown pod is 4" exits 4 inspect nothing
 full() { ! "$ctl" help >/dev/full; }
 ok "a full disk behind stdout is a failure" full
 
-# words of a kind, one per line, sorted
-help_verbs=$("$ctl" help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\).*/\1/p' | sort)
-help_options=$("$ctl" help | sed -n '/^Options:/,/^$/p' | grep -oE '(^|[ ,])--?[a-z][a-z-]*' | tr -d ' ,' | sort -u)
-comp_verbs=$(sed -n "s/.*local verbs='\(.*\)'/\1/p" "$top/client/podshimctl.bash" | tr ' ' '\n' | sort)
-comp_options=$(sed -n "s/.*local options='\(.*\)'/\1/p" "$top/client/podshimctl.bash" | tr ' ' '\n' | sort -u)
-same "completion knows the verbs" "$help_verbs" "$comp_verbs"
-same "completion knows the options" "$help_options" "$comp_options"
-man_page=$(sed 's/\\-/-/g' "$top/client/podshimctl.1")
+# words of a kind, one per line
+known() { "$ctl" complete "$@" | sed 1d; }
+verbs=$(known "")
+options=$(for v in "" $verbs; do known ${v:+"$v"} -; done | grep -v '^--help$' | sort -u)
+man_page=$(sed 's/\\-/-/g; s/\\f[BIR]/ /g' "$top/client/podshimctl.1")
 in_man() { # MACRO WORD...
 	local w
 	for w in "${@:2}"; do
@@ -54,11 +51,12 @@ in_man() { # MACRO WORD...
 	done
 }
 # shellcheck disable=SC2086
-ok "the man page describes the verbs" in_man 'B|BR' $help_verbs
+ok "the man page describes the verbs" in_man 'B|BR' $verbs
 # shellcheck disable=SC2086
-ok "the man page describes the options" in_man 'B|BR' $help_options
+ok "the man page describes the options" in_man 'B|BR' --help $options
 
-# the completion itself
+# the completion itself, which asks the program
+PATH=$PWD:$PATH
 # shellcheck source=/dev/null
 . "$top/client/podshimctl.bash"
 complete_line() { # WORD...: what would follow, one per line
@@ -69,5 +67,6 @@ complete_line() { # WORD...: what would follow, one per line
 }
 same "completes a verb" "$(complete_line podshimctl ta)" tasks
 same "completes a verb behind options" "$(complete_line podshimctl -o json -n default insp)" inspect
-same "completes a format" "$(complete_line podshimctl list -o j)" json
+same "completes a format" "$(complete_line podshimctl list --output = t)" table
+same "completes a file" "$(cd "$PODSHIM_STATE_ROOT" && touch worker && complete_line podshimctl upgrade --worker wor)" worker
 echo "1..$n"

@@ -1,0 +1,26 @@
+/*
+ * The table of verbs, in the order in which help shows them within their group.
+ */
+#ifndef PODSHIM_CLIENT_VERBS_H
+#define PODSHIM_CLIENT_VERBS_H
+
+#include "client/ctl.h"
+
+#define CTL_VERBS(V)                                                                     \
+	V(list)                                                                          \
+	V(tasks)                                                                         \
+	V(inspect)                                                                       \
+	V(crashes)                                                                       \
+	V(dump)                                                                          \
+	V(upgrade)                                                                       \
+	V(restart)                                                                       \
+	V(complete)                                                                      \
+	V(help)                                                                          \
+	V(version)
+
+#define CTL_VERB_DECLARE(name) extern const struct ctl_verb verb_##name;
+CTL_VERBS(CTL_VERB_DECLARE)
+
+extern const struct ctl_verb *const ctl_verbs[]; /* ends with NULL */
+
+#endif
