@@ -71,4 +71,9 @@ tests_fuzz_fuzz_bootstrap_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_bootstrap_LDADD = $(fuzz_main) liblauncher.a libipc.a libstate.a libproto.a libframe.a libbase.a \
 	$(EVENT_LIBS) $(PROTOBUF_C_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) $(LIBMD_LIBS)
 
+fuzz_targets += %D%/fuzz_lines
+tests_fuzz_fuzz_lines_SOURCES = %D%/fuzz_lines.c
+tests_fuzz_fuzz_lines_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_lines_LDADD = $(fuzz_main) liblogger.a libbase.a
+
 $(addsuffix .$(OBJEXT),$(fuzz_targets)): | $(proto_headers)

@@ -252,3 +252,7 @@ tests_unit_test_worker_recover_LDFLAGS = $(worker_test_ldflags)
 unit_tests += %D%/test_logger
 tests_unit_test_logger_SOURCES = %D%/test_logger.c $(io_test_sources)
 tests_unit_test_logger_LDADD = $(io_test_ldadd) -lutil
+
+unit_tests += %D%/test_podshim_logger
+tests_unit_test_podshim_logger_SOURCES = %D%/test_podshim_logger.c
+tests_unit_test_podshim_logger_LDADD = liblogger.a libipc.a $(unit_ldadd)

@@ -1,0 +1,85 @@
+#!/bin/sh
+# podshim-logger as the log program of a real containerd: with podshim, and with
+# containerd's own shim.
+. "$(dirname "$0")/../lib/containerd.sh"
+[ -n "$PODSHIM" ] || skip_all "podshim's own tool"
+ctd_up
+logger=$PODSHIM_PREFIX/bin/podshim-logger
+# run_l ID URI ARGS...: detached, until its end and Delete
+run_l() {
+	rl_id=$1 rl_uri=$2
+	shift 2
+	note_id "$rl_id"
+	ctr run -d --runtime "$RUNTIME" --log-uri "$rl_uri" "$IMAGE" "$rl_id" "$@" </dev/null
+	wait_for 20 task_is "$rl_id" STOPPED || return 1
+	rm_c "$rl_id"
+}
+script='echo one; echo two >&2; printf "%s" long; sleep 1.3; echo " line"
+	head -c 40000 /dev/zero | tr "\0" x; echo; printf "no end"'
+lines='i=0; while [ $i -lt 3000 ]; do echo "line $i and a bit more"; i=$((i+1)); done'
+
+for RUNTIME in io.containerd.podshim.v1 io.containerd.runc.v2; do
+	l=$T/log/$RUNTIME
+	check "$RUNTIME: a container with it" run_l c "binary://$logger?path=$l/{namespace}/{id}.log" sh -c "$script"
+	log=$l/$NS/c.log
+	is "$(sed -n 's/^....-..-..T..:..:..\.[0-9]*Z //p' "$log" | grep -c -e '^stdout [FP] ' -e '^stderr [FP] ')" \
+		"$(wc -l <"$log")" "every line is as Kubernetes wants it" || diag "$(cat "$log")"
+	is "$(sed 's/^[^ ]* //' "$log" | grep -v xx | sort | tr '\n' '|')" \
+		"stderr F two|stdout F  line|stdout F one|stdout P long|stdout P no end|" "lines, pieces, streams"
+	is "$(grep xx "$log" | cut -d' ' -f3 | tr -d '\n'),$(grep xx "$log" | sed 's/^.* //' | tr -d '\n' | wc -c)" \
+		PPF,40000 "a line of 40,000 bytes in pieces"
+	is "$(stat -c %a "$log")" 640 "its mode"
+	# plenty, rotated
+	check "$RUNTIME: much output" run_l d \
+		"binary://$logger?path=$l/d.log&max-size=16k&max-files=100" sh -c "$lines"
+	(cd "$l" && for i in $(seq 99 -1 1); do [ ! -e d.log.$i ] || cat d.log.$i; done && cat d.log) |
+		sed 's/^[^ ]* stdout F //' >"$T/d"
+	is "$(wc -l <"$T/d"),$(awk '$2 != NR - 1' "$T/d" | head -n 1)" "3000," "every line is there once, in order"
+	check "in many files" test -e "$l/d.log.9"
+	is "$(find "$l" -name 'd.log*' -size +16384c)" "" "none is larger than it should be"
+	check "no log program is left" wait_for 5 sh -c "[ -z '$(pids_of podshim-logger)' ]"
+done
+RUNTIME=io.containerd.podshim.v1
+check "plain lines" run_l f "binary://$logger?path=$T/log/f.log&format=plain" echo just this
+is "$(cat "$T/log/f.log")" "just this" "are just them"
+
+# what is wrong is said where somebody may see it
+like "$("$logger" path x 3</dev/null 4</dev/null 5>/dev/null 2>&1)" "*path 'x' is not absolute" "a bad path"
+like "$("$logger" colour red 3</dev/null 4</dev/null 5>/dev/null 2>&1)" "*unknown key 'colour'" "an unknown key"
+like "$("$logger" path /x 2>&1 3<&-)" "*a shim has to start*" "by hand"
+like "$("$logger" --help)" "*--log-uri*" "--help says how"
+
+# rotated by others; SIGHUP is not needed
+mkfifo "$T/out"
+exec 8<>"$T/out"
+"$logger" path "$T/log/h" format plain 3<"$T/out" 4</dev/null 5>/dev/null 8<&- &
+pid=$!
+not_ours="$not_ours $pid"
+has() { [ "$(cat "$1" 2>/dev/null)" = "$2" ]; }
+echo one >&8
+check "a line" wait_for 5 has "$T/log/h" one
+mv "$T/log/h" "$T/log/h.old"
+echo two >&8
+check "after somebody moved the file: a new one" wait_for 5 has "$T/log/h" two
+is "$(cat "$T/log/h.old")" one "the old one stays"
+# SIGTERM while the writer lives on
+echo three >&8
+kill -TERM $pid
+check "SIGTERM ends it" wait_for 10 sh -c "! kill -0 $pid"
+is "$(tail -n 1 "$T/log/h")" three "after what was in the pipe"
+wait $pid
+is $? 0 "with status 0"
+exec 8<&-
+
+# a full disk: the container is not held up
+if mkdir "$T/small" && mount -t tmpfs -o size=64k none "$T/small" 2>/dev/null; then
+	run_l g "binary://$logger?path=$T/small/g.log" \
+		sh -c "$lines"
+	is $? 0 "a container ends though the disk of its log is full"
+	is "$(tail -c 1 "$T/small/g.log" | od -An -c | tr -d ' ')" '\n' "the log ends with a whole line"
+	umount "$T/small"
+else
+	skip "no tmpfs here"
+	skip "no tmpfs here"
+fi
+finish 20
