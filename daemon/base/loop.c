@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
+
 struct loop {
 	struct event_base *base;
 	struct grave *graves;
@@ -91,6 +93,37 @@ void
 loop_stop(struct loop *loop)
 {
 	loop->stop = true;
+}
+
+struct each_timer {
+	void (*cb)(int64_t in_us, uint64_t code, void *arg);
+	void *arg;
+	struct timeval now;
+};
+
+static int
+loop_on_event(const struct event_base *base, const struct event *ev, void *arg)
+{
+	struct each_timer *each = arg;
+	struct timeval when, left;
+
+	(void)base;
+	if (event_pending(ev, EV_TIMEOUT, &when) == 0)
+		return 0;
+	evutil_timersub(&when, &each->now, &left);
+	each->cb((int64_t)left.tv_sec * US_PER_S + left.tv_usec,
+	    (uint64_t)(uintptr_t)event_get_callback(ev), each->arg);
+	return 0;
+}
+
+void
+loop_each_timer(
+    struct loop *loop, void (*cb)(int64_t in_us, uint64_t code, void *arg), void *arg)
+{
+	struct each_timer each = {.cb = cb, .arg = arg};
+
+	(void)evutil_gettimeofday(&each.now, NULL);
+	(void)event_base_foreach_event(loop->base, loop_on_event, &each);
 }
 
 void

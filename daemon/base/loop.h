@@ -5,6 +5,8 @@
 #ifndef PODSHIM_BASE_LOOP_H
 #define PODSHIM_BASE_LOOP_H
 
+#include <stdint.h>
+
 struct event_base;
 struct loop;
 
@@ -21,6 +23,13 @@ void loop_run(struct loop *loop, void (*pass_cb)(void *arg), void *arg);
 /* One pass; blocks for an event unless nonblock. Tests use it. */
 void loop_once(struct loop *loop, int nonblock);
 void loop_stop(struct loop *loop);
+
+/*
+ * Each timer that runs: in how many microseconds (less than 0: it is due), and
+ * the address of the function that it will call. For people.
+ */
+void loop_each_timer(
+    struct loop *loop, void (*cb)(int64_t in_us, uint64_t code, void *arg), void *arg);
 
 /* Embed one in each object that is buried. */
 struct grave {

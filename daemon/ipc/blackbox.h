@@ -12,6 +12,7 @@
 #define BLACKBOX_MAGIC	UINT32_C(0x70624231)
 #define BLACKBOX_SIZE	65536u
 #define BLACKBOX_TRACES 256u
+#define BLACKBOX_FRAMES 64u
 
 struct blackbox_trace {
 	uint64_t t_boot_us;
@@ -37,9 +38,16 @@ struct blackbox {
 	volatile int32_t fatal_signal;
 	uint64_t fatal_addr;
 	uint64_t load_base; /* what to subtract for addr2line */
-	uint64_t frames[64];
+	uint64_t frames[BLACKBOX_FRAMES];
 	/* the method in hand, for people */
 	char what[64];
+	/* where it waits for a debugger, "" while it does not; how often it did */
+	char halt[16];
+	volatile uint32_t halts;
+	/* SIGUSR1 makes the worker write down where it is; what it wrote last */
+	volatile uint32_t ask_ready;
+	volatile uint32_t n_ask_frames;
+	uint64_t ask_frames[BLACKBOX_FRAMES];
 	struct blackbox_trace trace[BLACKBOX_TRACES];
 };
 

@@ -58,6 +58,9 @@ struct err;
 	X(22, QUIESCE, quiesce, KEEPER) /* leave with 0 */                               \
 	X(23, MARK, mark, WORKER)	/* text for STATUS */                            \
 	X(24, REFUSED, refused, KEEPER) /* an unknown MUST message */                    \
+	X(25, TELL, tell, KEEPER)	/* fd: write down what you know */               \
+	X(26, TOLD, told, WORKER)	/* done */                                       \
+	X(27, FRAMES, frames, WORKER)	/* by SIGUSR1: see the black box */              \
 	/* the admin socket: one question, one answer (admin.h) */                       \
 	X(64, PIN, pin, ADMIN)                                                           \
 	X(65, STATUS, status, ADMIN)                                                     \
@@ -117,6 +120,11 @@ enum msg_type {
  * QUIESCE  a = enum quiesce_why
  * MARK     MF_TEXT
  * REFUSED  a = the type that the keeper does not know, key = that message's
+ * TELL     1 fd, a file in append mode: the worker writes lines for people.
+ * TOLD     nothing
+ * FRAMES   a = what came with the signal if the keeper sent it, else 0. The
+ *          addresses of where the worker was are in the black box by then. Sent by
+ *          a signal handler, so it may come at any time, also before READY.
  *
  * On the admin socket:
  * PIN      MF_NAME the container's id

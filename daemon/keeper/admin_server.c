@@ -26,6 +26,7 @@
 #include "ipc/msg.h"
 #include "keeper/blame.h"
 #include "keeper/conn.h"
+#include "keeper/dump.h"
 #include "keeper/end.h"
 #include "keeper/fdstore.h"
 #include "keeper/life.h"
@@ -76,6 +77,7 @@ asker_close(struct asker *a)
 {
 	life_forget_asker(a->as->pod->life, a);
 	upgrade_forget_asker(a->as->pod, a);
+	dump_forget_asker(a->as->pod, a);
 	channel_free(a->ch);
 	LIST_REMOVE(a, link);
 	if (a->as->n-- == LIMIT_ADMIN_CONNS && a->as->ev != NULL)
@@ -94,6 +96,12 @@ asker_reply(struct asker *a, int error, const char *text)
 	(void)msg_put_str(buf, sizeof buf, &len, MF_TEXT, text);
 	head.len = (uint32_t)len;
 	(void)channel_send(a->ch, &head, buf, NULL, 0);
+}
+
+static void
+asker_reply_to(int error, const char *text, void *arg)
+{
+	asker_reply(arg, error, text);
 }
 
 static void
@@ -122,8 +130,7 @@ status_text(struct pod *pod, struct text *t)
 	life_status(pod->life, &ls);
 	text_add(t, "keeper_pid=%ld\n", (long)getpid());
 	text_add(t, "worker_pid=%ld\n", (long)ls.pid);
-	text_add(
-	    t, "worker_state=%s%s\n", ls.state, ls.held ? " (stopped or traced)" : "");
+	text_add(t, "worker_state=%s%s\n", ls.state, ls.held);
 	text_add(t, "worker_restarts=%u\n", ls.restarts);
 	text_add(t, "failed_boots=%u\n", ls.failed_boots);
 	text_add(t, "deaths=%u\n", ls.deaths);
@@ -149,48 +156,13 @@ status_text(struct pod *pod, struct text *t)
 	text_add(t, "\n");
 }
 
-static void
-dump_line(const char *line, void *arg)
+void
+admin_status_text(struct pod *pod, char *buf, size_t cap)
 {
-	(void)dprintf(*(int *)arg, "%s\n", line);
-}
-
-static void
-dump_fd(const char *name, int fd, void *arg)
-{
-	(void)dprintf(*(int *)arg, "stored %s = %d\n", name, fd);
-}
-
-static void
-dump_trace(const char *line, void *arg)
-{
-	(void)dprintf(*(int *)arg, "trace %s\n", line);
-}
-
-static void
-on_dump(struct asker *a)
-{
-	struct pod *pod = a->as->pod;
-	AUTO_CLOSE int fd = -1;
-	char name[64], path[4096];
 	struct text t = {.len = 0};
 
-	(void)snprintf(name, sizeof name, "dump-%" PRIu64 ".txt", clock_boot_us());
-	fd = openat(pod->dir_fd, name,
-	    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd == -1) {
-		asker_reply(a, errno, strerror(errno));
-		return;
-	}
 	status_text(pod, &t);
-	(void)dprintf(fd, "%s\n", t.buf);
-	requests_each(pod->requests, dump_line, &fd);
-	steps_each(pod->steps, dump_line, &fd);
-	fdstore_each(pod->fds, dump_fd, &fd);
-	blame_each_trace(pod->blame, dump_trace, &fd);
-	records_prune(pod->dir_fd, "dump-");
-	(void)snprintf(path, sizeof path, "%s/%s", pod->args->dir, name);
-	asker_reply(a, 0, path);
+	(void)snprintf(buf, cap, "%s", t.buf);
 }
 
 static void
@@ -225,7 +197,7 @@ asker_on_packet(struct packet *packet, void *arg)
 		break;
 	case MSG_UPGRADE:
 	case MSG_RESTART: on_replace(a, packet); break;
-	case MSG_DUMP: on_dump(a); break;
+	case MSG_DUMP: dump_begin(a->as->pod, asker_reply_to, a); break;
 	default: /* a number from the wire */
 		asker_reply(a, ENOSYS, "the keeper does not know that question");
 		break;

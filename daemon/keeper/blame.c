@@ -171,6 +171,22 @@ copy_printable(char *out, const char *in, size_t n)
 }
 
 void
+blame_halt(const struct blame *bl, char *out, size_t cap)
+{
+	size_t n = sizeof bl->box->halt;
+
+	out[0] = '\0';
+	if (bl->box != NULL)
+		copy_printable(out, bl->box->halt, n < cap ? n : cap);
+}
+
+uint32_t
+blame_halts(const struct blame *bl)
+{
+	return bl->box == NULL ? 0 : bl->box->halts;
+}
+
+void
 blame_each_trace(
     const struct blame *bl, void (*cb)(const char *line, void *arg), void *arg)
 {
@@ -228,21 +244,43 @@ records_prune(int dir_fd, const char *prefix)
 	(void)closedir(dir);
 }
 
-/* Which file it ran, for addr2line; the file may have been replaced since. */
-static void
-record_exe(int fd, int exe_fd)
+void
+record_exe(int fd, const char *key, const char *link)
 {
-	char link[64], path[4096];
+	char path[4096];
 	struct stat st;
 	ssize_t n;
 
-	(void)snprintf(link, sizeof link, "/proc/self/fd/%d", exe_fd);
 	n = readlink(link, path, sizeof path - 1);
-	if (exe_fd == -1 || n < 0 || fstat(exe_fd, &st) == -1)
+	if (n < 0 || stat(link, &st) == -1)
 		return;
 	path[n] = '\0';
-	(void)dprintf(fd, "exe: %s\nexe_id: %ju:%ju\n", path, (uintmax_t)st.st_dev,
-	    (uintmax_t)st.st_ino);
+	(void)dprintf(fd, "%s: %s\n%s_id: %ju:%ju\n", key, path, key,
+	    (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+}
+
+static void
+record_frames(int fd, const uint64_t *frames, uint32_t n, uint64_t base)
+{
+	uint32_t i;
+
+	for (i = 0; i < n && i < BLACKBOX_FRAMES; i++)
+		(void)dprintf(fd, "frame: %#" PRIx64 " (base + %#" PRIx64 ")\n",
+		    frames[i], frames[i] - base);
+}
+
+bool
+blame_answers(const struct blame *bl)
+{
+	return bl->box != NULL && bl->box->ask_ready != 0;
+}
+
+void
+blame_write_frames(const struct blame *bl, int fd)
+{
+	if (bl->box != NULL)
+		record_frames(
+		    fd, bl->box->ask_frames, bl->box->n_ask_frames, bl->box->load_base);
 }
 
 static void
@@ -257,8 +295,7 @@ record_write(struct blame *bl, const struct worker_death *d, const char *verdict
 	int dir_fd = bl->pod->dir_fd;
 	const struct blackbox *box = bl->box;
 	AUTO_CLOSE int fd = -1;
-	char name[64], what[64] = "";
-	uint32_t i;
+	char name[64], link[64], what[64] = "";
 
 	(void)snprintf(name, sizeof name, "crash-%u.txt", d->gen);
 	fd = openat(
@@ -276,7 +313,10 @@ record_write(struct blame *bl, const struct worker_death *d, const char *verdict
 	    WIFSIGNALED(d->status) ? "signal" : "exit",
 	    WIFSIGNALED(d->status) ? WTERMSIG(d->status) : WEXITSTATUS(d->status),
 	    verdict, d->text);
-	record_exe(fd, d->exe_fd);
+	if (d->exe_fd != -1) {
+		(void)snprintf(link, sizeof link, "/proc/self/fd/%d", d->exe_fd);
+		record_exe(fd, "exe", link);
+	}
 	if (box == NULL)
 		return;
 	(void)dprintf(fd,
@@ -284,9 +324,7 @@ record_write(struct blame *bl, const struct worker_death *d, const char *verdict
 	    "fatal_addr: %#" PRIx64 "\nload_base: %#" PRIx64 "\n",
 	    box->in_hand, what, box->loops, box->fatal_signal, box->fatal_addr,
 	    box->load_base);
-	for (i = 0; i < box->n_frames && i < ARRAY_LEN(box->frames); i++)
-		(void)dprintf(fd, "frame: %#" PRIx64 " (base + %#" PRIx64 ")\n",
-		    box->frames[i], box->frames[i] - box->load_base);
+	record_frames(fd, box->frames, box->n_frames, box->load_base);
 	blame_each_trace(bl, record_line, &fd);
 	records_prune(dir_fd, "crash-");
 }

@@ -6,6 +6,7 @@
 #define PODSHIM_KEEPER_BLAME_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -35,6 +36,9 @@ int blame_open(struct blame *bl);
 int blame_box_fd(const struct blame *bl);
 uint64_t blame_loops(const struct blame *bl);
 uint64_t blame_in_hand(const struct blame *bl);
+/* Where it waits for a debugger; "" while it does not. How often it has done so. */
+void blame_halt(const struct blame *bl, char *out, size_t cap);
+uint32_t blame_halts(const struct blame *bl);
 /*
  * After its death, and after its last words were heard: blame and record.
  * Returns whether it was the worker's own doing.
@@ -44,6 +48,16 @@ bool blame_death(struct blame *bl, const struct worker_death *death);
 void blame_each_trace(
     const struct blame *bl, void (*cb)(const char *line, void *arg), void *arg);
 
+/* Does the worker answer SIGUSR1 with the addresses of where it is? */
+bool blame_answers(const struct blame *bl);
+/* Those of its last answer, or of where it waits for a debugger: lines "frame: ...". */
+void blame_write_frames(const struct blame *bl, int fd);
+
+/*
+ * Into a record: which file a process runs, by a link in /proc, for addr2line;
+ * what has its name later may be another: "<key>: path" and "<key>_id: dev:inode".
+ */
+void record_exe(int fd, const char *key, const char *link);
 /* In the pod's directory, keep the newest LIMIT_RECORDS of the files "<prefix>*". */
 void records_prune(int dir_fd, const char *prefix);
 

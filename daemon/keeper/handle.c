@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "ipc/channel.h"
 #include "ipc/msg.h"
+#include "keeper/dump.h"
 #include "keeper/end.h"
 #include "keeper/fdstore.h"
 #include "keeper/life.h"
@@ -298,6 +299,8 @@ handle_packet(struct pod *pod, struct packet *packet)
 	case MSG_UNPIN: on_unpin(pod, packet); break;
 	case MSG_IDLE: end_on_idle(pod->end, h->a); break;
 	case MSG_MARK: on_mark(pod, packet); break;
+	case MSG_TOLD: dump_on_told(pod); break;
+	case MSG_FRAMES: dump_on_frames(pod, h->a); break;
 	default: /* a number from the wire, not one of our enums */
 		on_unknown(pod, packet);
 		break;

@@ -34,6 +34,7 @@
 #include "keeper/backoff.h"
 #include "keeper/blame.h"
 #include "keeper/handle.h"
+#include "keeper/hold.h"
 #include "keeper/limits.h"
 #include "keeper/pod.h"
 #include "keeper/reaper.h"
@@ -89,6 +90,7 @@ struct life {
 	uint64_t hang_loops;
 	boot_us_t hang_since;
 	bool hang_late;
+	struct hold hold;
 	/* who asked for a new one */
 	life_done_cb done;
 	void *done_arg;
@@ -210,7 +212,7 @@ life_on_hang(evutil_socket_t fd, short what, void *arg)
 	if (channel_unread(life->ch) == 0 && blame_in_hand(life->pod->blame) == 0)
 		return; /* idle: no timer */
 	if (blame_loops(life->pod->blame) == life->hang_loops &&
-	    !proc_is_held(life->pid)) {
+	    !hold_was(&life->hold, life->pod->blame, life->pid)) {
 		/* woken late: the machine slept, and the worker with us */
 		if (!late || was_late) {
 			log_errx("worker %ld hangs, killing it", (long)life->pid);
@@ -492,6 +494,7 @@ life_start(struct life *life)
 	life->why_text[0] = '\0';
 	life->build[0] = '\0';
 	life->t_go = 0;
+	life->hold = (struct hold){0};
 	rc = life_try_start(life);
 	if (rc < 0) {
 		log_errx("cannot start the worker: %s %s", strerror(-rc), life->why_text);
@@ -549,8 +552,9 @@ life_on_timer(evutil_socket_t fd, short what, void *arg)
 	case LIFE_DOWN: life_start(life); break;
 	case LIFE_STARTING:
 	case LIFE_LOADING:
-		/* but a new build that is held: somebody waits, and there is the old one */
-		if (!life->trying && proc_is_held(life->pid)) {
+		/* a new build that is held must be waiting as it was told: there is the old one */
+		if (hold_was(&life->hold, life->pod->blame, life->pid) &&
+		    (!life->trying || hold_waits(&life->hold, life->pod->blame))) {
 			life_timer(life, LIMIT_BOOT_US);
 			break;
 		}
@@ -647,8 +651,8 @@ life_status(struct life *life, struct life_status *out)
 	    .failed_boots = life->failed_boots,
 	    .deaths = quiet ? 0 : life->attempts,
 	    .build = life->build,
-	    .unread = life->ch != NULL ? channel_unread(life->ch) : 0,
-	    .held = life->pid != 0 && proc_is_held(life->pid)};
+	    .unread = life->ch != NULL ? channel_unread(life->ch) : 0};
+	hold_text(life->pod->blame, life->pid, out->held, sizeof out->held);
 }
 
 void

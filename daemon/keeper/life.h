@@ -67,7 +67,7 @@ struct life_status {
 	uint32_t deaths; /* in a row, without a quiet minute between */
 	const char *build;
 	size_t unread;
-	bool held; /* stopped or traced: left alone */
+	char held[64]; /* " (stopped)" and the like: left alone; "" if it runs */
 };
 void life_status(struct life *life, struct life_status *out);
 

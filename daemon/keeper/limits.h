@@ -49,6 +49,9 @@
 /* for a hung worker to say where it is */
 #define LIMIT_ABORT_US		(200 * US_PER_MS)
 #define LIMIT_KILL_US		(2 * US_PER_S)
+/* for a worker to add its part to a dump; for the helper that looks at it */
+#define LIMIT_DUMP_US		(1 * US_PER_S)
+#define LIMIT_LOOK_US		(2 * US_PER_S)
 #define LIMIT_BACKOFF_FIRST_US	(50 * US_PER_MS)
 #define LIMIT_BACKOFF_MAX_US	(30 * US_PER_S)
 #define LIMIT_BACKOFF_BUSY_US	(1 * US_PER_S)

@@ -9,9 +9,11 @@ libkeeper_a_SOURCES = \
 	%D%/blob.c %D%/blob.h \
 	%D%/conn.c %D%/conn.h \
 	%D%/console.c %D%/console.h \
+	%D%/dump.c %D%/dump.h \
 	%D%/end.c %D%/end.h \
 	%D%/fdstore.c %D%/fdstore.h \
 	%D%/handle.c %D%/handle.h \
+	%D%/hold.c %D%/hold.h \
 	%D%/idmap.h \
 	%D%/life.c %D%/life.h \
 	%D%/limits.h \

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include "keeper/admin_server.h"
 #include "keeper/blame.h"
 #include "keeper/conn.h"
+#include "keeper/dump.h"
 #include "keeper/end.h"
 #include "keeper/fdstore.h"
 #include "keeper/handle.h"
@@ -62,11 +64,14 @@ static const struct steps_ops pod_steps_ops = {
 };
 
 static void
-pod_on_term(int signo, void *arg)
+pod_on_signal(int signo, void *arg)
 {
 	struct pod *pod = arg;
 
-	end_on_term(pod->end, signo);
+	if (signo == SIGUSR1)
+		dump_begin(pod, NULL, NULL);
+	else
+		end_on_term(pod->end, signo);
 }
 
 void
@@ -122,20 +127,22 @@ pod_init(struct pod *pod, struct loop *loop, const struct pod_args *args,
 		    .dir_alias = pod->dir_alias,
 		    .nofile = &pod->old_nofile};
 		pod->requests = requests_new(pod);
-		pod->reaper = pod->steps_env.reaper = reaper_new(loop, pod_on_term, pod);
+		pod->reaper = pod->steps_env.reaper =
+		    reaper_new(loop, pod_on_signal, pod);
 		pod->fds = pod->steps_env.fds = fdstore_new(fds_max());
 		pod->steps = steps_new(&pod->steps_env, &pod_steps_ops, pod);
 		pod->blame = blame_new(pod);
 		pod->life = life_new(pod);
 		pod->upgrade = upgrade_new(pod);
+		pod->dump = dump_new(pod);
 		pod->end = end_new(pod);
 		pod->conns = conns_new(loop, listen_fd, &requests_conn_ops, pod);
 		pod->admin = admin_server_new(pod, admin_fd);
 		listen_fd = admin_fd = -1;
 		if (pod->requests == NULL || pod->reaper == NULL || pod->fds == NULL ||
 		    pod->steps == NULL || pod->blame == NULL || pod->life == NULL ||
-		    pod->upgrade == NULL || pod->end == NULL || pod->conns == NULL ||
-		    pod->admin == NULL)
+		    pod->upgrade == NULL || pod->dump == NULL || pod->end == NULL ||
+		    pod->conns == NULL || pod->admin == NULL)
 			rc = err_set(err, ENOMEM, "start the keeper");
 	}
 	fd_close(&listen_fd);
@@ -155,6 +162,8 @@ pod_fini(struct pod *pod)
 	requests_free(pod->requests);
 	conns_free(pod->conns);
 	upgrade_free(pod->upgrade);
+	dump_free(pod->dump);
+	pod->dump = NULL;
 	life_free(pod->life);
 	blame_free(pod->blame);
 	steps_free(pod->steps);

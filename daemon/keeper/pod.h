@@ -10,6 +10,7 @@
  *   life.c, blame.c,       the worker: start, death, who did it, upgrade,
  *   upgrade.c, handle.c    what it asks for
  *   end.c, admin_server.c  pins and the keeper's own end; questions from people
+ *   dump.c, hold.c         what people debug with
  */
 #ifndef PODSHIM_KEEPER_POD_H
 #define PODSHIM_KEEPER_POD_H
@@ -26,6 +27,7 @@
 struct admin_server;
 struct blame;
 struct conns;
+struct dump;
 struct end;
 struct err;
 struct fdstore;
@@ -68,6 +70,7 @@ struct pod {
 	struct blame *blame;
 	struct life *life;
 	struct upgrade *upgrade;
+	struct dump *dump;
 	struct end *end;
 	struct admin_server *admin;
 	char *mark; /* NULL until the worker says something */

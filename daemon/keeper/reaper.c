@@ -25,7 +25,7 @@ struct reaper {
 	struct idmap by_pid;
 	int sigfd;
 	struct event *ev;
-	void (*on_term)(int signo, void *arg);
+	void (*on_signal)(int signo, void *arg);
 	void *arg;
 	/* strangers' exits: a ring, only while somebody needs it */
 	unsigned remember;
@@ -35,7 +35,7 @@ struct reaper {
 
 /* --- /proc ----------------------------------------------------------------- */
 
-static int
+int
 proc_read(pid_t pid, const char *file, char *buf, size_t cap)
 {
 	AUTO_CLOSE int fd = -1;
@@ -76,20 +76,6 @@ proc_stat_read(pid_t pid, struct proc_stat *out)
 	}
 	out->start = strtoull(p + 1, NULL, 10);
 	return 0;
-}
-
-bool
-proc_is_held(pid_t pid)
-{
-	char buf[2048], *p;
-	struct proc_stat st;
-
-	if (proc_stat_read(pid, &st) == 0 && (st.state == 'T' || st.state == 't'))
-		return true;
-	if (proc_read(pid, "status", buf, sizeof buf) < 0)
-		return false;
-	p = strstr(buf, "\nTracerPid:");
-	return p != NULL && strtol(p + strlen("\nTracerPid:"), NULL, 10) != 0;
 }
 
 /* --- strangers ------------------------------------------------------------- */
@@ -219,26 +205,27 @@ reaper_on_signal(evutil_socket_t fd, short what, void *arg)
 		if (si.ssi_signo == SIGCHLD)
 			child = true;
 		else
-			rp->on_term((int)si.ssi_signo, rp->arg);
+			rp->on_signal((int)si.ssi_signo, rp->arg);
 	}
 	if (child)
 		reaper_run(rp);
 }
 
 struct reaper *
-reaper_new(struct loop *loop, void (*on_term)(int signo, void *arg), void *arg)
+reaper_new(struct loop *loop, void (*on_signal)(int signo, void *arg), void *arg)
 {
 	struct reaper *rp = calloc(1, sizeof *rp);
 	sigset_t set;
 
 	if (rp == NULL)
 		return NULL;
-	rp->on_term = on_term;
+	rp->on_signal = on_signal;
 	rp->arg = arg;
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGCHLD);
 	(void)sigaddset(&set, SIGTERM);
 	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGUSR1);
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
 	rp->sigfd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 	if (rp->sigfd != -1)

@@ -36,11 +36,11 @@ struct reap_node {
 };
 
 /*
- * Blocks SIGCHLD, SIGTERM and SIGINT for this process and reads them from a
- * descriptor. on_term is told of the latter two.
+ * Blocks SIGCHLD, SIGTERM, SIGINT and SIGUSR1 for this process and reads them
+ * from a descriptor. on_signal is told of all but the first.
  */
 struct reaper *reaper_new(
-    struct loop *loop, void (*on_term)(int signo, void *arg), void *arg);
+    struct loop *loop, void (*on_signal)(int signo, void *arg), void *arg);
 void reaper_free(struct reaper *rp);
 
 /* cb runs once, from reaper_run(), after the child was reaped. Cannot fail. */
@@ -63,9 +63,9 @@ struct proc_stat {
 	uint64_t start; /* field 22, ticks since boot */
 };
 
+/* The beginning of /proc/PID/<file>, with a NUL. 0 or -errno. */
+int proc_read(pid_t pid, const char *file, char *buf, size_t cap);
 /* 0 or -errno. Works on zombies, too. */
 int proc_stat_read(pid_t pid, struct proc_stat *out);
-/* Is somebody tracing it, or is it stopped? */
-bool proc_is_held(pid_t pid);
 
 #endif

@@ -30,6 +30,7 @@ static const struct conf conf_defaults = {
     .drain_timeout_us = 10 * US_PER_S,
     .end_delay_us = 30 * US_PER_S,
     .debug = false,
+    .wait = HALT_NONE,
 };
 
 /* Each sets its member and returns true, or leaves it alone. */
@@ -103,6 +104,12 @@ conf_set_level(struct conf *c, const char *value)
 	return conf_choose(&c->debug, value, "info", "debug");
 }
 
+static bool
+conf_set_wait(struct conf *c, const char *value)
+{
+	return halt_parse(value, &c->wait);
+}
+
 static const struct {
 	const char *section, *key;
 	bool (*set)(struct conf *c, const char *value);
@@ -113,6 +120,7 @@ static const struct {
     {"runtime", "timeout", conf_set_timeout},
     {"pod", "end_delay", conf_set_end_delay},
     {"log", "level", conf_set_level},
+    {"debug", "wait", conf_set_wait},
 };
 
 struct conf_reading {

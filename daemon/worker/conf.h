@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "worker/halt.h"
+
 enum conf_transport { TRANSPORT_AUTO, TRANSPORT_PUBLISH_BINARY, TRANSPORT_TTRPC };
 
 struct conf {
@@ -17,6 +19,7 @@ struct conf {
 	uint64_t drain_timeout_us;   /* [stdio] drain, seconds: default 10 */
 	uint64_t end_delay_us;	     /* [pod] end_delay, seconds: default 30 */
 	bool debug;		     /* [log] level = debug */
+	enum halt_point wait;	     /* [debug] wait */
 };
 
 void conf_load(struct conf *conf);

@@ -209,6 +209,11 @@ link_dispatch(struct link *lk, struct packet *p)
 	case MSG_SYNC: lk->ops.on_sync(lk->arg); break;
 	case MSG_GO: lk->ops.on_go(lk->arg); break;
 	case MSG_QUIESCE: lk->ops.on_quiesce((enum quiesce_why)p->head.a, lk->arg); break;
+	case MSG_TELL:
+		if (p->n_fds == 1)
+			lk->ops.on_tell(p->fds[0], lk->arg);
+		link_send_plain(lk, MSG_TOLD, 0, 0, 0);
+		break;
 	case MSG_REFUSED:
 		/* The keeper is older than we are, and we rely on that message. */
 		log_errx("the keeper does not know message %llu, leaving",
@@ -227,6 +232,8 @@ link_dispatch(struct link *lk, struct packet *p)
 	case MSG_UNPIN:
 	case MSG_IDLE:
 	case MSG_MARK:
+	case MSG_TOLD:
+	case MSG_FRAMES:
 	case MSG_PIN:
 	case MSG_STATUS:
 	case MSG_UPGRADE:

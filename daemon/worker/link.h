@@ -27,6 +27,8 @@ struct link_ops {
 	/* the keeper commits to this build */
 	void (*on_go)(void *arg);
 	void (*on_quiesce)(enum quiesce_why why, void *arg);
+	/* somebody wants a dump: write lines for people to fd (borrowed) */
+	void (*on_tell)(int fd, void *arg);
 	/* the keeper is gone */
 	void (*on_end)(void *arg);
 };

@@ -18,6 +18,7 @@ libworker_a_SOURCES += \
 	%D%/events.c %D%/events.h \
 	%D%/exits.c %D%/exits.h \
 	%D%/fatal.c %D%/fatal.h \
+	%D%/halt.c %D%/halt.h \
 	%D%/link.c %D%/link.h %D%/link_int.h \
 	%D%/link_fd.c \
 	%D%/link_step.c \
@@ -28,7 +29,9 @@ libworker_a_SOURCES += \
 	%D%/purge.c %D%/purge.h \
 	%D%/rebuild.c %D%/rebuild.h \
 	%D%/recover.c %D%/recover.h \
+	%D%/report.c %D%/report.h \
 	%D%/rpc.c %D%/rpc.h \
+	%D%/stack.c %D%/stack.h \
 	%D%/steps.h \
 	%D%/tag.c %D%/tag.h \
 	%D%/task_checkpoint.c \

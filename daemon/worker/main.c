@@ -4,8 +4,9 @@
  *
  * Started by its keeper with the channel as fd 3. With --mount it is the helper
  * that mounts a rootfs instead (mount.h), with --log-file the one that writes
- * a container's output to a file (logger.h); with --check it says whether it could
- * take over a pod's store.
+ * a container's output to a file (logger.h), with --stack PID the one that says where
+ * a worker is that cannot say so itself (stack.h); with --check it says whether it
+ * could take over a pod's store.
  */
 #include <errno.h>
 #include <event2/event.h>
@@ -28,6 +29,7 @@
 #include "worker/crashpoint.h"
 #include "worker/exits.h"
 #include "worker/fatal.h"
+#include "worker/halt.h"
 #include "worker/link.h"
 #include "worker/logger.h"
 #include "oci/mount.h"
@@ -35,7 +37,9 @@
 #include "worker/outbox.h"
 #include "worker/pod.h"
 #include "worker/recover.h"
+#include "worker/report.h"
 #include "worker/rpc.h"
+#include "worker/stack.h"
 
 #define WORKER_CHANNEL_FD 3
 #define WORKER_LOCK	  "worker.lock"
@@ -220,6 +224,14 @@ worker_on_quiesce(enum quiesce_why why, void *arg)
 }
 
 static void
+worker_on_tell(int fd, void *arg)
+{
+	struct worker *w = arg;
+
+	report_write(&w->pod, fd);
+}
+
+static void
 worker_on_end(void *arg)
 {
 	struct worker *w = arg;
@@ -315,6 +327,7 @@ worker_limits(void)
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)signal(SIGINT, SIG_IGN);
 	(void)signal(SIGTERM, SIG_IGN); /* the keeper says QUIESCE */
+	(void)signal(SIGUSR1, SIG_IGN); /* until there is where to write an answer */
 	(void)chdir("/");
 }
 
@@ -329,6 +342,7 @@ worker_come_up(struct worker *w, const struct worker_args *a, struct err *err)
 	    .on_sync = worker_on_sync,
 	    .on_go = worker_on_go,
 	    .on_quiesce = worker_on_quiesce,
+	    .on_tell = worker_on_tell,
 	    .on_end = worker_on_end,
 	};
 	const char *ttrpc_address = getenv("TTRPC_ADDRESS");
@@ -359,9 +373,11 @@ worker_come_up(struct worker *w, const struct worker_args *a, struct err *err)
 	    &welcome, err);
 	if (rc < 0)
 		return rc;
-	fatal_init(link_blackbox(pod->link));
+	fatal_init(link_blackbox(pod->link), WORKER_CHANNEL_FD);
 	log_set_trace(link_trace);
 	CRASH_POINT("boot.hello");
+	halt_init(link_blackbox(pod->link), pod->conf.wait);
+	(void)halt_at(HALT_BOOT, "", "");
 	w->lock_fd = worker_lock(pod->dirfd);
 	rc = worker_open_store(w, &welcome, err);
 	if (rc < 0)
@@ -449,6 +465,8 @@ main(int argc, char **argv)
 
 	if (argc > 1 && strncmp(argv[1], "--log-", 6) == 0)
 		return log_file_main(argc, argv);
+	if (argc == 3 && strcmp(argv[1], "--stack") == 0)
+		return stack_main(argv[2]);
 	if (worker_parse(argc, argv, &a, &err) < 0) {
 		(void)fprintf(stderr, "podshim-worker: %s\n", err.text);
 		return 2;

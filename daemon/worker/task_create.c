@@ -27,6 +27,7 @@
 #include "worker/crashpoint.h"
 #include "worker/events.h"
 #include "worker/exits.h"
+#include "worker/halt.h"
 #include "worker/io.h"
 #include "oci/mount.h"
 #include "oci/oci.h"
@@ -335,6 +336,7 @@ task_create(struct op *op)
 		    op, STATUS_ALREADY_EXISTS, "container '%s' already exists", op->id);
 		return;
 	}
+	op->t_recv += halt_at(HALT_CREATE, op->id, "");
 	rc = create_check(op, &err);
 	if (rc == 0)
 		rc = create_read(op, &err);

@@ -25,6 +25,7 @@
 #include "worker/crashpoint.h"
 #include "worker/events.h"
 #include "worker/exits.h"
+#include "worker/halt.h"
 #include "worker/io.h"
 #include "worker/oom.h"
 #include "worker/op.h"
@@ -261,6 +262,8 @@ task_start(struct op *op)
 
 	if (!op_find_process(op))
 		return;
+	op->t_recv +=
+	    halt_at(process_is_init(op->p) ? HALT_START : HALT_EXEC, op->id, op->exec_id);
 	if (!process_is_init(op->p))
 		start_exec(op);
 	else if (op->p->key == 0)

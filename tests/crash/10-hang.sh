@@ -14,7 +14,14 @@ worker=$(worker_pids)
 dir=$(echo "$STATE_ROOT/$NS"/pod.????????)
 printf 'kill.before:1:hang' >"$dir/crashpoint"
 start=$(date +%s)
-is "$(rpc -t 30 "$sock" Kill id=a signal=0)" "" "a Kill whose worker hangs is answered"
+rpc -t 30 "$sock" Kill id=a signal=0 >"$T/kill" &
+kill=$!
+check "the Kill is in hand" wait_for 5 sh -c "! [ -e '$dir/crashpoint' ]"
+dump=$(podshimctl -n "$NS" dump pod)
+check "a dump says where its loop spins" grep -q '^frame: ' "$dump"
+check "and that it does not turn" grep -q "loop does not turn" "$dump"
+wait $kill
+is "$(cat "$T/kill")" "" "a Kill whose worker hangs is answered"
 took=$(($(date +%s) - start))
 diag "after $took s"
 check "within the keeper's patience and a restart" test $took -le 12

@@ -71,6 +71,7 @@ assert_defaults(const struct conf *c)
 	assert_int_equal(c->drain_timeout_us, 10 * US_PER_S);
 	assert_int_equal(c->end_delay_us, 30 * US_PER_S);
 	assert_false(c->debug);
+	assert_int_equal(c->wait, HALT_NONE);
 }
 
 static void
@@ -95,7 +96,7 @@ test_conf_every_key(void **state)
 	said = load("# a comment\n[events]\ntransport = "
 		    "ttrpc\n[stdio]\ndirect=always\ndrain = 0\n"
 		    "[runtime]\ntimeout= 5 ; a comment\n[pod]\nend_delay =86400\n[log]\n"
-		    "level = debug\n",
+		    "level = debug\n[debug]\nwait = exec\n",
 	    &c);
 	assert_string_equal(said, "");
 	assert_int_equal(c.events_transport, TRANSPORT_TTRPC);
@@ -104,6 +105,7 @@ test_conf_every_key(void **state)
 	assert_int_equal(c.drain_timeout_us, 0);
 	assert_int_equal(c.end_delay_us, 86400 * US_PER_S);
 	assert_true(c.debug);
+	assert_int_equal(c.wait, HALT_EXEC);
 	free(said);
 	said = load("[events]\ntransport = publish-binary\n", &c);
 	assert_int_equal(c.events_transport, TRANSPORT_PUBLISH_BINARY);
@@ -126,6 +128,7 @@ test_conf_bad_values_are_logged_and_ignored(void **state)
 	    {"[runtime]\ntimeout = 99999999999999999999\n", "is no value"},
 	    {"[pod]\nend_delay = x\n", "'x' is no value"},
 	    {"[log]\nlevel = loud\n", "'loud' is no value"},
+	    {"[debug]\nwait = kill\n", "'kill' is no value for wait in [debug]"},
 	    {"[log]\ncolour = red\n", "unknown key 'colour' in [log], ignoring"},
 	    {"transport = ttrpc\n", "unknown key 'transport' in [], ignoring"},
 	    {"[events\ntransport = ttrpc\n", "line 1 makes no sense, ignoring"},
@@ -187,7 +190,7 @@ test_conf_the_example(void **state)
 			n++;
 		}
 	}
-	assert_int_equal(n, 6);
+	assert_int_equal(n, 7);
 	for (i = 0; i < len; i++) { /* inih takes an indented line for a continuation */
 		if (text[i] == ' ' && i > 0 && text[i - 1] == '\n')
 			text[i] = '\n';

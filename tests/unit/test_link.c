@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -22,12 +23,14 @@
 #include "ipc/blackbox.h"
 #include "ipc/channel.h"
 #include "ipc/msg.h"
+#include "worker/fatal.h"
 #include "worker/link.h"
 
 static struct {
 	struct loop *loop;
 	struct link *lk;
-	int keeper; /* its end */
+	int keeper;  /* its end */
+	int channel; /* ours; the link has it */
 	unsigned syncs, gos, requests, ends;
 	uint64_t in_hand_at_request;
 	struct msg_step got;
@@ -88,6 +91,13 @@ on_quiesce(enum quiesce_why why, void *arg)
 {
 	(void)why;
 	(void)arg;
+}
+
+static void
+on_tell(int fd, void *arg)
+{
+	(void)arg;
+	assert_int_equal(write(fd, "told", 4), 4);
 }
 
 static void
@@ -172,8 +182,8 @@ settle(void)
 static int
 setup(void **state)
 {
-	static const struct link_ops ops = {
-	    on_request, on_n, on_exit_, on_pinned, on_sync, on_go, on_quiesce, on_end};
+	static const struct link_ops ops = {on_request, on_n, on_exit_, on_pinned,
+	    on_sync, on_go, on_quiesce, on_tell, on_end};
 	const struct msg_welcome welcome = {.proto = 1, .gen = 3, .dir_alias = "/d"};
 	struct msg_welcome got;
 	struct msg_head h;
@@ -185,6 +195,7 @@ setup(void **state)
 	t.loop = loop_new();
 	assert_int_equal(channel_pair(fds), 0);
 	t.keeper = fds[0];
+	t.channel = fds[1];
 	box = memfd_create("box", MFD_CLOEXEC);
 	assert_int_equal(ftruncate(box, BLACKBOX_SIZE), 0);
 	len = msg_encode_welcome(&h, buf, sizeof buf, &welcome);
@@ -405,6 +416,39 @@ test_link_black_box(void **state)
 	assert_int_equal(bb->loops, 1);
 }
 
+/* Its part of a dump, and where it is, which a signal handler says by itself. */
+static void
+test_link_tells(void **state)
+{
+	struct blackbox *bb = link_blackbox(t.lk);
+	int file = memfd_create("dump", MFD_CLOEXEC);
+	struct msg_head h;
+
+	(void)state;
+	go();
+	keeper_send(MSG_TELL, 0, 0, 0, NULL, file);
+	settle();
+	assert_int_equal(keeper_recv(&h, NULL), MSG_TOLD);
+	assert_int_equal(lseek(file, 0, SEEK_END), 4);
+	(void)close(file);
+	keeper_send(MSG_TELL, 0, 0, 0, NULL, -1); /* lost on its way */
+	settle();
+	assert_int_equal(keeper_recv(&h, NULL), MSG_TOLD);
+
+	assert_int_equal(bb->ask_ready, 0);
+	fatal_init(bb, t.channel);
+	assert_int_equal(bb->ask_ready, 1);
+	errno = 7;
+	assert_int_equal(raise(SIGUSR1), 0);
+	assert_int_equal(errno, 7);
+	assert_int_equal(keeper_recv(&h, NULL), MSG_FRAMES);
+	assert_int_equal(h.a, 0);
+	assert_int_equal(h.len, 0);
+	assert_true(bb->n_ask_frames > 1 && bb->n_ask_frames <= BLACKBOX_FRAMES);
+	assert_int_equal(bb->n_frames, 0);
+	(void)signal(SIGUSR1, SIG_DFL);
+}
+
 static void
 test_link_keeper_gone(void **state)
 {
@@ -430,6 +474,7 @@ main(void)
 	    T(test_link_signal_without_a_reader_is_acked),
 	    T(test_link_descriptors),
 	    T(test_link_black_box),
+	    T(test_link_tells),
 	    T(test_link_keeper_gone),
 #undef T
 	};

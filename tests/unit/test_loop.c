@@ -108,6 +108,43 @@ test_loop_free_buries_what_is_left(void **state)
 	assert_int_equal(freed, 1);
 }
 
+static void
+timer_never(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+	fail();
+}
+
+static void
+timer_count(int64_t in_us, uint64_t code, void *arg)
+{
+	unsigned *n = arg;
+
+	assert_int_equal(code, (uint64_t)(uintptr_t)timer_never);
+	assert_true(in_us > 50 * INT64_C(1000000) && in_us <= 60 * INT64_C(1000000));
+	(*n)++;
+}
+
+static void
+test_loop_timers_are_told(void **state)
+{
+	struct loop *loop = loop_new();
+	struct event *on = evtimer_new(loop_base(loop), timer_never, NULL);
+	struct event *off = evtimer_new(loop_base(loop), timer_never, NULL);
+	const struct timeval tv = {60, 0};
+	unsigned n = 0;
+
+	(void)state;
+	assert_int_equal(evtimer_add(on, &tv), 0);
+	loop_each_timer(loop, timer_count, &n);
+	assert_int_equal(n, 1);
+	event_free(on);
+	event_free(off);
+	loop_free(loop);
+}
+
 int
 main(void)
 {
@@ -115,6 +152,7 @@ main(void)
 	    cmocka_unit_test(test_loop_frees_after_the_pass),
 	    cmocka_unit_test(test_loop_stop_before_a_pass_ends_it),
 	    cmocka_unit_test(test_loop_free_buries_what_is_left),
+	    cmocka_unit_test(test_loop_timers_are_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,6 +25,7 @@
 #include "base/fd.h"
 #include "base/loop.h"
 #include "keeper/fdstore.h"
+#include "keeper/hold.h"
 #include "keeper/reaper.h"
 
 #define WAIT_US (15 * US_PER_S)
@@ -340,7 +341,7 @@ test_step_knows_when_a_process_began(void **state)
 	assert_true(st.start >= before && st.start <= clock_boot_ticks());
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
 	assert_true(proc_stat_read(pid, &st) < 0);
-	assert_false(proc_is_held(getpid()));
+	assert_false(proc_is_held(getpid(), NULL));
 }
 
 /* Exit acknowledged while its request is still open: the step stays for a replay. */

@@ -1,0 +1,61 @@
+#!/bin/sh
+# dump, and SIGUSR1 to keeper or worker: a file that only root can read, with what both
+# know and where the worker is; also of one that is stopped, or spins.
+. "$(dirname "$0")/../lib/containerd.sh"
+. "$LIBDIR/raw.sh"
+[ -n "$PODSHIM" ] || skip_all "podshim's own tool"
+ctd_up
+state() { podshimctl -o json -n "$NS" list | jq -r ".[0].$1"; }
+has() { # PATTERN WHAT
+	if grep -qE "$1" "$dump"; then ok "$2"; else not_ok "$2" && diag "$(head -n 80 "$dump")"; fi
+}
+newest() { find "$dir" -name 'dump-*.txt' -newer "$T/mark" 2>/dev/null | head -n 1; }
+comes() { [ -n "$(newest)" ] && grep -q "$1" "$(newest)"; }
+
+raw_run a sh -c 'while :; do sleep 0.1; done' >/dev/null || bail "run"
+raw_exec a e1 sleep 1000 >/dev/null
+call Wait a >/dev/null &
+wait=$!
+w=$(state worker_pid)
+k=$(state keeper_pid)
+dump=$(podshimctl -n "$NS" dump a 2>"$T/err")
+is $? 0 "dump"
+dir=$(dirname "$dump")
+is "$(stat -c '%a %u' "$dump")" "600 0" "the file is root's alone"
+has "^worker_pid=$w$" "keeper: its state"
+has '^request n=' "keeper: the request in hand"
+has '^stored |^step key=' "keeper: steps"
+has "^child pid=$w .*podshim-worker" "keeper: children"
+has '^trace .* request ' "what the worker did last"
+has '^frame: .*\(base \+ ' "a backtrace"
+has "^worker pid=$w .* live" "worker: its state"
+has "^op n=.* Wait 'a'" "worker: the operation"
+has "^task 'a' running" "worker: the task"
+has "^  exec 'e1' pid=[0-9]+ running" "worker: its exec"
+has '^outbox pending=' "worker: the outbox"
+
+touch "$T/mark"
+
+kill -USR1 "$k"
+check "SIGUSR1 to the keeper" wait_for 5 comes "^worker pid=$w"
+touch "$T/mark"
+kill -USR1 "$w"
+check "SIGUSR1 to the worker" wait_for 5 comes "^worker pid=$w"
+is "$(state worker_pid)" "$w" "neither has harmed anybody"
+kill -STOP "$w"
+dump=$(podshimctl -n "$NS" dump a 2>"$T/err")
+has '^process: State:.*stopped' "a stopped one is looked at from outside"
+has '^kernel: ' "with its kernel stack"
+has '^frame: .*\(base \+ ' "and a trail"
+kill -CONT "$w"
+is "$(call State a | value status)" $RUNNING "it goes on as before"
+is "$(state worker_pid)" "$w" "and is the same"
+i=0
+while [ $i -lt 10 ]; do
+	podshimctl -n "$NS" dump a >/dev/null 2>&1 || break
+	i=$((i + 1))
+done
+is "$i:$(find "$dir" -name 'dump-*.txt' | wc -l)" 10:8 "the newest eight stay"
+raw_end a
+wait $wait
+finish
