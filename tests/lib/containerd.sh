@@ -44,7 +44,7 @@ tap_out=$T/tap.out
 mkdir "$T/fifo"
 : >"$T/ids"
 
-ctr() { command ctr -a "$SOCK" -n "$NS" "$@"; }
+ctr() { command ctr -a "$SOCK" -n "$CTD_NS" "$@"; }
 
 # --- containerd's life -----------------------------------------------------
 
@@ -96,14 +96,14 @@ ctd_up() {
 # --- events ----------------------------------------------------------------
 
 events_start() {
-	command ctr -a "$SOCK" -n "$NS" events >"$T/events" 2>"$T/events.err" </dev/null &
+	command ctr -a "$SOCK" -n "$CTD_NS" events >"$T/events" 2>"$T/events.err" </dev/null &
 	events_pid=$!
 	not_ours="$not_ours $events_pid"
 	# It is listening once a change that we make shows up.
 	wait_for 10 events_probe || bail "ctr events shows nothing"
 }
 events_probe() {
-	ctr namespaces label "$NS" "probe=$(date +%N)" >/dev/null 2>&1
+	ctr namespaces label "$CTD_NS" "probe=$(date +%N)" >/dev/null 2>&1
 	grep -q /namespaces/update "$T/events"
 }
 # events_of ID: topics (and exec ids) of one container, one line each
@@ -175,7 +175,7 @@ rm_c() {
 	ctr c rm "$1" >/dev/null 2>&1
 }
 
-bundle() { echo "$T/state/io.containerd.runtime.v2.task/$NS/$1"; }
+bundle() { echo "$T/state/io.containerd.runtime.v2.task/$CTD_NS/$1"; }
 # group_opts GROUP: for $run_opts
 group_opts() {
 	note_id "$1"

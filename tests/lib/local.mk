@@ -6,4 +6,4 @@ libtests_a_SOURCES = \
 	%D%/task.c %D%/task.h \
 	%D%/ttrpc.c %D%/ttrpc.h
 libtests_ldadd = libtests.a libbase.a
-EXTRA_DIST += %D%/tap.sh %D%/marks.sh %D%/containerd.sh %D%/raw.sh %D%/mkimage %D%/sweep %D%/tap-run
+EXTRA_DIST += %D%/cri.sh %D%/cri.py %D%/cri.proto %D%/tap.sh %D%/marks.sh %D%/containerd.sh %D%/raw.sh %D%/mkimage %D%/sweep %D%/tap-run

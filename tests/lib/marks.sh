@@ -3,6 +3,7 @@
 # shellcheck shell=sh
 
 NS=$(basename "$T" | tr . -)
+CTD_NS=$NS # containerd's namespace; cri.sh, which has the machine's /run for itself, has another
 TEST_ID=$NS
 SOCK=$T/c.sock
 STATE_ROOT=/run/podshim
@@ -11,7 +12,7 @@ ctd_pid=
 not_ours= # helpers of the test itself
 
 # sock_path GROUP: the address of the shim, as containerd's own tools compute it
-sock_path() { echo "$SOCKET_DIR/$(printf %s "$SOCK/$NS/$1" | sha256sum | cut -d' ' -f1)"; }
+sock_path() { echo "$SOCKET_DIR/$(printf %s "$SOCK/$CTD_NS/$1" | sha256sum | cut -d' ' -f1)"; }
 
 # every process of this test but the test itself
 our_pids() {
@@ -51,9 +52,9 @@ leftovers() {
 	done <"$T/ids"
 	grep " $T/" /proc/self/mounts | sed 's/^/mount /'
 	cgroups_of '*' | sed 's/^/cgroup /'
-	find "$STATE_ROOT/$NS" -mindepth 1 2>/dev/null | sed 's/^/state /'
-	find "/run/containerd/runc/$NS" -mindepth 1 2>/dev/null | sed 's/^/runtime state /'
-	find "$T/state/io.containerd.runtime.v2.task/$NS" -mindepth 1 -maxdepth 1 2>/dev/null |
+	find "$STATE_ROOT/$CTD_NS" -mindepth 1 2>/dev/null | sed 's/^/state /'
+	find "/run/containerd/runc/$CTD_NS" -mindepth 1 2>/dev/null | sed 's/^/runtime state /'
+	find "$T/state/io.containerd.runtime.v2.task/$CTD_NS" -mindepth 1 -maxdepth 1 2>/dev/null |
 		sed 's/^/bundle /'
 	find "$T/fifo" -mindepth 1 2>/dev/null | sed 's/^/fifo /'
 	return 0
@@ -77,5 +78,5 @@ sweep() {
 	done <"$T/ids"
 	find /sys/fs/cgroup -mindepth 2 -depth -type d \( -path "*/$NS" -o -path "*/$NS/*" \) \
 		-exec rmdir {} + 2>/dev/null
-	rm -rf "${STATE_ROOT:?}/$NS" "/run/containerd/runc/$NS"
+	rm -rf "${STATE_ROOT:?}/$CTD_NS" "/run/containerd/runc/$CTD_NS"
 }
