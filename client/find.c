@@ -11,8 +11,8 @@
 #include "base/mem.h"
 #include "client/nearest.h"
 
-bool
-find_all(struct ctl *ctl, struct pods *pods, int *rc)
+static bool
+find_them(struct ctl *ctl, struct pods *pods, bool ask, int *rc)
 {
 	struct err err = ERR_INIT;
 	size_t i;
@@ -24,7 +24,8 @@ find_all(struct ctl *ctl, struct pods *pods, int *rc)
 		    ctl_exit_of(loaded) == CTL_DENIED ? " (pods are root's)" : "");
 		return false;
 	}
-	pods_ask(pods, PODS_TIMEOUT_MS);
+	if (ask)
+		pods_ask(pods, PODS_TIMEOUT_MS);
 	for (i = 0; i < pods->n; i++) {
 		loaded = pod_load(&pods->v[i], &err);
 		if (loaded < 0 && loaded != -ENOENT)
@@ -32,6 +33,18 @@ find_all(struct ctl *ctl, struct pods *pods, int *rc)
 			    pods->v[i].name, err.text);
 	}
 	return true;
+}
+
+bool
+find_all(struct ctl *ctl, struct pods *pods, int *rc)
+{
+	return find_them(ctl, pods, true, rc);
+}
+
+bool
+find_read(struct ctl *ctl, struct pods *pods, int *rc)
+{
+	return find_them(ctl, pods, false, rc);
 }
 
 enum how { EXACT, PREFIX };

@@ -17,6 +17,8 @@ struct found {
 /* Find the pods, ask and read each; what cannot be read is said on ctl->err and
  * makes *rc CTL_FAILED, or CTL_DENIED. Returns false if not even the state root can be read. */
 bool find_all(struct ctl *ctl, struct pods *pods, int *rc);
+/* The same without asking the keepers: what the databases know. */
+bool find_read(struct ctl *ctl, struct pods *pods, int *rc);
 /*
  * CTL_OK; or after one line on ctl->err CTL_NOT_FOUND (with the nearest names),
  * or CTL_FAILED if the name is ambiguous. find_any() finds a pod or a container.

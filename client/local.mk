@@ -7,10 +7,15 @@ libclient_a_SOURCES = \
 	%D%/cmd_complete.c \
 	%D%/cmd_crashes.c \
 	%D%/cmd_dump.c \
+	%D%/cmd_events.c \
 	%D%/cmd_help.c \
+	%D%/cmd_history.c \
 	%D%/cmd_inspect.c \
 	%D%/cmd_list.c \
+	%D%/cmd_ps.c \
+	%D%/cmd_stats.c \
 	%D%/cmd_tasks.c \
+	%D%/cmd_top.c \
 	%D%/cmd_upgrade.c \
 	%D%/cmd_version.c \
 	%D%/confirm.c %D%/confirm.h \
@@ -19,17 +24,21 @@ libclient_a_SOURCES = \
 	%D%/find.c %D%/find.h \
 	%D%/json.c %D%/json.h \
 	%D%/nearest.c %D%/nearest.h \
+	%D%/past.c %D%/past.h \
 	%D%/pod_load.c \
 	%D%/pods.c %D%/pods.h \
+	%D%/proc.c %D%/proc.h \
 	%D%/process.c %D%/process.h \
 	%D%/sheet.c %D%/sheet.h \
+	%D%/stats.c %D%/stats.h \
 	%D%/table.c %D%/table.h \
 	%D%/term.c %D%/term.h \
 	%D%/text.c %D%/text.h \
+	%D%/usage.c %D%/usage.h \
 	%D%/verbs.c %D%/verbs.h
 podshimctl_SOURCES = %D%/main.c
 podshimctl_LDFLAGS = $(AM_LDFLAGS) $(PODSHIM_PROG_LDFLAGS)
-client_ldadd = libclient.a libipc.a libstate.a libbase.a \
+client_ldadd = libclient.a liboci.a libipc.a libstate.a libbase.a \
 	$(EVENT_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) $(LIBMD_LIBS)
 podshimctl_LDADD = $(client_ldadd)
 dist_man_MANS += %D%/podshimctl.1

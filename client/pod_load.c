@@ -50,6 +50,7 @@ on_process(const struct row_process *row, void *arg)
 	c->processes[c->n_processes++] = (struct process_info){
 	    .exec_id = mem_strdup(row->exec_id),
 	    .pid = row->pid,
+	    .start_time = row->start_time,
 	    .terminal = row->terminal,
 	    .state = row->state,
 	    .exit_status = row->exit_status,

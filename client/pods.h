@@ -28,6 +28,7 @@ enum keeper_state {
 struct process_info {
 	char *exec_id; /* "" init */
 	int pid;
+	uint64_t start_time; /* ticks since boot; 0 unknown */
 	bool terminal;
 	enum task_state state;
 	uint32_t exit_status;

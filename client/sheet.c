@@ -181,11 +181,28 @@ sheet_bool(struct sheet *s, bool b)
 }
 
 void
+sheet_flush(struct sheet *s)
+{
+	assert(s->at == 0);
+	if (s->table != NULL)
+		table_flush(s->table, s->ctl->out);
+	else
+		sheet_print(s);
+}
+
+void
 sheet_print(struct sheet *s)
+{
+	sheet_print_at(
+	    s, s->ctl->out, term_width(s->ctl->out), term_has_colours(s->ctl->out));
+}
+
+void
+sheet_print_at(struct sheet *s, FILE *out, unsigned columns, bool colours)
 {
 	assert(s->at == 0);
 	if (s->table != NULL) {
-		table_print(s->table, s->ctl->out);
+		table_print_at(s->table, out, columns, colours);
 		table_free(s->table);
 		s->table = sheet_table(s);
 	} else if (s->ctl->format == FORMAT_JSON) {

@@ -45,6 +45,10 @@ void sheet_bool(struct sheet *s, bool b);
  * complete; then there is nothing left to do. A sheet without rows is its head, or [].
  */
 void sheet_print(struct sheet *s);
+/* The same, to a stream of one's own as if a terminal of so many columns were there. */
+void sheet_print_at(struct sheet *s, FILE *out, unsigned columns, bool colours);
+/* For output that goes on: print what has been added since, the head once. */
+void sheet_flush(struct sheet *s);
 void sheet_free(struct sheet *s);
 
 #endif

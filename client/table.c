@@ -15,6 +15,7 @@ struct table {
 	size_t columns;
 	struct strv cells; /* safe; the heads first */
 	unsigned char *looks;
+	size_t *widths; /* of what has been flushed */
 };
 
 static void
@@ -42,6 +43,7 @@ table_free(struct table *t)
 		return;
 	strv_fini(&t->cells);
 	free(t->looks);
+	free(t->widths);
 	free(t);
 }
 
@@ -105,20 +107,39 @@ cell_print(const struct table *t, size_t i, size_t width, bool colours, FILE *ou
 		(void)fprintf(out, "%*s", (int)(width - text_width(cut) + GAP), "");
 }
 
-void
-table_print_at(struct table *t, FILE *out, unsigned columns, bool colours)
+/* At least what is needed for all cells from `from` on. */
+static void
+widths_grow(const struct table *t, size_t from, size_t *widths)
 {
-	size_t i, width, *widths = mem_zalloc(t->columns * sizeof *widths);
+	size_t i, width;
 
-	for (i = 0; i < t->cells.n; i++) {
+	for (i = from; i < t->cells.n; i++) {
 		width = text_width(t->cells.v[i]);
 		if (width > widths[i % t->columns])
 			widths[i % t->columns] = width;
 	}
+}
+
+static void
+rows_print(const struct table *t, size_t from, const size_t *wanted, FILE *out,
+    unsigned columns, bool colours)
+{
+	size_t i, *widths = mem_dup(wanted, t->columns * sizeof *widths);
+
 	if (columns > 0)
 		widths_cut(widths, t->columns, columns);
-	for (i = 0; i < t->cells.n; i++)
+	for (i = from; i < t->cells.n; i++)
 		cell_print(t, i, widths[i % t->columns], colours, out);
+	free(widths);
+}
+
+void
+table_print_at(struct table *t, FILE *out, unsigned columns, bool colours)
+{
+	size_t *widths = mem_zalloc(t->columns * sizeof *widths);
+
+	widths_grow(t, 0, widths);
+	rows_print(t, 0, widths, out, columns, colours);
 	free(widths);
 }
 
@@ -126,4 +147,19 @@ void
 table_print(struct table *t, FILE *out)
 {
 	table_print_at(t, out, term_width(out), term_has_colours(out));
+}
+
+void
+table_flush(struct table *t, FILE *out)
+{
+	size_t from = t->widths == NULL ? 0 : t->columns;
+
+	if (t->widths == NULL)
+		t->widths = mem_zalloc(t->columns * sizeof *t->widths);
+	widths_grow(t, from, t->widths);
+	rows_print(t, from, t->widths, out, term_width(out), term_has_colours(out));
+	/* the head stays, so that cells are counted from a row's beginning */
+	while (t->cells.n > t->columns)
+		free(t->cells.v[--t->cells.n]);
+	t->cells.v[t->cells.n] = NULL;
 }

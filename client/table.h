@@ -24,6 +24,8 @@ void table_add_look(struct table *t, const char *text, enum look look);
 void table_add_num(struct table *t, int64_t n);
 /* For the width of the terminal behind out, if there is one. */
 void table_print(struct table *t, FILE *out);
+/* Print the rows since the last time, no narrower than those; the head once. */
+void table_flush(struct table *t, FILE *out);
 /* columns: of a terminal, 0 for as many as are needed. */
 void table_print_at(struct table *t, FILE *out, unsigned columns, bool colours);
 

@@ -10,6 +10,11 @@
 	V(list)                                                                          \
 	V(tasks)                                                                         \
 	V(inspect)                                                                       \
+	V(ps)                                                                            \
+	V(stats)                                                                         \
+	V(top)                                                                           \
+	V(events)                                                                        \
+	V(history)                                                                       \
 	V(crashes)                                                                       \
 	V(dump)                                                                          \
 	V(upgrade)                                                                       \

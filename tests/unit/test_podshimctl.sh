@@ -42,7 +42,7 @@ ok "a full disk behind stdout is a failure" full
 # words of a kind, one per line
 known() { "$ctl" complete "$@" | sed 1d; }
 verbs=$(known "")
-options=$(for v in "" $verbs; do known ${v:+"$v"} -; done | grep -v '^--help$' | sort -u)
+options=$(for v in "" $verbs; do known ${v:+"$v"} -; done | grep '^--' | sort -u)
 man_page=$(sed 's/\\-/-/g; s/\\f[BIR]/ /g' "$top/client/podshimctl.1")
 in_man() { # MACRO WORD...
 	local w
@@ -53,7 +53,7 @@ in_man() { # MACRO WORD...
 # shellcheck disable=SC2086
 ok "the man page describes the verbs" in_man 'B|BR' $verbs
 # shellcheck disable=SC2086
-ok "the man page describes the options" in_man 'B|BR' --help $options
+ok "the man page describes the options, at least the long ones" in_man 'B|BR' $options
 
 # the completion itself, which asks the program
 PATH=$PWD:$PATH
