@@ -33,6 +33,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "oci/mount_int.h"
 #include "oci/mountinfo.h"
 
 #define MOUNT_ORDERS_FD	   3
@@ -180,7 +181,7 @@ mount_open_beneath_by_hand(int root, const char *target, struct err *err)
 }
 
 /* The target inside rootfs, with whatever is mounted there now. */
-static int
+int
 mount_open_target(const char *rootfs, const char *target, struct err *err)
 {
 	struct open_how how = {.flags = O_PATH | O_CLOEXEC,
@@ -303,13 +304,31 @@ mount_propagate(const char *rootfs, const struct mount_spec *m, unsigned long pr
 }
 
 static int
-mount_with_flags(const char *rootfs, const struct mount_spec *m,
-    const struct mount_flags *f, struct err *err)
+mount_source(const char *source, int target, const struct mount_spec *m,
+    const struct mount_flags *f)
+{
+	int rc;
+
+	if ((f->flags & MS_BIND) != 0 && (f->flags & MS_REMOUNT) == 0)
+		return mount_call(
+		    source, target, "", f->flags & (MS_BIND | MS_REC), NULL);
+	if (f->cwd != NULL && chdir(f->cwd) == -1)
+		return -errno;
+	rc = mount_call(source, target, m->type, f->flags, f->data[0] ? f->data : NULL);
+	if (f->cwd != NULL)
+		(void)!chdir("/");
+	return rc;
+}
+
+int
+mount_plain(const char *rootfs, const struct mount_spec *m, const struct mount_flags *f,
+    struct err *err)
 {
 	const unsigned long of_bind = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC |
 	    MS_NOATIME | MS_NODIRATIME | MS_RELATIME | MS_STRICTATIME;
 	bool is_bind = (f->flags & MS_BIND) != 0 && (f->flags & MS_REMOUNT) == 0;
-	AUTO_CLOSE int fd = mount_open_target(rootfs, m->target, err);
+	AUTO_CLOSE int fd = mount_open_target(rootfs, m->target, err), loop = -1;
+	char loop_path[LOOP_PATH_MAX];
 	int rc = 0;
 
 	if (fd < 0)
@@ -318,22 +337,17 @@ mount_with_flags(const char *rootfs, const struct mount_spec *m,
 		return mount_by_program(m, "mount.fuse", m->type + 5, fd, err);
 	if (strncmp(m->type, "fuse3.", 6) == 0)
 		return mount_by_program(m, "mount.fuse3", m->type + 6, fd, err);
-	if (f->cwd != NULL && chdir(f->cwd) == -1)
-		return err_set(err, errno, "chdir to '%s'", f->cwd);
-	if (is_bind)
-		rc = mount_call(m->source, fd, "", f->flags & (MS_BIND | MS_REC), NULL);
-	else
-		rc = mount_call(
-		    m->source, fd, m->type, f->flags, f->data[0] ? f->data : NULL);
-	if (f->cwd != NULL)
-		(void)!chdir("/");
+	if (f->loop)
+		rc = loop_attach(m->source, (f->flags & MS_RDONLY) != 0, f->direct_io,
+		    loop_path, &loop, err);
+	if (rc < 0)
+		return rc;
+	rc = mount_source(f->loop ? loop_path : m->source, fd, m, f);
 	if (rc < 0)
 		return err_set(err, -rc, "mount '%s' (%s) on '%s/%s'", m->source, m->type,
 		    rootfs, m->target);
-	if (rc == 0 && is_bind && (f->flags & of_bind) != 0)
+	if (is_bind && (f->flags & of_bind) != 0)
 		rc = mount_flags_of_bind(rootfs, m, f->flags, err);
-	if (rc == 0 && f->propagation != 0)
-		rc = mount_propagate(rootfs, m, f->propagation, err);
 	return rc;
 }
 
@@ -345,7 +359,10 @@ mount_one(const char *rootfs, const struct mount_spec *m, struct err *err)
 
 	if (rc < 0)
 		return rc;
-	rc = mount_with_flags(rootfs, m, &f, err);
+	rc = mount_needs_stage(&f) ? mount_staged(rootfs, m, &f, err)
+				   : mount_plain(rootfs, m, &f, err);
+	if (rc == 0 && f.propagation != 0)
+		rc = mount_propagate(rootfs, m, f.propagation, err);
 	mount_flags_fini(&f);
 	return rc;
 }

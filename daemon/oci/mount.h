@@ -7,6 +7,7 @@
 #ifndef PODSHIM_OCI_MOUNT_H
 #define PODSHIM_OCI_MOUNT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct err;
@@ -39,6 +40,15 @@ struct mount_flags {
 	    propagation; /* MS_SHARED and so on, for a call of its own; 0 none */
 	char *data;	 /* for the file system; "" if there is nothing */
 	char *cwd;	 /* where data's relative paths begin; NULL: anywhere */
+	bool loop;	 /* the source is an image for a loop device */
+	bool direct_io;	 /* of the loop device */
+	/* "inside:outside:size,…" for mapped ids, both or neither; the spec's */
+	const char *uidmap, *gidmap;
+	/*
+	 * An overlay's lower directories that data lacks, for they need mounts of
+	 * their own: mapped ids, or too many to be named in a page.
+	 */
+	char *lower;
 };
 
 /*

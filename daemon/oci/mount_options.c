@@ -3,7 +3,8 @@
  *
  * mount(2) takes one page of data. An image of many layers gives overlayfs a
  * list of lower directories that is longer; what they have in common is then
- * cut off and becomes the working directory of the mount call.
+ * cut off and becomes the working directory of the mount call. If that is not enough,
+ * they get mounts of their own with short names (mount_stage.c).
  */
 #include "oci/mount.h"
 
@@ -17,6 +18,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "oci/mount_int.h"
 
 /* Room that containerd leaves, too, before it makes lower directories relative. */
 #define MOUNT_DATA_MARGIN 512u
@@ -85,13 +87,27 @@ mount_refuse_word(const char *word, struct err *err)
 		    "option '%.200s' is containerd's own and should "
 		    "not have come here",
 		    word);
-	if (strcmp(word, "loop") == 0 || strncmp(word, "loop=", 5) == 0)
+	if (strncmp(word, "loop=", 5) == 0)
 		return err_setx(
-		    err, EINVAL, "loop devices ('%.200s') are not supported", word);
-	if (strncmp(word, "uidmap=", 7) == 0 || strncmp(word, "gidmap=", 7) == 0)
-		return err_setx(
-		    err, EINVAL, "id-mapped mounts ('%.200s') are not supported", word);
+		    err, EINVAL, "option '%.200s': a loop device cannot be chosen", word);
 	return 0;
+}
+
+/* Options for the helper itself. Is it one? */
+static bool
+mount_take_word(const char *word, struct mount_flags *f)
+{
+	if (strcmp(word, "loop") == 0)
+		f->loop = true;
+	else if (strcmp(word, "direct-io") == 0)
+		f->direct_io = true; /* no file system has an option of that name */
+	else if (strncmp(word, "uidmap=", 7) == 0)
+		f->uidmap = word + 7;
+	else if (strncmp(word, "gidmap=", 7) == 0)
+		f->gidmap = word + 7;
+	else
+		return false;
+	return true;
 }
 
 static void
@@ -106,8 +122,7 @@ mount_add_data(char **data, const char *word)
 
 /* --- overlay ------------------------------------------------------------------ */
 
-/* The end of a lowerdir in its list: an unescaped colon or the list's end. */
-static const char *
+const char *
 mount_lower_end(const char *p)
 {
 	for (; *p != '\0' && *p != ':'; p++) {
@@ -173,67 +188,114 @@ mount_shorten_lower(const char *word, char **cwd)
 	return out;
 }
 
+/* data again, with the lower directories made relative, or put aside into f->lower. */
 static void
-mount_shorten_overlay(const struct mount_spec *m, struct mount_flags *f)
+mount_shorten_overlay(const struct mount_spec *m, struct mount_flags *f, bool aside)
 {
 	AUTO_FREE char *data = mem_strdup("");
+	struct mount_flags ignored = {0};
 	size_t i;
 
 	for (i = 0; i < m->n_options; i++) {
 		const char *word = m->options[i];
 		AUTO_FREE char *shorter = NULL;
 
-		if (word[0] == '\0' ||
+		if (word[0] == '\0' || mount_take_word(word, &ignored) ||
 		    mount_find_word(mount_words, ARRAY_LEN(mount_words), word) != NULL ||
 		    mount_find_word(
 			mount_propagations, ARRAY_LEN(mount_propagations), word) != NULL)
 			continue;
-		if (strncmp(word, "lowerdir=", 9) == 0 && f->cwd == NULL)
-			shorter = mount_shorten_lower(word, &f->cwd);
+		if (strncmp(word, "lowerdir=", 9) == 0) {
+			if (aside && f->lower == NULL) {
+				f->lower = mem_strdup(word + 9);
+				continue;
+			}
+			if (!aside && f->cwd == NULL)
+				shorter = mount_shorten_lower(word, &f->cwd);
+		}
 		mount_add_data(&data, shorter != NULL ? shorter : word);
 	}
 	free(f->data);
 	f->data = steal_ptr(&data);
+	if (aside) {
+		free(f->cwd);
+		f->cwd = NULL;
+	}
 }
 
 /* --- all of them --------------------------------------------------------------- */
 
+static int
+mount_sort_words(const struct mount_spec *m, struct mount_flags *f, struct err *err)
+{
+	size_t i;
+
+	for (i = 0; i < m->n_options; i++) {
+		const char *word = m->options[i];
+		const struct mount_word *w;
+
+		if (mount_refuse_word(word, err) < 0)
+			return -EINVAL;
+		if ((w = mount_find_word(mount_words, ARRAY_LEN(mount_words), word)) !=
+		    NULL)
+			f->flags = (f->flags | w->set) & ~w->clear;
+		else if ((w = mount_find_word(mount_propagations,
+			      ARRAY_LEN(mount_propagations), word)) != NULL)
+			f->propagation = w->set;
+		else if (word[0] != '\0' && !mount_take_word(word, f))
+			mount_add_data(&f->data, word);
+	}
+	if ((f->uidmap == NULL) != (f->gidmap == NULL))
+		return err_setx(err, EINVAL,
+		    "%s= without %s=", f->uidmap != NULL ? "uidmap" : "gidmap",
+		    f->uidmap != NULL ? "gidmap" : "uidmap");
+	if (f->uidmap != NULL && strncmp(m->type, "fuse", 4) == 0 &&
+	    strchr(m->type, '.') != NULL)
+		return err_setx(
+		    err, EINVAL, "id maps for a mount of type '%.64s'", m->type);
+	return 0;
+}
+
+static int
+mount_fit_page(const struct mount_spec *m, struct mount_flags *f, struct err *err)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	bool overlay = strcmp(m->type, "overlay") == 0;
+
+	if (overlay && f->uidmap != NULL) {
+		mount_shorten_overlay(m, f, true);
+		if (f->lower == NULL)
+			return err_setx(
+			    err, EINVAL, "id maps for an overlay without lowerdir=");
+	} else if (overlay && strlen(f->data) >= page - MOUNT_DATA_MARGIN) {
+		mount_shorten_overlay(m, f, false);
+		if (strlen(f->data) >= page)
+			mount_shorten_overlay(m, f, true);
+	}
+	if (strlen(f->data) >= page)
+		return err_setx(err, E2BIG,
+		    "mount options of %zu bytes, the kernel takes %zu", strlen(f->data),
+		    page - 1);
+	return 0;
+}
+
 int
 mount_parse_options(const struct mount_spec *m, struct mount_flags *out, struct err *err)
 {
-	size_t page = (size_t)sysconf(_SC_PAGESIZE), i;
 	struct mount_flags f = {0};
+	int rc;
 
 	f.data = mem_strdup("");
 	if (strcmp(m->type, "bind") == 0)
 		f.flags = MS_BIND;
 	else if (strcmp(m->type, "rbind") == 0)
 		f.flags = MS_BIND | MS_REC;
-	for (i = 0; i < m->n_options; i++) {
-		const char *word = m->options[i];
-		const struct mount_word *w;
-
-		if (mount_refuse_word(word, err) < 0) {
-			mount_flags_fini(&f);
-			return -EINVAL;
-		}
-		if ((w = mount_find_word(mount_words, ARRAY_LEN(mount_words), word)) !=
-		    NULL)
-			f.flags = (f.flags | w->set) & ~w->clear;
-		else if ((w = mount_find_word(mount_propagations,
-			      ARRAY_LEN(mount_propagations), word)) != NULL)
-			f.propagation = w->set;
-		else if (word[0] != '\0')
-			mount_add_data(&f.data, word);
-	}
-	if (strcmp(m->type, "overlay") == 0 && strlen(f.data) >= page - MOUNT_DATA_MARGIN)
-		mount_shorten_overlay(m, &f);
-	if (strlen(f.data) >= page) {
-		size_t len = strlen(f.data);
-
+	rc = mount_sort_words(m, &f, err);
+	if (rc == 0)
+		rc = mount_fit_page(m, &f, err);
+	if (rc < 0) {
 		mount_flags_fini(&f);
-		return err_setx(err, E2BIG,
-		    "mount options of %zu bytes, the kernel takes %zu", len, page - 1);
+		return rc;
 	}
 	*out = f;
 	return 0;
@@ -244,5 +306,6 @@ mount_flags_fini(struct mount_flags *f)
 {
 	free(f->data);
 	free(f->cwd);
+	free(f->lower);
 	*f = (struct mount_flags){0};
 }

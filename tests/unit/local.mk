@@ -47,6 +47,10 @@ unit_tests += %D%/test_mount
 tests_unit_test_mount_SOURCES = %D%/test_mount.c
 tests_unit_test_mount_LDADD = libworker.a liboci.a libbase.a $(CMOCKA_LIBS)
 
+unit_tests += %D%/test_mount_options
+tests_unit_test_mount_options_SOURCES = %D%/test_mount_options.c
+tests_unit_test_mount_options_LDADD = libworker.a liboci.a libbase.a $(CMOCKA_LIBS)
+
 unit_tests += %D%/test_oci
 tests_unit_test_oci_SOURCES = %D%/test_oci.c
 tests_unit_test_oci_LDADD = libworker.a liboci.a libbase.a $(JANSSON_LIBS) $(CMOCKA_LIBS)
