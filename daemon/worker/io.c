@@ -286,6 +286,14 @@ io_check_ready(struct io *io)
 		(void)evtimer_add(&io->ready_ev, &now);
 }
 
+bool
+io_is_ready(const struct io *io)
+{
+	const char *error;
+
+	return io_log_ready(io, &error) && error == NULL;
+}
+
 void
 io_when_ready(struct io *io, void (*cb)(const char *error, void *arg), void *arg)
 {

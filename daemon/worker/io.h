@@ -41,9 +41,10 @@ struct io_spec {
 int io_open(struct loop *loop, struct link *lk, const struct io_spec *spec,
     struct io **out, int child_fds[3], struct err *err);
 
+/* May the runtime command be spawned? Else a log program has to say first that it is ready. */
+bool io_is_ready(const struct io *io);
 /*
- * cb runs once from the loop when the runtime command may be spawned: at once
- * unless a log program has to say first that it is ready (30 s at most). error NULL, or
+ * cb runs once from the loop when that is so, after 30 s at most. error NULL, or
  * why it will not be; then io_free(). Not calling this is allowed: the pipe
  * keeps what the container writes meanwhile.
  */

@@ -10,6 +10,7 @@ podshim_worker_LDADD = libworker.a liboci.a libipc.a libstate.a libproto.a libfr
 
 # the core: link to the keeper, operations, methods, recovery
 libworker_a_SOURCES += \
+	%D%/birth.c %D%/birth.h \
 	%D%/command.c %D%/command.h \
 	%D%/container.c %D%/container.h \
 	%D%/crashpoint.c %D%/crashpoint.h \

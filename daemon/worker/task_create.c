@@ -22,6 +22,7 @@
 #include "proto/task.pb-c.h"
 #include "oci/cgroup.h"
 #include "oci/cgroup_dirs.h"
+#include "worker/birth.h"
 #include "worker/command.h"
 #include "worker/container.h"
 #include "worker/crashpoint.h"
@@ -48,6 +49,36 @@ create_req(const struct op *op)
 
 /* --- before the runtime ---------------------------------------------------------- */
 
+static struct mount_spec
+create_mount_spec(const Containerd__Types__Mount *m)
+{
+	return (struct mount_spec){
+	    .type = m->type,
+	    .source = m->source,
+	    .target = m->target,
+	    .options = (const char *const *)m->options,
+	    .n_options = m->n_options,
+	};
+}
+
+/* What cannot be right is told before anything is done. */
+static int
+create_check_mounts(const create_request *req, struct err *err)
+{
+	size_t i;
+
+	for (i = 0; i < req->n_rootfs; i++) {
+		const struct mount_spec m = create_mount_spec(req->rootfs[i]);
+		struct mount_flags f;
+		int rc = mount_parse_options(&m, &f, err);
+
+		if (rc < 0)
+			return err_wrap(err, rc, "mount '%s' (%s)", m.source, m.type);
+		mount_flags_fini(&f);
+	}
+	return 0;
+}
+
 static int
 create_check(struct op *op, struct err *err)
 {
@@ -71,6 +102,9 @@ create_check(struct op *op, struct err *err)
 	if (container_count(op->pod) > POD_CONTAINERS_MAX)
 		return err_setx(err, ENOSPC, "more than %u containers in one pod",
 		    POD_CONTAINERS_MAX);
+	rc = create_check_mounts(req, err);
+	if (rc < 0)
+		return rc;
 	return pod_writable(op->pod, err);
 }
 
@@ -228,39 +262,20 @@ create_on_created(struct op *op, const struct command_result *res)
 /* --- the way there -------------------------------------------------------------------- */
 
 static void
+create_on_failed(struct op *op, enum status_code code, const char *error)
+{
+	op_set_fail(op, code, "%s", error);
+	create_undo(op);
+}
+
+static void
 create_run(struct op *op)
 {
-	struct process *p = op->p;
 	struct command *cmd =
 	    command_new(op, STEP_CREATE, TAG_CREATE, "OCI runtime create failed");
-	AUTO_FREE char *tty = process_tty_name(p, cmd->key);
-	struct err err = ERR_INIT;
-	struct io_spec spec;
-	int fds[3] = {-1, -1, -1};
-	uint32_t i;
 
-	process_io_spec(p, &spec);
-	if (command_known(cmd)) {
-		p->io = io_resume(op->pod->loop, op->pod->link, &spec, tty);
-	} else if (io_open(op->pod->loop, op->pod->link, &spec, &p->io, fds, &err) < 0) {
-		op_set_fail(op,
-		    err.code == EINVAL ? STATUS_INVALID_ARGUMENT : STATUS_UNKNOWN, "%s",
-		    err.text);
-		command_free(cmd);
-		create_undo(op);
-		return;
-	}
-	CRASH_POINT("create.io");
-	cmd->flags = SPAWN_ADOPT | (p->terminal ? SPAWN_CONSOLE : 0u);
-	cmd->own_output = !p->terminal;
-	for (i = 0; i < 3; i++) {
-		if (fds[i] >= 0)
-			command_add_fd(cmd, fds[i], i);
-	}
-	runtime_create(&cmd->argv, &cmd->target, cmd->pid_path, p->terminal);
-	command_run(cmd, create_on_created);
-	for (i = 0; i < 3; i++)
-		fd_close(&fds[i]);
+	runtime_create(&cmd->argv, &cmd->target, cmd->pid_path, op->p->terminal);
+	birth_run(cmd, create_on_created, create_on_failed);
 }
 
 /* From a checkpoint, all that is left to do is Start's (task_restore.c). */
@@ -292,17 +307,8 @@ create_mount_orders(const struct op *op)
 	AUTO_FREE struct mount_spec *mounts = mem_zalloc(req->n_rootfs * sizeof *mounts);
 	size_t i;
 
-	for (i = 0; i < req->n_rootfs; i++) {
-		const Containerd__Types__Mount *m = req->rootfs[i];
-
-		mounts[i] = (struct mount_spec){
-		    .type = m->type,
-		    .source = m->source,
-		    .target = m->target,
-		    .options = (const char *const *)m->options,
-		    .n_options = m->n_options,
-		};
-	}
+	for (i = 0; i < req->n_rootfs; i++)
+		mounts[i] = create_mount_spec(req->rootfs[i]);
 	return mount_orders(op->c->bundle, mounts, req->n_rootfs);
 }
 

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "proto/task.pb-c.h"
+#include "worker/birth.h"
 #include "worker/command.h"
 #include "worker/container.h"
 #include "worker/crashpoint.h"
@@ -124,8 +125,17 @@ restore_done(struct op *op, const struct command_result *res)
 /* --- the way there ------------------------------------------------------------------ */
 
 static void
-restore_run(struct op *op, struct command *cmd, const int fds[3])
+restore_on_failed(struct op *op, enum status_code code, const char *error)
 {
+	op_set_fail(op, code, "%s", error);
+	restore_undone(op);
+}
+
+static void
+restore_run(struct op *op)
+{
+	struct command *cmd =
+	    command_new(op, STEP_START, TAG_CREATE, "OCI runtime restore failed");
 	struct process *p = op->p;
 	/* as it comes from its row, the spec has no end mark */
 	AUTO_FREE char *own = NULL,
@@ -134,29 +144,18 @@ restore_run(struct op *op, struct command *cmd, const int fds[3])
 	    .image_path = image,
 	    .work_path = restore_own_work(op),
 	};
-	uint32_t i;
 
 	if (opts.work_path == NULL)
 		opts.work_path = own = criu_work_dir(op->pod, cmd->key);
-	cmd->flags = SPAWN_ADOPT | (p->terminal ? SPAWN_CONSOLE : 0u);
-	cmd->own_output = !p->terminal;
-	for (i = 0; i < 3; i++) {
-		if (fds[i] >= 0)
-			command_add_fd(cmd, fds[i], i);
-	}
 	runtime_restore(&cmd->argv, &cmd->target, cmd->pid_path, p->terminal, &opts);
-	command_run(cmd, restore_done);
+	birth_run(cmd, restore_done, restore_on_failed);
 }
 
 void
 restore_start(struct op *op)
 {
 	struct process *p = op->p;
-	struct command *cmd;
-	AUTO_FREE char *tty = NULL;
 	struct err err = ERR_INIT;
-	struct io_spec spec;
-	int fds[3] = {-1, -1, -1}, i;
 
 	if (p->spec == NULL || op->c->state != TASK_CREATED) {
 		op_fail(op, STATUS_UNKNOWN, "cannot start a %s process",
@@ -168,21 +167,5 @@ restore_start(struct op *op)
 		return;
 	}
 	p->starting = true;
-	cmd = command_new(op, STEP_START, TAG_CREATE, "OCI runtime restore failed");
-	tty = process_tty_name(p, cmd->key);
-	process_io_spec(p, &spec);
-	if (command_known(cmd)) {
-		p->io = io_resume(op->pod->loop, op->pod->link, &spec, tty);
-	} else if (io_open(op->pod->loop, op->pod->link, &spec, &p->io, fds, &err) < 0) {
-		command_free(cmd);
-		op_set_fail(op,
-		    err.code == EINVAL ? STATUS_INVALID_ARGUMENT : STATUS_UNKNOWN, "%s",
-		    err.text);
-		restore_undone(op);
-		return;
-	}
-	CRASH_POINT("restore.io");
-	restore_run(op, cmd, fds);
-	for (i = 0; i < 3; i++)
-		fd_close(&fds[i]);
+	restore_run(op);
 }

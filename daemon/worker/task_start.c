@@ -20,6 +20,7 @@
 #include "base/mem.h"
 #include "proto/task.pb-c.h"
 #include "proto/wire.h"
+#include "worker/birth.h"
 #include "worker/command.h"
 #include "worker/container.h"
 #include "worker/crashpoint.h"
@@ -192,40 +193,17 @@ start_exec_run(struct op *op)
 	struct process *p = op->p;
 	struct command *cmd =
 	    command_new(op, STEP_START, TAG_EXEC, "OCI runtime exec failed");
-	AUTO_FREE char *tty = process_tty_name(p, cmd->key);
 	AUTO_FREE char *spec_path = pod_key_path(op->pod, "process", cmd->key);
 	struct err err = ERR_INIT;
-	struct io_spec spec;
-	int fds[3] = {-1, -1, -1}, rc;
-	uint32_t i;
 
-	process_io_spec(p, &spec);
-	if (command_known(cmd)) {
-		p->io = io_resume(op->pod->loop, op->pod->link, &spec, tty);
-	} else {
-		rc = file_write(AT_FDCWD, spec_path, p->spec, p->spec_len, 0600, &err);
-		if (rc == 0)
-			rc = io_open(
-			    op->pod->loop, op->pod->link, &spec, &p->io, fds, &err);
-		if (rc < 0) {
-			command_free(cmd);
-			start_exec_failed(op,
-			    err.code == EINVAL ? STATUS_INVALID_ARGUMENT : STATUS_UNKNOWN,
-			    err.text);
-			return;
-		}
-	}
-	CRASH_POINT("exec.io");
-	cmd->flags = SPAWN_ADOPT | (p->terminal ? SPAWN_CONSOLE : 0u);
-	cmd->own_output = !p->terminal;
-	for (i = 0; i < 3; i++) {
-		if (fds[i] >= 0)
-			command_add_fd(cmd, fds[i], i);
+	if (!command_known(cmd) &&
+	    file_write(AT_FDCWD, spec_path, p->spec, p->spec_len, 0600, &err) < 0) {
+		command_free(cmd);
+		start_exec_failed(op, STATUS_UNKNOWN, err.text);
+		return;
 	}
 	runtime_exec(&cmd->argv, &cmd->target, spec_path, cmd->pid_path, p->terminal);
-	command_run(cmd, start_exec_done);
-	for (i = 0; i < 3; i++)
-		fd_close(&fds[i]);
+	birth_run(cmd, start_exec_done, start_exec_failed);
 }
 
 static void
