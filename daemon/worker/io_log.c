@@ -107,6 +107,14 @@ log_on_ready(const char *error, void *arg)
 	io_check_ready(log->io);
 }
 
+static void
+log_on_note(const char *text, void *arg)
+{
+	const struct io_log *log = arg;
+
+	log_warnx("log of %s: %s", log->what, text);
+}
+
 /* It is gone: start it again, or see that the container can go on without. */
 static void
 log_replace(struct io_log *log)
@@ -151,7 +159,8 @@ io_log_arrived(struct io *io)
 		log_replace(io->log);
 }
 
-static const struct logger_ops log_ops = {.on_ready = log_on_ready, .on_end = log_on_end};
+static const struct logger_ops log_ops = {
+    .on_ready = log_on_ready, .on_note = log_on_note, .on_end = log_on_end};
 
 /* --- draining ------------------------------------------------------------------------------- */
 
@@ -371,7 +380,8 @@ io_log_resume(struct io *io, const struct io_spec *spec)
 		log_warnx("%s", err.text);
 	log->name = mem_printf("%s%" PRIx64, prefix, f.key);
 	log->is_ready = true; /* or the runtime command would not have been spawned */
-	log->lg = logger_attach(io->loop, io->lk, f.key, &log_ops, log);
+	log->lg = logger_attach(
+	    io->loop, io->lk, f.key, log->own ? log->name : NULL, &log_ops, log);
 }
 
 void

@@ -1,16 +1,20 @@
 /*
  * The log program for file: URIs. A process of its own, so that a hung disk
  * hangs nobody else, and that a worker's death leaves no gap. Bytes that the
- * disk refuses are dropped: blocking the container would be worse.
+ * disk refuses are dropped and counted: blocking the container would be worse.
  *
  * It ends at the end of its input; on SIGTERM it takes what lies in the pipes, and
- * ends. It logs nothing: its descriptors are null but for its input.
+ * ends. What it has to say goes to the worker, by the descriptor on which that
+ * heard of its readiness; if nobody reads there, it is not said.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -21,7 +25,12 @@
 #include "base/mem.h"
 #include "worker/logger.h"
 
-#define LOG_FILE_READY LOGGER_READY_NUM
+/* Where a file takes what a stream brings. */
+struct log_out {
+	int fd; /* -1: the stream is not there */
+	const char *path;
+	uint64_t lost; /* bytes since it last took all */
+};
 
 static volatile sig_atomic_t log_file_term;
 
@@ -46,34 +55,60 @@ log_file_open(const char *path, bool make, int *out_fd, struct err *err)
 		if (rc < 0)
 			return rc;
 	}
-	*out_fd = open(path, make ? flags | O_CREAT : flags, 0644);
+	*out_fd = open(path, make ? flags | O_CREAT : flags, 0600);
 	return *out_fd == -1 ? err_set(err, errno, "open '%s'", path) : 0;
 }
 
+static void __attribute__((format(printf, 1, 2))) log_file_say(const char *fmt, ...)
+{
+	char text[LOGGER_NOTE_MAX];
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(text, sizeof text - 1, fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		return;
+	if ((size_t)n > sizeof text - 2)
+		n = (int)sizeof text - 2;
+	text[n++] = '\n';
+	(void)!write(LOGGER_READY_NUM, text, (size_t)n);
+}
+
 static void
-log_file_write(int fd, const char *buf, size_t len)
+log_file_write(struct log_out *out, const char *buf, size_t len)
 {
 	while (len > 0) {
-		ssize_t n = write(fd, buf, len);
+		ssize_t n = write(out->fd, buf, len);
 
 		if (n == -1 && errno == EINTR)
 			continue;
-		if (n <= 0)
-			return; /* a full disk: this piece is lost */
+		if (n <= 0) {
+			if (out->lost == 0)
+				log_file_say("'%s': %s, output is dropped", out->path,
+				    strerror(errno));
+			out->lost += len;
+			return;
+		}
 		buf += n;
 		len -= (size_t)n;
 	}
+	if (out->lost > 0)
+		log_file_say("'%s' takes output again, %" PRIu64 " bytes were lost",
+		    out->path, out->lost);
+	out->lost = 0;
 }
 
 /* Until both inputs have ended. */
 static void
-log_file_run(const int outs[2])
+log_file_run(struct log_out outs[2])
 {
 	static char buf[64 * 1024];
 	const struct timespec now = {0};
 	struct pollfd pfd[2] = {
-	    {.fd = outs[0] == -1 ? -1 : 3, .events = POLLIN},
-	    {.fd = outs[1] == -1 ? -1 : 4, .events = POLLIN},
+	    {.fd = outs[0].fd == -1 ? -1 : 3, .events = POLLIN},
+	    {.fd = outs[1].fd == -1 ? -1 : 4, .events = POLLIN},
 	};
 	sigset_t none;
 	int i, rc;
@@ -93,7 +128,7 @@ log_file_run(const int outs[2])
 				continue;
 			n = read(pfd[i].fd, buf, sizeof buf);
 			if (n > 0)
-				log_file_write(outs[i], buf, (size_t)n);
+				log_file_write(&outs[i], buf, (size_t)n);
 			else if (n == 0 || (errno != EAGAIN && errno != EINTR))
 				pfd[i].fd = -1;
 		}
@@ -105,9 +140,10 @@ log_file_main(int argc, char **argv)
 {
 	struct sigaction sa = {.sa_handler = log_file_on_term};
 	bool make = strcmp(argv[1], "--log-file") == 0;
-	int outs[2] = {-1, -1}, i, rc;
+	struct log_out outs[2] = {{.fd = -1}, {.fd = -1}};
 	struct err err = ERR_INIT;
 	sigset_t term;
+	int i, rc;
 
 	(void)close(LOGGER_EXE_NUM);
 	(void)prctl(PR_SET_NAME, "podshim-log");
@@ -115,17 +151,24 @@ log_file_main(int argc, char **argv)
 	(void)sigaddset(&term, SIGTERM);
 	(void)sigprocmask(SIG_BLOCK, &term, NULL);
 	(void)sigaction(SIGTERM, &sa, NULL);
+	(void)signal(SIGPIPE, SIG_IGN);
 	for (i = 0; i < 2 && i + 2 < argc; i++) {
 		if (strcmp(argv[i + 2], "-") == 0)
 			continue;
-		rc = log_file_open(argv[i + 2], make, &outs[i], &err);
+		outs[i].path = argv[i + 2];
+		rc = log_file_open(outs[i].path, make, &outs[i].fd, &err);
 		if (rc < 0) {
-			(void)!write(LOG_FILE_READY, err.text, strlen(err.text));
+			(void)!write(LOGGER_READY_NUM, err.text, strlen(err.text));
 			return 1;
 		}
 	}
-	(void)!write(LOG_FILE_READY, "", 1);
-	(void)close(LOG_FILE_READY);
+	(void)!write(LOGGER_READY_NUM, "", 1);
+	(void)fd_set_nonblock(LOGGER_READY_NUM, true);
 	log_file_run(outs);
+	for (i = 0; i < 2; i++) {
+		if (outs[i].lost > 0)
+			log_file_say("'%s': %" PRIu64 " bytes were lost", outs[i].path,
+			    outs[i].lost);
+	}
 	return 0;
 }

@@ -36,7 +36,8 @@ struct logger {
 	void *arg;
 	bool ended;
 	enum logger_ready ready;
-	int ready_fd; /* -1 once it is ready */
+	bool said;    /* ready: what comes now are notes */
+	int ready_fd; /* -1 once it is ready, or says no more */
 	struct event ready_ev;
 	struct event term_ev;
 };
@@ -54,18 +55,35 @@ logger_ready_over(struct logger *lg)
 	fd_close(&lg->ready_fd);
 }
 
+/* Lines; each was written at once. */
+static void
+logger_note(struct logger *lg, char *text)
+{
+	char *save = NULL, *line;
+
+	for (line = strtok_r(text, "\n", &save); line != NULL && lg->ops != NULL;
+	     line = strtok_r(NULL, "\n", &save))
+		lg->ops->on_note(line, lg->arg);
+}
+
 static void
 logger_on_ready(evutil_socket_t fd, short what, void *arg)
 {
 	struct logger *lg = arg;
 	const char *error = NULL;
-	char text[512];
+	char text[LOGGER_NOTE_MAX + 2];
 	ssize_t n = read(fd, text, sizeof text - 1);
 
 	(void)what;
 	if (n == -1 && (errno == EAGAIN || errno == EINTR))
 		return;
 	text[n > 0 ? n : 0] = '\0';
+	if (lg->said) {
+		logger_note(lg, text);
+		if (n <= 0)
+			logger_ready_over(lg);
+		return;
+	}
 	switch (lg->ready) {
 	case LOGGER_READY_BYTE_OR_END: break;
 	case LOGGER_READY_BYTE:
@@ -77,11 +95,25 @@ logger_on_ready(evutil_socket_t fd, short what, void *arg)
 			error = "it ended at once";
 		else if (text[0] != '\0')
 			error = text;
+		else
+			lg->said = true;
 		break;
 	}
-	logger_ready_over(lg);
+	if (!lg->said)
+		logger_ready_over(lg);
 	if (lg->ops != NULL)
 		lg->ops->on_ready(error, lg->arg);
+	if (lg->said && n > 1)
+		logger_note(lg, text + 1);
+}
+
+static void
+logger_listen(struct logger *lg, int fd)
+{
+	lg->ready_fd = fd;
+	(void)event_assign(&lg->ready_ev, loop_base(lg->loop), fd, EV_READ | EV_PERSIST,
+	    logger_on_ready, lg);
+	(void)event_add(&lg->ready_ev, NULL);
 }
 
 /* --- the end ---------------------------------------------------------------------- */
@@ -89,6 +121,7 @@ logger_on_ready(evutil_socket_t fd, short what, void *arg)
 static void
 logger_free(struct logger *lg)
 {
+	link_fd_forget(lg->lk, lg);
 	logger_ready_over(lg);
 	(void)event_del(&lg->term_ev);
 	event_debug_unassign(&lg->ready_ev);
@@ -119,7 +152,7 @@ logger_on_step(const struct msg_step *step, void *arg)
 	if (lg->ready_fd != -1) {
 		/* what it said before it died, if anything, else this */
 		logger_on_ready(lg->ready_fd, 0, lg);
-		if (lg->ready_fd != -1) {
+		if (lg->ready_fd != -1 && !lg->said) {
 			logger_ready_over(lg);
 			ops->on_ready("it ended at once", lg->arg);
 		}
@@ -227,16 +260,25 @@ logger_start(struct loop *loop, struct link *lk, const struct logger_spec *spec,
 	link_fd_put(lk, name, ready);
 	link_spawn(lk, &spawn, logger_on_step, lg);
 	(void)fd_set_nonblock(ready, true);
-	lg->ready_fd = steal_fd(&ready);
-	(void)event_assign(&lg->ready_ev, loop_base(loop), lg->ready_fd,
-	    EV_READ | EV_PERSIST, logger_on_ready, lg);
-	(void)event_add(&lg->ready_ev, NULL);
+	logger_listen(lg, steal_fd(&ready));
 	*out = lg;
 	return 0;
 }
 
+static void
+logger_on_fetched(int fd, void *arg)
+{
+	struct logger *lg = arg;
+
+	if (fd < 0)
+		return;
+	lg->ready = LOGGER_READY_TEXT;
+	lg->said = true;
+	logger_listen(lg, fd);
+}
+
 struct logger *
-logger_attach(struct loop *loop, struct link *lk, uint64_t key,
+logger_attach(struct loop *loop, struct link *lk, uint64_t key, const char *name,
     const struct logger_ops *ops, void *arg)
 {
 	struct logger *lg;
@@ -244,6 +286,8 @@ logger_attach(struct loop *loop, struct link *lk, uint64_t key,
 	if (link_step_known(lk, key) == NULL)
 		return NULL;
 	lg = logger_new(loop, lk, key, ops, arg);
+	if (name != NULL)
+		link_fd_get(lk, name, logger_on_fetched, lg);
 	link_step_watch(lk, key, logger_on_step, lg);
 	return lg;
 }
@@ -291,7 +335,8 @@ logger_sweep(struct loop *loop, struct link *lk)
 		for (i = 0; i < sw.n; i++) {
 			log_warnx("log program %" PRIx64 " belongs to nobody, ending it",
 			    sw.keys[i]);
-			logger_stop(logger_attach(loop, lk, sw.keys[i], NULL, NULL));
+			logger_stop(
+			    logger_attach(loop, lk, sw.keys[i], NULL, NULL, NULL));
 		}
 	} while (sw.n == ARRAY_LEN(sw.keys));
 }

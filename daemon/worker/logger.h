@@ -15,7 +15,8 @@ struct logger;
 struct loop;
 
 #define LOGGER_TAG	 'L'
-#define LOGGER_READY_NUM 5 /* where it writes that it is ready */
+#define LOGGER_READY_NUM 5 /* where it writes that it is ready, ours also notes */
+#define LOGGER_NOTE_MAX	 512
 #define LOGGER_EXE_NUM	 6 /* own_exe: argv[0] is "/proc/self/fd/6" */
 
 struct logger_ops {
@@ -24,6 +25,8 @@ struct logger_ops {
 	 * on_end, never for one that was attached.
 	 */
 	void (*on_ready)(const char *error, void *arg);
+	/* Ours has something to say: one line. Any number of times, once it is ready. */
+	void (*on_note)(const char *text, void *arg);
 	/* It has ended; ok: with exit status 0. Once, from the loop. */
 	void (*on_end)(bool ok, void *arg);
 };
@@ -31,7 +34,7 @@ struct logger_ops {
 enum logger_ready {
 	LOGGER_READY_BYTE_OR_END, /* binary: */
 	LOGGER_READY_BYTE,	  /* binary-v2: */
-	LOGGER_READY_TEXT,	  /* ours: one byte 0, or a sentence why not */
+	LOGGER_READY_TEXT,	  /* ours: one byte 0, then notes; or why not */
 };
 
 struct logger_spec {
@@ -50,9 +53,12 @@ struct logger_spec {
 int logger_start(struct loop *loop, struct link *lk, const struct logger_spec *spec,
     const char *name_prefix, const struct logger_ops *ops, void *arg, struct logger **out,
     struct err *err);
-/* One that an earlier worker spawned; NULL if the keeper does not know it. */
+/*
+ * One that an earlier worker spawned; NULL if the keeper does not know it. name: of
+ * that descriptor, to hear what it says from now on; NULL: not wanted.
+ */
 struct logger *logger_attach(struct loop *loop, struct link *lk, uint64_t key,
-    const struct logger_ops *ops, void *arg);
+    const char *name, const struct logger_ops *ops, void *arg);
 
 uint64_t logger_key(const struct logger *lg);
 

@@ -9,7 +9,7 @@ ctr run -d --runtime "$RUNTIME" --log-uri "file://$log" "$IMAGE" f sh -c 'echo o
 check "the task ends" wait_for 5 task_is f STOPPED
 rm_c f
 is "$(sort "$log" | tr '\n' ' ')" "end err out " "file://: both streams in one file"
-is "$(stat -c %a "$log")" 644 "its mode"
+is "$(stat -c %a "$log")" "$([ -n "$PODSHIM" ] && echo 600 || echo 644)" "its mode"
 note_id g
 ctr run -d --runtime "$RUNTIME" --log-uri "file://$log" "$IMAGE" g sh -c 'echo more' </dev/null
 wait_for 5 task_is g STOPPED

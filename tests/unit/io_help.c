@@ -195,7 +195,10 @@ remote_on_answer(evutil_socket_t fd, short what, void *arg)
 	while ((rc = wire_recv(fd, &wire, &got)) == 1) {
 		w = lk->wants;
 		lk->wants = w->next;
-		w->cb(wire.error != 0 ? -wire.error : got, w->arg);
+		if (w->cb != NULL)
+			w->cb(wire.error != 0 ? -wire.error : got, w->arg);
+		else
+			fd_close(&got);
 		free(w);
 	}
 	if (rc == 0)
@@ -287,10 +290,15 @@ local_on_get(evutil_socket_t fd, short what, void *arg)
 {
 	struct want *w = arg;
 	struct entry *e = store_find(w->lk, w->name);
+	struct want **at;
 
 	(void)fd;
 	(void)what;
-	w->cb(e == NULL ? -ENOENT : fd_dup(e->fd), w->arg);
+	for (at = &w->lk->wants; *at != w; at = &(*at)->next)
+		;
+	*at = w->next;
+	if (w->cb != NULL)
+		w->cb(e == NULL ? -ENOENT : fd_dup(e->fd), w->arg);
 	free(w);
 }
 
@@ -305,16 +313,27 @@ link_fd_get(struct link *lk, const char *name, link_fd_cb cb, void *arg)
 	w->cb = cb;
 	w->arg = arg;
 	(void)snprintf(w->name, sizeof w->name, "%s", name);
+	for (last = &lk->wants; *last != NULL; last = &(*last)->next)
+		;
+	*last = w;
 	if (lk->sock == -1) {
 		event_base_once(
 		    loop_base(lk->loop), -1, EV_TIMEOUT, local_on_get, w, &now);
 		return;
 	}
 	(void)snprintf(wire.name, sizeof wire.name, "%s", name);
-	for (last = &lk->wants; *last != NULL; last = &(*last)->next)
-		;
-	*last = w;
 	wire_send(lk->sock, &wire, -1);
+}
+
+void
+link_fd_forget(struct link *lk, const void *arg)
+{
+	struct want *w;
+
+	for (w = lk->wants; w != NULL; w = w->next) {
+		if (w->arg == arg)
+			w->cb = NULL;
+	}
 }
 
 void

@@ -12,9 +12,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "worker/io_uri.h"
 #include "worker/logger.h"
 
@@ -63,6 +65,7 @@ teardown(void **state)
 	remove_extra("sub");
 	remove_extra("script");
 	remove_extra("file2");
+	remove_extra("log");
 	return fix_teardown(state);
 }
 
@@ -361,8 +364,6 @@ test_logger_of_ours_is_started_again(void **state)
 	assert_int_equal(file_pattern(file_path), 3000);
 }
 
-/* --- workers that die ---------------------------------------------------------------------- */
-
 static void
 worker_dies(void)
 {
@@ -371,6 +372,65 @@ worker_dies(void)
 	fx.io = io_resume(fx.loop, fx.lk, &fx.spec, NULL);
 	io_sweep(fx.loop, fx.lk);
 }
+
+/* --- a disk that refuses ------------------------------------------------------------ */
+
+/* What the log has, by way of its file. */
+static bool
+cond_logged(void *arg)
+{
+	char path[64], text[4096];
+	int fd;
+	ssize_t n;
+
+	(void)snprintf(path, sizeof path, "%s/log", fx.dir);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = read(fd, text, sizeof text - 1);
+	fd_close(&fd);
+	text[n > 0 ? n : 0] = '\0';
+	return strstr(text, arg) != NULL;
+}
+
+/* RLIMIT_FSIZE is a disk of our own: SIGXFSZ ignored, write(2) says EFBIG. */
+static void
+test_logger_says_what_the_disk_refuses(void **state)
+{
+	struct rlimit was, limit;
+	char log_path[64];
+
+	(void)state;
+	(void)snprintf(log_path, sizeof log_path, "%s/log", fx.dir);
+	assert_int_equal(file_write(AT_FDCWD, log_path, "", 0, 0600, NULL), 0);
+	log_set_path(log_path);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
+	limit = was;
+	limit.rlim_cur = 1000;
+	(void)signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	(void)snprintf(uri, sizeof uri, "file://%s", file_path);
+	fx.spec.stdout_path = uri;
+	open_io();
+	until_ready();
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+	io_start(fx.io, NULL);
+	assert_int_equal(pattern_write(fx.child[1], 7, 0, 1500), 0);
+	assert_true(loop_until(fx.loop, cond_logged,
+	    (void *)(uintptr_t) "File too large, output is dropped"));
+	/* the next worker hears it as well */
+	worker_dies();
+	assert_int_equal(truncate(file_path, 0), 0);
+	assert_int_equal(pattern_write(fx.child[1], 7, 0, 900), 0);
+	assert_true(loop_until(fx.loop, cond_logged,
+	    (void *)(uintptr_t) "takes output again, 500 bytes were lost"));
+	assert_int_equal(pattern_write(fx.child[1], 7, 900, 1100), 0);
+	close_child_ends();
+	drain();
+	assert_true(cond_logged((void *)(uintptr_t) ": 100 bytes were lost"));
+	log_set_path(NULL);
+	(void)signal(SIGXFSZ, SIG_DFL);
+}
+
+/* --- workers that die ---------------------------------------------------------------------- */
 
 static void
 test_logger_outlives_workers(void **state)
@@ -665,6 +725,7 @@ main(int argc, char **argv)
 	    T(test_logger_takes_all_before_it_ends),
 	    T(test_logger_terminated_takes_what_is_there),
 	    T(test_logger_of_ours_is_started_again),
+	    T(test_logger_says_what_the_disk_refuses),
 	    T(test_logger_outlives_workers),
 	    T(test_logger_death_between_workers),
 	    T(test_logger_that_the_keeper_has_forgotten),

@@ -498,6 +498,22 @@ io_resume(
 	return io_make(loop, spec);
 }
 
+bool
+io_is_ready(const struct io *io)
+{
+	(void)io;
+	return true;
+}
+
+void
+io_when_ready(struct io *io, void (*cb)(const char *error, void *arg), void *arg)
+{
+	(void)io;
+	(void)cb;
+	(void)arg;
+	abort(); /* who is ready is not waited for */
+}
+
 void
 io_start(struct io *io, const char *tty_name)
 {
