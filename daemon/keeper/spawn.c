@@ -177,6 +177,8 @@ child_run(const struct spawn *sp, int fail_fd, pid_t parent)
 		if (getppid() != parent)
 			_exit(127); /* it died in between */
 	}
+	if (sp->own_group)
+		(void)setpgid(0, 0);
 	if (sp->nice) {
 		const struct sched_param none = {0};
 
@@ -222,6 +224,14 @@ spawn_fork(const struct spawn *sp, int *fail_fd)
 	}
 	*fail_fd = fds[0];
 	return pid;
+}
+
+void
+spawn_kill(pid_t pid)
+{
+	/* until it has its group it has no children either */
+	if (kill(-pid, SIGKILL) == -1)
+		(void)kill(pid, SIGKILL);
 }
 
 bool

@@ -23,6 +23,7 @@ struct spawn {
 	bool nice;		     /* at 19 */
 	bool die_with_us;	     /* PR_SET_PDEATHSIG */
 	bool oom_first;		     /* before us, if it comes to that */
+	bool own_group;		     /* a process group of its own: spawn_kill() */
 	const struct rlimit *nofile; /* NULL: ours */
 };
 
@@ -37,6 +38,8 @@ struct spawn_failure {
  * file once the exec has succeeded. Returns the pid, or -errno.
  */
 pid_t spawn_fork(const struct spawn *sp, int *fail_fd);
+/* SIGKILL to one with a group of its own, and to whom else is in it. */
+void spawn_kill(pid_t pid);
 /* True and *out, if there is a failure to read now. */
 bool spawn_failed(int fail_fd, struct spawn_failure *out);
 

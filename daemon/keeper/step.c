@@ -44,6 +44,7 @@ struct step {
 	enum step_kind kind;
 	enum step_state state;
 	unsigned flags; /* enum spawn_flags */
+	bool own_group; /* spawn_kill() is for it */
 	bool timed_out;
 	bool released;
 	int error;
@@ -406,7 +407,7 @@ step_on_deadline(evutil_socket_t fd, short what, void *arg)
 	log_warnx("step %" PRIx64 ": '%s' is past its deadline, killing it", step_key(s),
 	    s->text);
 	s->timed_out = true;
-	(void)kill(s->pid, SIGKILL);
+	spawn_kill(s->pid);
 }
 
 /* End of file: it has started, and the pipe is of no more use. */
@@ -460,6 +461,7 @@ step_fork(struct step *s, const struct msg_spawn *m, char *const *argv, struct e
 	    .n_fds = m->n_fds,
 	    .nice = (m->flags & SPAWN_NICE) != 0,
 	    .die_with_us = (m->flags & SPAWN_SURVIVE) == 0,
+	    .own_group = (m->flags & SPAWN_SURVIVE) == 0,
 	    .nofile = ss->env->nofile};
 	pid_t pid;
 
@@ -575,6 +577,8 @@ steps_signal(struct steps *ss, uint64_t key, uint64_t target, int signo,
 	/* a zombie that was not reaped yet takes any signal: our pids are ours */
 	if (pid == 0)
 		step_fail(s, ESRCH, "no such process");
+	else if (signo == SIGKILL && t->proc != PROC_ALIVE && t->own_group)
+		spawn_kill(pid);
 	else if (kill(pid, signo) == -1)
 		step_fail(s, errno, "kill");
 	step_tell(s, false);

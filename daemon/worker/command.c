@@ -83,8 +83,10 @@ static void
 command_done(struct command *cmd, const struct msg_step *step, const char *error)
 {
 	struct op *op = cmd->op;
-	const struct command_result res = {
-	    .ok = error == NULL, .step = step, .error = error};
+	const struct command_result res = {.ok = error == NULL,
+	    .step = step,
+	    .error = error,
+	    .code = step->timed_out ? STATUS_DEADLINE_EXCEEDED : STATUS_UNKNOWN};
 
 	if (error != NULL)
 		log_debug("'%s': %s", op->id, error);
@@ -163,8 +165,10 @@ command_on_step(const struct msg_step *step, void *arg)
 static boot_us_t
 command_deadline(const struct command *cmd)
 {
-	boot_us_t by_request = cmd->op->t_recv + cmd->op->pod->conf.runtime_timeout_us;
-	boot_us_t soonest = clock_boot_us() + cmd->grace_us;
+	uint64_t timeout = cmd->op->pod->conf.runtime_timeout_us;
+	uint64_t grace = cmd->grace_us < timeout ? cmd->grace_us : timeout;
+	boot_us_t by_request = cmd->op->t_recv + timeout;
+	boot_us_t soonest = clock_boot_us() + grace;
 
 	return by_request > soonest ? by_request : soonest;
 }

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "ipc/msg.h"
 #include "oci/runtime.h"
+#include "proto/status.h"
 #include "worker/tag.h"
 
 struct command;
@@ -19,6 +20,8 @@ struct command_result {
 	bool ok;		     /* exit status 0; with ADOPT: and a process */
 	const struct msg_step *step; /* NULL never */
 	const char *error; /* what went wrong, for the caller's caller; or NULL */
+	/* which code goes with it: DeadlineExceeded if it did not end in time, else Unknown */
+	enum status_code code;
 };
 typedef void (*command_cb)(struct op *op, const struct command_result *res);
 

@@ -54,7 +54,7 @@ checkpoint_decode(
 }
 
 static void
-checkpoint_failed(struct op *op, const char *error)
+checkpoint_failed(struct op *op, const struct command_result *res)
 {
 	struct container *c = op->c;
 	uint64_t key = op_key(op, STEP_CHECKPOINT);
@@ -65,14 +65,14 @@ checkpoint_failed(struct op *op, const char *error)
 	work = o != NULL && o->work_path[0] != '\0'
 	    ? mem_strdup(o->work_path)
 	    : pod_key_path(op->pod, CRIU_DIR_KIND, key);
-	text = criu_error(c, work, "dump.log", error);
+	text = criu_error(c, work, "dump.log", res->error);
 	if (o != NULL)
 		protobuf_c_message_free_unpacked(&o->base, NULL);
 
 	if (c->state == TASK_RUNNING && c->cgroup[0] != '\0')
 		cgroup_thaw(c->cgroup);
 	criu_end(op->pod, key);
-	op_fail(op, STATUS_UNKNOWN, "%s", text);
+	op_fail(op, res->code, "%s", text);
 }
 
 static void
@@ -83,7 +83,7 @@ checkpoint_done(struct op *op, const struct command_result *res)
 
 	CRASH_POINT("checkpoint.done");
 	if (!res->ok) {
-		checkpoint_failed(op, res->error);
+		checkpoint_failed(op, res);
 		return;
 	}
 	op_set_empty(op);

@@ -245,7 +245,7 @@ create_on_created(struct op *op, const struct command_result *res)
 	CRASH_POINT("create.done");
 	if (!res->ok) {
 		op->c->foreign = strstr(res->error, "already exists") != NULL;
-		op_set_fail(op, STATUS_UNKNOWN, "%s", res->error);
+		op_set_fail(op, res->code, "%s", res->error);
 		create_undo(op);
 		return;
 	}
@@ -293,7 +293,7 @@ create_on_mounted(struct op *op, const struct command_result *res)
 {
 	CRASH_POINT("create.mounted");
 	if (!res->ok)
-		op_set_fail(op, STATUS_UNKNOWN, "%s", res->error);
+		op_set_fail(op, res->code, "%s", res->error);
 	if (!res->ok || op->told)
 		create_undo(op);
 	else

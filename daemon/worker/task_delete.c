@@ -195,7 +195,7 @@ delete_on_deleted(struct op *op, const struct command_result *res)
 	CRASH_POINT("delete.done");
 	if (!res->ok && !runtime_error_is_gone(res->error)) {
 		if (!op->c->purging) {
-			op_fail(op, STATUS_UNKNOWN, "%s", res->error);
+			op_fail(op, res->code, "%s", res->error);
 			return;
 		}
 		log_warnx("container '%s': %s, ignoring", op->id, res->error);

@@ -72,7 +72,7 @@ kill_on_all(struct op *op, const struct command_result *res)
 	} else if (runtime_error_is_gone(res->error)) {
 		kill_finished(op);
 	} else {
-		op_fail(op, STATUS_UNKNOWN, "%s", res->error);
+		op_fail(op, res->code, "%s", res->error);
 	}
 }
 

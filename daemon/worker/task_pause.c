@@ -87,7 +87,7 @@ pause_done(struct op *op, const struct command_result *res)
 		/* one that was killed in its midst may have frozen some of it */
 		pause_thaw(c);
 		c->state = TASK_RUNNING;
-		op_fail(op, STATUS_UNKNOWN, "%s", res->error);
+		op_fail(op, res->code, "%s", res->error);
 	} else if (op->told) {
 		pause_undo(op);
 	} else {
@@ -124,7 +124,7 @@ resume_done(struct op *op, const struct command_result *res)
 		pause_thaw(op->c);
 		op_fail(op, STATUS_UNKNOWN, "cannot resume a stopped container");
 	} else if (!res->ok) {
-		op_fail(op, STATUS_UNKNOWN, "%s", res->error);
+		op_fail(op, res->code, "%s", res->error);
 	} else {
 		/* also when it came too late: what runs again cannot be called back */
 		pause_final(op, TASK_RUNNING);

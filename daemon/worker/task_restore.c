@@ -62,15 +62,15 @@ restore_own_work(const struct op *op)
 }
 
 static void
-restore_failed(struct op *op, const char *error)
+restore_failed(struct op *op, const struct command_result *res)
 {
 	AUTO_FREE char *own =
 	    pod_key_path(op->pod, CRIU_DIR_KIND, op_key(op, STEP_START));
 	const char *work = restore_own_work(op) != NULL ? restore_own_work(op) : own;
-	AUTO_FREE char *text = criu_error(op->c, work, "restore.log", error);
+	AUTO_FREE char *text = criu_error(op->c, work, "restore.log", res->error);
 	struct command *cmd;
 
-	op_set_fail(op, STATUS_UNKNOWN, "%s", text);
+	op_set_fail(op, res->code, "%s", text);
 	cmd = command_new(op, STEP_RESTORE_UNDO, TAG_DELETE, "undo restore");
 	runtime_delete(&cmd->argv, &cmd->target, true);
 	command_run(cmd, restore_on_deleted);
@@ -90,7 +90,7 @@ restore_done(struct op *op, const struct command_result *res)
 
 	CRASH_POINT("restore.done");
 	if (!res->ok) {
-		restore_failed(op, res->error);
+		restore_failed(op, res);
 		return;
 	}
 	process_bind(p, res->step->key, res->step->child_pid, res->step->child_start);

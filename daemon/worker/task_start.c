@@ -56,7 +56,7 @@ start_init_done(struct op *op, const struct command_result *res)
 	CRASH_POINT("start.done");
 	if (!res->ok) {
 		p->starting = false;
-		op_set_fail(op, STATUS_UNKNOWN, "%s", res->error);
+		op_set_fail(op, res->code, "%s", res->error);
 		exits_settle(c);
 		op_end(op);
 		return;
@@ -159,7 +159,7 @@ start_exec_done(struct op *op, const struct command_result *res)
 
 	CRASH_POINT("exec.done");
 	if (!res->ok) {
-		start_exec_failed(op, STATUS_UNKNOWN, res->error);
+		start_exec_failed(op, res->code, res->error);
 		return;
 	}
 	process_bind(p, res->step->key, res->step->child_pid, res->step->child_start);

@@ -48,7 +48,7 @@ update_done(struct op *op, const struct command_result *res)
 
 	CRASH_POINT("update.done");
 	if (!res->ok) {
-		op_fail(op, STATUS_UNKNOWN, "%s", res->error);
+		op_fail(op, res->code, "%s", res->error);
 		return;
 	}
 	op_set_empty(op);
