@@ -253,6 +253,10 @@ tests_unit_test_worker_recover_SOURCES = %D%/test_worker_recover.c $(worker_test
 tests_unit_test_worker_recover_LDADD = $(worker_test_ldadd)
 tests_unit_test_worker_recover_LDFLAGS = $(worker_test_ldflags)
 
+unit_tests += %D%/test_io_uri
+tests_unit_test_io_uri_SOURCES = %D%/test_io_uri.c
+tests_unit_test_io_uri_LDADD = libworker.a libbase.a $(CMOCKA_LIBS)
+
 unit_tests += %D%/test_logger
 tests_unit_test_logger_SOURCES = %D%/test_logger.c $(io_test_sources)
 tests_unit_test_logger_LDADD = $(io_test_ldadd) -lutil

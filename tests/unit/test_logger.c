@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "worker/io_uri.h"
 #include "worker/logger.h"
 
 static char file_path[64], uri[256];
@@ -137,70 +136,6 @@ use_script(const char *scheme, const char *text, mode_t mode)
 	fd_close(&fd);
 	(void)snprintf(uri, sizeof uri, "%s://%s?a=b%%20c&flag&a=second", scheme, path);
 	fx.spec.stdout_path = fx.spec.stderr_path = uri;
-}
-
-/* --- URIs ----------------------------------------------------------------------------- */
-
-static void
-test_uri_kinds(void **state)
-{
-	static const struct {
-		const char *text;
-		enum uri_kind kind;
-		const char *path;
-		int rc;
-	} cases[] = {
-	    {"", URI_NONE, "", 0},
-	    {"/run/a%20b", URI_PATH, "/run/a%20b", 0},
-	    {"/run/a:b?c", URI_PATH, "/run/a:b?c", 0},
-	    {"relative/path", URI_PATH, "relative/path", 0},
-	    {"fifo:///run/a%20b", URI_PATH, "/run/a b", 0},
-	    {"file:///var/log/x.log?ignored=1#y", URI_FILE, "/var/log/x.log", 0},
-	    {"file:/var/log/x", URI_FILE, "/var/log/x", 0},
-	    {"binary:///bin/x", URI_BINARY, "/bin/x", 0},
-	    {"binary-v2:///bin/x", URI_BINARY, "/bin/x", 0},
-	    {"file://relative", URI_NONE, NULL, -EINVAL},
-	    {"file://", URI_NONE, NULL, -EINVAL},
-	    {"file:///a%zz", URI_NONE, NULL, -EINVAL},
-	    {"file:///a%2", URI_NONE, NULL, -EINVAL},
-	    {"file:///a%00b", URI_NONE, NULL, -EINVAL},
-	    {"pipe:///a", URI_NONE, NULL, -EINVAL},
-	    {"ttrpc+unix:///a?streaming_id=b", URI_NONE, NULL, -EINVAL},
-	};
-	size_t i;
-
-	(void)state;
-	for (i = 0; i < ARRAY_LEN(cases); i++) {
-		struct io_uri got = {0};
-
-		assert_int_equal(io_uri_parse(cases[i].text, &got, NULL), cases[i].rc);
-		if (cases[i].rc == 0) {
-			assert_int_equal(got.kind, cases[i].kind);
-			assert_string_equal(got.path, cases[i].path);
-			io_uri_fini(&got);
-		}
-	}
-}
-
-static void
-test_uri_query(void **state)
-{
-	static const char *const want[] = {
-	    "k", "v w", "empty", "", "flag", "", "x&", "1+1"};
-	struct io_uri got = {0};
-	size_t i;
-
-	(void)state;
-	assert_int_equal(
-	    io_uri_parse(
-		"binary-v2:///bin/x?k=v+w&empty=&flag&k=2&&x%26=1%2B1#f", &got, NULL),
-	    0);
-	assert_true(got.must_ready);
-	assert_int_equal(got.args.n, ARRAY_LEN(want));
-	for (i = 0; i < ARRAY_LEN(want); i++)
-		assert_string_equal(got.args.v[i], want[i]);
-	io_uri_fini(&got);
-	assert_int_equal(io_uri_parse("binary:///bin/x?a=%", &got, NULL), -EINVAL);
 }
 
 /* --- files ------------------------------------------------------------------------------ */
@@ -716,8 +651,6 @@ main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-	    cmocka_unit_test(test_uri_kinds),
-	    cmocka_unit_test(test_uri_query),
 	    T(test_logger_file_is_made_and_gets_both_outputs),
 	    T(test_logger_plain_files_are_appended),
 	    T(test_logger_fifo_and_file_side_by_side),
