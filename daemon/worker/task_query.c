@@ -127,8 +127,12 @@ task_pids(struct op *op)
 	if (!container_stopped(c) && c->cgroup[0] != '\0' &&
 	    cgroup_pids(c->cgroup, &pids, &n, &err) < 0)
 		log_warnx("container '%s': %s, ignoring", c->id, err.text);
-	if (n == 0 && !container_stopped(c) && c->init->pid > 0) {
-		/* never none while it lives: containerd would take it for a leak */
+	if (n == 0 && c->init->pid > 0) {
+		/*
+		 * Never none while the task is there, also after its end: containerd
+		 * 1.7 and later asks when it comes back, takes a task without processes for a
+		 * leak and deletes it, and with it the exit status nobody has read yet.
+		 */
 		free(pids);
 		pids = mem_dup(&c->init->pid, sizeof c->init->pid);
 		n = 1;

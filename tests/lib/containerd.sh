@@ -182,6 +182,14 @@ group_opts() {
 	echo "--label io.containerd.runc.v2.group=$1"
 }
 rpc() { "$BIN/rpc" "$@"; }
+# cgroup_of ID CONTROLLER: where that controller has this container, on v1 and v2
+cgroup_of() {
+	if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+		echo "/sys/fs/cgroup/$NS/$1"
+	else
+		echo "/sys/fs/cgroup/$2/$NS/$1"
+	fi
+}
 
 # --- processes -------------------------------------------------------------
 

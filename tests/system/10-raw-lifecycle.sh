@@ -55,21 +55,31 @@ is $? 1 "Delete of a paused task is an error"
 call Resume a >/dev/null
 is "$(raw_state a)" $RUNNING "resumed"
 stats=$(call Stats a)
-is "$(echo "$stats" | value stats.type)" "io.containerd.cgroups.v1.Metrics" "Stats: v1 metrics"
-is "$(echo "$stats" | value stats.2.1)" 1 "Stats: one process"
-is "$(echo "$stats" | value stats.4.16)" "$(cat "/sys/fs/cgroup/memory/$NS/a/memory.limit_in_bytes")" \
-	"Stats: the memory limit"
-check "Stats: memory in use" test "$(echo "$stats" | value stats.4.33.2)" -gt 0
-check "Stats: CPU time" test "$(echo "$stats" | value stats.3.1.1)" -gt 0
+weight() { cat "$(cgroup_of a cpu)/$weight"; }
+if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+	version=v2 pids=1.1 usage=4.32 cpu=2.1 limit=4.33 weight=cpu.weight
+	unlimited=18446744073709551615 # written as "max"
+else
+	version=v1 pids=2.1 usage=4.33.2 cpu=3.1.1 limit=4.33.1 weight=cpu.shares
+	unlimited=$(cat "$(cgroup_of a memory)/memory.limit_in_bytes")
+fi
+is "$(echo "$stats" | value stats.type)" "io.containerd.cgroups.$version.Metrics" "Stats: $version metrics"
+is "$(echo "$stats" | value stats.$pids)" 1 "Stats: one process"
+is "$(echo "$stats" | value stats.$limit)" "$unlimited" "Stats: the memory limit"
+check "Stats: memory in use" test "$(echo "$stats" | value stats.$usage)" -gt 0
+check "Stats: CPU time" test "$(echo "$stats" | value stats.$cpu)" -gt 0
 echo '{}' >"$T/empty.json"
+before=$(weight)
 is "$(call Update a "resources=$T/empty.json")" "" "an empty Update is fine"
+is "$(weight)" "$before" "and changes nothing"
 echo '{"cpu":{"shares":512}}' >"$T/cpu.json"
 is "$(call Update a "resources=$T/cpu.json")" "" "Update"
-is "$(cat "/sys/fs/cgroup/cpu/$NS/a/cpu.shares")" 512 "Update reaches the cgroup"
+# 512 on v1; how a weight is made of it differs between runtimes
+check "Update reaches the cgroup ($before, then $(weight))" test "$(weight)" -ne "$before"
 
 echo '{"memory":{"limit":33554432}}' >"$T/memory.json"
 is "$(call Update a "resources=$T/memory.json")" "" "Update of the memory limit"
-is "$(call Stats a | value stats.4.33.1)" 33554432 "Stats tells it"
+is "$(call Stats a | value stats.$limit)" 33554432 "Stats tells it"
 echo '[]' >"$T/list.json"
 call Update a "resources=$T/list.json" >/dev/null
 is $? 1 "an Update with a list is an error"
@@ -104,7 +114,8 @@ is "$(echo "$st" | value pid)" "$pid" "the pid is kept"
 is "$(echo "$st" | value exit_status)" 137 "status in State"
 is "$(echo "$st" | value exited_at)" "$(value exited_at <"$T/wait1")" "one exit time: State and Wait"
 like "$(call Kill a signal=9)" "error=5 *" "Kill of a stopped task: NotFound"
-like "$(call Pids a)" "" "Pids of a stopped task: empty"
+# With none, containerd 1.7 and later would forget the task, status and all, when it restarts.
+[ -z "$PODSHIM" ] || is "$(call Pids a)" "process=$pid" "Pids of a stopped task: its init"
 call Exec a exec_id=late "spec=$(raw_spec true)" >/dev/null && call Start a exec_id=late >/dev/null
 is $? 1 "no exec in a stopped task"
 call Delete a exec_id=late >/dev/null
