@@ -1,8 +1,12 @@
 # TAP for shell tests: sourced, never run.
 # Each check prints one line; tap_end prints the plan. A condition is waited
 # for with wait_for, never with a fixed sleep.
+#
+# PODSHIM_TEST_SLOW	a factor for every deadline, for machines that are slow by
+#			nature (an emulated one); default 1
 # shellcheck shell=sh
 
+SLOW=${PODSHIM_TEST_SLOW:-1}
 tap_n=0
 tap_failed=0
 
@@ -59,7 +63,7 @@ like() {
 
 # wait_for SECONDS COMMAND...: until the command succeeds; its status is the last try's
 wait_for() {
-	wf_end=$(($(date +%s) + $1))
+	wf_end=$(($(date +%s) + $1 * SLOW))
 	shift
 	while ! "$@"; do
 		[ "$(date +%s)" -lt "$wf_end" ] || return 1

@@ -8,7 +8,7 @@ events_start
 count=${PODSHIM_TEST_STORM:-1000}
 
 raw_run main sleep 1000 >/dev/null
-check "$count execs of true, four at a time" timeout 110 "$BIN/storm" "$raw_addr" main "$count" 4
+check "$count execs of true, four at a time" timeout $((110 * SLOW)) "$BIN/storm" "$raw_addr" main "$count" 4
 check "all their events arrive" wait_for 20 events_count /tasks/exit "$count"
 events_of main >"$T/topics"
 for t in exec-added exec-started exit; do

@@ -57,7 +57,7 @@ check "--help" sh -c 'podshimctl --help | grep -q list'
 
 # with a dead worker it still lists
 kill -STOP "$(worker_pids | head -n 1)" "$(worker_pids | tail -n 1)"
-out=$(timeout 10 podshimctl -o json list | ours | wc -l)
+out=$(timeout $((10 * SLOW)) podshimctl -o json list | ours | wc -l)
 is "$out" 2 "list answers while the workers hang"
 # shellcheck disable=SC2046
 kill -CONT $(worker_pids)

@@ -13,7 +13,7 @@ call Exec main exec_id=e "stdout=$RAW/e.out" "stderr=$RAW/e.err" \
 call Start main exec_id=e >/dev/null
 t0=$(seconds)
 is "$(raw_timeout=10 call Wait main exec_id=e | value exit_status)" 3 "Wait returns although a grandchild holds stdout"
-check "at once" test $(($(seconds) - t0)) -le 2
+check "at once" test $(($(seconds) - t0)) -le $((2 * SLOW))
 check "the exit event too" wait_for 3 events_has main "/tasks/exit e"
 read -r line <&7
 is "$line" first "what was written is there"
@@ -25,10 +25,10 @@ t1=$(seconds)
 is "$(raw_exec main g sh -c 'exit 0' | value pid | grep -c .)" 1 "another exec starts meanwhile"
 is "$(raw_timeout=5 call Wait main exec_id=g | value exit_status)" 0 "and ends"
 is "$(raw_state main)" "$RUNNING" "State answers meanwhile"
-check "without waiting for the Delete" test $(($(seconds) - t1)) -le 2
+check "without waiting for the Delete" test $(($(seconds) - t1)) -le $((2 * SLOW))
 wait $deleter
 is "$(value exit_status <"$T/delete")" 3 "Delete comes back"
-check "within the drain time (12 s)" test $(($(seconds) - t0)) -le 12
+check "within the drain time (12 s)" test $(($(seconds) - t0)) -le $((12 * SLOW))
 exec 6<&- 7<&-
 
 # the client of the FIFO sees the end after Delete, though the grandchild lives
@@ -53,7 +53,7 @@ call Start full >/dev/null
 is "$(raw_timeout=10 call Wait full | value exit_status)" 4 "a full FIFO does not hold the exit"
 t0=$(seconds)
 is "$(raw_timeout=20 call Delete full | value exit_status)" 4 "nor Delete for ever"
-check "Delete took at most 12 s" test $(($(seconds) - t0)) -le 12
+check "Delete took at most 12 s" test $(($(seconds) - t0)) -le $((12 * SLOW))
 exec 6<&- 7<&-
 raw_end full main
 finish

@@ -51,8 +51,9 @@ if [ -n "$PODSHIM" ]; then
 	worker=$(pgrep -P "$(call Connect e | value shim_pid)" -x podshim-worker)
 	kill -STOP "$worker"
 	# a process of ours in its cgroup, so that no request is needed
-	sh -c 'echo $$ >/sys/fs/cgroup/memory/'"$NS"'/e/cgroup.procs &&
-		exec dd if=/dev/zero of=/dev/null bs=200M count=1' >/dev/null 2>&1
+	sh -c 'echo $$ >"$0/cgroup.procs" &&
+		exec dd if=/dev/zero of=/dev/null bs=200M count=1' \
+		"$(cgroup_of e memory)" >/dev/null 2>&1
 	is $? 137 "a kill that no worker sees"
 	kill -KILL "$worker"
 	oom_is() { [ "$(events_of e | grep -c oom)" -eq "$1" ]; }

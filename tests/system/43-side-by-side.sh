@@ -56,6 +56,6 @@ is "$pod_alive" $N "podshim: all containers live"
 is "$pod_running" $N "podshim: containerd knows that they run"
 is "$pod_disc" 0 "podshim: no connection was lost"
 is "$pod_exec" yes "podshim: the next exec works"
-check "podshim: $pod_ms ms later at most 2 s" test "$pod_ms" -le 2000
+check "podshim: $pod_ms ms later at most 2 s" test "$pod_ms" -le $((2000 * SLOW))
 rm -f "$(sock_path go)" # the Go shim leaves it when it is killed
 finish 20

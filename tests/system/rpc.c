@@ -360,6 +360,7 @@ main(int argc, char **argv)
 	struct ttrpc_reply r = {0};
 	struct err err = ERR_INIT;
 	struct ttrpc *t;
+	const char *slow = getenv("PODSHIM_TEST_SLOW"); /* see tests/lib/tap.sh */
 	int timeout_ms = 20000, times = 1, opt, rc;
 
 	while ((opt = getopt(argc, argv, "3s:t:n:")) != -1) {
@@ -371,6 +372,8 @@ main(int argc, char **argv)
 		default: return 2;
 		}
 	}
+	if (slow && *slow)
+		timeout_ms *= (int)strtol(slow, NULL, 10);
 	if (argc - optind < 2)
 		die("usage: rpc [-3] [-s SERVICE] [-t SECONDS] [-n TIMES] SOCKET METHOD",
 		    "...");
