@@ -9,6 +9,8 @@ include tests/unit/local.mk
 include tests/fuzz/local.mk
 include tests/crash/local.mk
 include tests/bench/local.mk
+include tests/matrix/local.mk
+include tests/vm/local.mk
 if HAVE_CMOCKA
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
