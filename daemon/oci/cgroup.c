@@ -1,5 +1,6 @@
 /*
- * Finding, listing, killing and removing a container's cgroup, v1 or v2.
+ * Finding, listing, killing and removing a container's cgroup, v1 or v2, and
+ * delegating controllers to it.
  *
  * On v1 a container has one directory per hierarchy, by the same path in each;
  * the one of "pids" stands for all. What surprises: a spec may ask for no
@@ -28,10 +29,11 @@
 #include "base/mem.h"
 #include "oci/mountinfo.h"
 
-#define CGROUP_TEXT_MAX	  (16u * 1024u * 1024u)
-#define CGROUP_DEPTH_MAX  64u
-#define CGROUP_ROUNDS_MAX 1024u
-#define CGROUP_PIDFDS_MAX 128u /* open at a time */
+#define CGROUP_TEXT_MAX	   (16u * 1024u * 1024u)
+#define CGROUP_CONTROL_MAX 4096u
+#define CGROUP_DEPTH_MAX   64u
+#define CGROUP_ROUNDS_MAX  1024u
+#define CGROUP_PIDFDS_MAX  128u /* open at a time */
 
 /* --- where hierarchies are mounted ------------------------------------------ */
 
@@ -571,4 +573,58 @@ void
 cgroup_thaw(const char *path)
 {
 	cgroup_each_hierarchy(path, cgroup_thaw_dir, NULL);
+}
+
+/* --- delegation ------------------------------------------------------------------ */
+
+static bool
+cgroup_has_word(const char *text, const char *word, size_t len)
+{
+	const char *p = text;
+
+	while ((p = strstr(p, word)) != NULL) {
+		if ((p == text || p[-1] == ' ') && (p[len] == ' ' || p[len] == '\0'))
+			return true;
+		p += len;
+	}
+	return false;
+}
+
+/* What dir has and does not pass on yet, one by one: each may be refused alone. */
+static void
+cgroup_pass_on(const char *dir)
+{
+	AUTO_FREE char *has_path = mem_printf("%s/cgroup.controllers", dir),
+		       *passes_path = mem_printf("%s/cgroup.subtree_control", dir),
+		       *has = NULL, *passes = NULL;
+	char *word, *save = NULL;
+	size_t len;
+
+	if (file_read(AT_FDCWD, has_path, CGROUP_CONTROL_MAX, &has, &len, NULL) < 0 ||
+	    file_read(AT_FDCWD, passes_path, CGROUP_CONTROL_MAX, &passes, &len, NULL) < 0)
+		return;
+	passes[strcspn(passes, "\n")] = '\0';
+	for (word = strtok_r(has, " \n", &save); word != NULL;
+	     word = strtok_r(NULL, " \n", &save)) {
+		AUTO_FREE char *plus = mem_printf("+%s", word);
+		AUTO_CLOSE int fd = -1;
+
+		if (cgroup_has_word(passes, word, strlen(word)))
+			continue;
+		fd = open(passes_path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+		if (fd >= 0)
+			(void)!write(fd, plus, strlen(plus));
+	}
+}
+
+void
+cgroup_delegate(const char *path)
+{
+	const char *slash;
+
+	for (slash = strchr(path, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+		AUTO_FREE char *dir = mem_printf("%.*s", (int)(slash - path), path);
+
+		cgroup_pass_on(dir);
+	}
 }

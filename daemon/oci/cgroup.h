@@ -47,5 +47,11 @@ int cgroup_kill(const char *path, struct err *err);
 void cgroup_remove(const char *path);
 /* Thaw it and what is below it: on v1 what is frozen does not even die. */
 void cgroup_thaw(const char *path);
+/*
+ * v2: every controller passed on from cgroup to cgroup down to path, so that it has
+ * memory.events and the rest also where whoever made it wanted fewer (systemd). What
+ * is refused is left; on v1 there is nothing to do.
+ */
+void cgroup_delegate(const char *path);
 
 #endif

@@ -196,6 +196,7 @@ create_adopted(struct container *c)
 	} else {
 		log_debug("container '%s': no cgroup: %s", c->id, err.text);
 	}
+	cgroup_delegate(c->cgroup);
 	c->dirs = cgroup_dirs_find(c->init->pid, c->cgroup);
 	oom_watch(c, true);
 	/* where containerd's tools expect the pid */

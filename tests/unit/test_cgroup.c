@@ -189,6 +189,27 @@ put(const char *dir, const char *file, const char *text)
 		fail_msg("write '%s' to %s: %s", text, path, strerror(errno));
 }
 
+static void
+make(const char *dir, const char *file, const char *text)
+{
+	AUTO_FREE char *path = mem_printf("%s/%s", dir, file);
+
+	assert_int_equal(file_write(AT_FDCWD, path, text, strlen(text), 0600, NULL), 0);
+}
+
+/* The text of a file that goes; *text is freed first. */
+static void
+take(const char *dir, const char *file, char **text)
+{
+	AUTO_FREE char *path = mem_printf("%s/%s", dir, file);
+	size_t len;
+
+	free(*text);
+	*text = NULL;
+	assert_int_equal(file_read(AT_FDCWD, path, 4096, text, &len, NULL), 0);
+	assert_int_equal(unlink(path), 0);
+}
+
 /* A child in the cgroup; bomb: it forks for as long as it can. */
 static pid_t
 spawn_in(const char *dir, bool bomb)
@@ -376,6 +397,45 @@ test_cgroup_thaw_lets_the_killed_die(void **state)
 	wait_members(dirs[0], 0, 0);
 }
 
+/* Files in place of a cgroup: what would be written is left in them. */
+static void
+test_cgroup_delegate_passes_on_what_is_missing(void **state)
+{
+	AUTO_FREE char *top = mem_printf("/tmp/podshim-cgroup.XXXXXX"), *mid = NULL,
+		       *leaf = NULL, *text = NULL;
+
+	(void)state;
+	assert_non_null(mkdtemp(top));
+	mid = mem_printf("%s/mid", top);
+	leaf = mem_printf("%s/mid/leaf", top);
+	assert_int_equal(mkdir(mid, 0755), 0);
+	assert_int_equal(mkdir(leaf, 0755), 0);
+	make(top, "cgroup.controllers", "cpu cpuset memory\n");
+	make(top, "cgroup.subtree_control", "cpuset memory\n");
+	make(mid, "cgroup.controllers", "memory pids\n");
+	make(mid, "cgroup.subtree_control", "memory pids\n");
+	make(leaf, "cgroup.controllers", "memory\n");
+	make(leaf, "cgroup.subtree_control", "\n");
+	cgroup_delegate(leaf);
+	/* "cpu" is missing, although "cpuset" is there */
+	take(top, "cgroup.subtree_control", &text);
+	assert_string_equal(text, "+cpuet memory\n");
+	take(mid, "cgroup.subtree_control", &text);
+	assert_string_equal(text, "memory pids\n");
+	/* never the container's own: its processes sit in it */
+	take(leaf, "cgroup.subtree_control", &text);
+	assert_string_equal(text, "\n");
+	take(top, "cgroup.controllers", &text);
+	take(mid, "cgroup.controllers", &text);
+	take(leaf, "cgroup.controllers", &text);
+	/* no cgroups at all, and a path that is none */
+	cgroup_delegate(leaf);
+	cgroup_delegate("");
+	assert_int_equal(rmdir(leaf), 0);
+	assert_int_equal(rmdir(mid), 0);
+	assert_int_equal(rmdir(top), 0);
+}
+
 static void
 test_cgroup_remove_in_every_hierarchy(void **state)
 {
@@ -419,6 +479,7 @@ main(void)
 	    cmocka_unit_test(test_cgroup_kill_ends_a_fork_bomb),
 	    cmocka_unit_test(test_cgroup_kill_v2),
 	    cmocka_unit_test(test_cgroup_thaw_lets_the_killed_die),
+	    cmocka_unit_test(test_cgroup_delegate_passes_on_what_is_missing),
 	    cmocka_unit_test(test_cgroup_remove_in_every_hierarchy),
 	};
 
