@@ -24,7 +24,8 @@ is "$(rpc -t 5 "$sock" Wait id=a | sed -n 's/^exit_status=//p')" 9 "a ends"
 # long enough that first tries fail: the shim has said so when its first retry is due
 pending() { podshimctl -o json list | jq -e --arg ns "$NS" '.[] | select(.namespace == $ns) | .events_pending > 0' >/dev/null; }
 check "events wait" wait_for 5 pending
-sleep 3 # the time that containerd is away
+sleep $((3 * SLOW)) # the time that containerd is away; the next try comes later the longer it was, and
+# so after `ctr events` is there again
 cp "$T/events" "$T/events.before"
 ctd_start
 events_start
