@@ -250,6 +250,26 @@ runtime_last_line(char *text, size_t *len)
 	return begin == end ? NULL : text + begin;
 }
 
+/* The same, but an object over several lines, as crun writes them since 1.28, is one. */
+static char *
+runtime_last_entry(char *text, size_t *len)
+{
+	char *line = runtime_last_line(text, len);
+	size_t end = *len, begin;
+
+	if (line == NULL || strcmp(line, "}") != 0)
+		return line;
+	for (; end > 0; end = begin) {
+		for (begin = end - 1; begin > 0 && text[begin - 1] != '\n'; begin--)
+			;
+		if (text[begin] == '{' && text[begin + 1] == '\n') {
+			*len = begin;
+			return text + begin;
+		}
+	}
+	return line;
+}
+
 static char *
 runtime_error_from_log(const char *log_path)
 {
@@ -259,7 +279,7 @@ runtime_error_from_log(const char *log_path)
 	char *line, *found;
 	bool is_json;
 
-	while (len > 0 && (line = runtime_last_line(text, &len)) != NULL) {
+	while (len > 0 && (line = runtime_last_entry(text, &len)) != NULL) {
 		found = runtime_line_error(line, &is_json);
 		if (found != NULL)
 			return found;

@@ -155,6 +155,15 @@ test_runtime_error_prefers_the_logs_last_error(void **state)
 	    "OCI runtime create failed: cannot do it");
 	check_error("text\n{\"level\":\"error\",\"msg\":\"json\"}\nmore\n", NULL, 256,
 	    "OCI runtime create failed: json");
+	/* objects over several lines: crun since 1.28 */
+	check_error(
+	    "{\n  \"msg\": \"first\",\n  \"level\": \"error\"\n}\n"
+	    "{\n  \"msg\": \"no {\",\n  \"level\": \"error\",\n  \"time\": \"x\"\n}\n",
+	    "p", 256, "OCI runtime create failed: no {");
+	check_error("{\n  \"msg\": \"so\",\n  \"level\": \"error\"\n}\n"
+		    "{\n  \"msg\": \"by the way\",\n  \"level\": \"debug\"\n}\n",
+	    "p", 256, "OCI runtime create failed: so");
+	check_error("}\n}\n", "p", 256, "OCI runtime create failed: }");
 	check_error("{\"level\":\"error\",\"msg\":\"\"}\n", "p", 256,
 	    "OCI runtime create failed: p");
 	check_error(
