@@ -7,3 +7,9 @@ libtests_a_SOURCES = \
 	%D%/ttrpc.c %D%/ttrpc.h
 libtests_ldadd = libtests.a libbase.a
 EXTRA_DIST += %D%/cri.sh %D%/cri.py %D%/cri.proto %D%/tap.sh %D%/marks.sh %D%/containerd.sh %D%/raw.sh %D%/mkimage %D%/sweep %D%/tap-run
+
+# for cri.py, which makes its messages from it
+%D%/cri.desc: %D%/cri.proto
+	@$(MKDIR_P) $(@D)
+	$(AM_V_GEN)$(PROTOC_C) --proto_path=$(srcdir) --descriptor_set_out=$@ $(srcdir)/%D%/cri.proto
+CLEANFILES += %D%/cri.desc

@@ -31,11 +31,10 @@ check "Exec: stdin is answered" cri expect e one
 cri send e two
 cri eof e
 is "$(cri end e)" '["one\ntwo", "err\n", 5]' "Exec: to the end, with its status"
-cri exec t app iot sh -c 'tty; read x; stty size'
+cri exec t app iot sh -c 'tty; until [ "$(stty size 2>&1)" = "33 77" ]; do sleep 0.02; done; echo sized; exit 8'
 cri expect t /dev/pts/
 cri resize t 77 33
-cri send t '\n'
-like "$(cri end t)" '*33 77*, 0?' "Exec with a terminal of that size"
+like "$(cri end t)" '?"/dev/pts/*sized*, 8?' "Exec with a terminal, of that size"
 
 # --- attach, and the log of what was typed ---------------------------------
 cri attach a shell ioe

@@ -26,6 +26,6 @@ tests_system_next_keeper_SOURCES = %D%/next.h daemon/keeper/main.c daemon/keeper
 tests_system_next_keeper_CPPFLAGS = $(next_cppflags)
 tests_system_next_keeper_LDFLAGS = $(AM_LDFLAGS) $(PODSHIM_PROG_LDFLAGS)
 tests_system_next_keeper_LDADD = $(podshim_keeper_LDADD)
-system-drivers: $(system_drivers)
+system-drivers: $(system_drivers) tests/lib/cri.desc
 .PHONY: system-drivers
 EXTRA_DIST += %D%/run $(srcdir)/%D%/*.sh
