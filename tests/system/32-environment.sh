@@ -3,6 +3,7 @@
 . "$(dirname "$0")/../lib/containerd.sh"
 . "$LIBDIR/raw.sh"
 [ -n "$PODSHIM" ] || skip_all "podshim's own promises"
+raw_quick_events
 ctd_up
 cat >"$T/wrap" <<END
 #!/bin/sh
@@ -83,4 +84,4 @@ else
 	raw_delete c >/dev/null
 	raw_unbundle c
 fi
-finish
+finish 30

@@ -3,6 +3,7 @@
 # layers, propagation. All of it is gone after Delete, a failed Create, a dead shim.
 . "$(dirname "$0")/../lib/containerd.sh"
 . "$LIBDIR/raw.sh"
+raw_quick_events
 ctd_up
 mounts() { grep -c " $RAW/$1/" /proc/self/mounts; }
 unmounted() { [ "$(mounts "$1")" = 0 ]; }
@@ -57,7 +58,7 @@ else
 	raw_jq=.
 	raw_create dead "mount=ext2:$image:loop" >/dev/null
 	is "$(mounts dead)" 1 "loop: mounted while the task is"
-	kill -KILL "$(shim_pids)"
+	kill -KILL "$(call Connect dead | value shim_pid)"
 	is "$(raw_delete dead | value exit_status)" 137 "loop: delete after the shim's death"
 	is "$(mounts dead)" 0 "loop: nothing is mounted"
 	check "loop: the device is free" wait_for 5 no_loop "$image"
@@ -115,4 +116,4 @@ ended prop
 like "$(made own "mount=bind:$T/rootfs:rbind,X-containerd.mkdir.path=/x" -- true)" "error=3 *X-containerd.mkdir.path=/x*" \
 	"X-containerd.*: refused by name"
 ended own
-finish
+finish 30

@@ -5,8 +5,7 @@
 . "$(dirname "$0")/../lib/containerd.sh"
 . "$LIBDIR/raw.sh"
 [ -n "$PODSHIM" ] || skip_all "the Go shim waits for ever"
-export PODSHIM_CONFIG="$T/podshim.conf"
-: >"$PODSHIM_CONFIG"
+raw_quick_events
 ctd_up
 events_start
 cat >"$T/hostile" <<END
@@ -45,7 +44,8 @@ raw_timeout=5 call Wait delete >/dev/null
 call Exec exec exec_id=x "spec=$(raw_spec sleep 1000)"
 # the deadline, for a new worker to read
 deadline() {
-	printf '%s\n' "$@" >"$PODSHIM_CONFIG"
+	raw_quick_events
+	printf '%s\n' "$@" >>"$PODSHIM_CONFIG"
 	kill -KILL "$(worker_pids)"
 	raw_timeout=10 call State a >/dev/null
 }
@@ -98,7 +98,6 @@ is "$(raw_state delete)" "$STOPPED" "delete: it is still there"
 is "$(shim_pids)" "$keeper" "the same shim"
 
 # the same once more, with a runtime that has come to reason
-: >"$PODSHIM_CONFIG"
 deadline
 for c in create stop pause exec delete; do what $c nothing; done
 is "$(call Delete delete | value exit_status)" 137 "delete: the next one works"
@@ -122,4 +121,4 @@ for c in create stop; do
 	is "$(events_of $c | grep -vc create)" 0 "$c: a Create that timed out told nobody"
 done
 raw_end create stop pause exec delete flood a
-finish
+finish 30

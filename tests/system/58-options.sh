@@ -3,6 +3,7 @@
 . "$(dirname "$0")/../lib/containerd.sh"
 . "$LIBDIR/raw.sh"
 [ -n "$PODSHIM" ] || skip_all "the Go shim knows one message, and dies of another"
+raw_quick_events
 ctd_up
 cat >"$T/wrap" <<END
 #!/bin/sh
@@ -84,4 +85,4 @@ printf '\377\377\377' >"$T/msg"
 like "$(made broken any.containerd.runc.v1.Options="$T/msg")" "error=3 *do not decode*" "bytes that are none: InvalidArgument"
 is "$(raw_state a)" "$RUNNING" "the pod does not mind"
 raw_end a
-finish
+finish 30

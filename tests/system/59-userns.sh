@@ -3,6 +3,7 @@
 . "$(dirname "$0")/../lib/containerd.sh"
 . "$LIBDIR/raw.sh"
 unshare -U true 2>/dev/null || skip_all "no user namespaces here"
+raw_quick_events
 ctd_up
 userns='.linux.namespaces += [{type: "user"}] | .linux.uidMappings = [{containerID: 0, hostID: 70000, size: 65536}]
 	| .linux.gidMappings = .linux.uidMappings'
@@ -49,4 +50,4 @@ is "$(call Kill u signal=9)" "" "Kill"
 is "$(raw_timeout=10 call Wait u | value exit_status)" 137 "137"
 is "$(call Delete u | value exit_status)" 137 "Delete"
 raw_end u
-finish
+finish 30
