@@ -68,18 +68,22 @@ check "the event arrives" wait_for 10 events_has c0 /tasks/delete
 is "$(events_of c0 | grep -v ' ' | tr '\n' ' ')" "/tasks/create /tasks/start /tasks/exit /tasks/delete " \
 	"each event once, in order"
 
-# output is not lost: 64 MiB while the worker dies again and again
+# output is not lost: 64 MiB while the worker dies again and again. The exec stays until they
+# were seen: ctr closes its ends at Delete, whatever they still hold (see x_seen).
 # shellcheck disable=SC2016
 prog='yes 0123456789abcdefghijklmnopqrstuvwxyz | head -c 67108864'
 sum=$(sh -c "$prog" | sha256sum)
-x c1 big sh -c "$prog" </dev/null >"$T/big" 2>"$T/big.err" &
+x c1 big sh -c "$prog; until [ -e /seen-big ]; do sleep 0.05; done" </dev/null >"$T/big" 2>"$T/big.err" &
 big=$!
 kills=0
-while kill -0 $big 2>/dev/null && [ $kills -lt 6 ]; do
+big_seen() { [ "$(stat -c %s "$T/big")" -ge 67108864 ]; }
+while ! big_seen && [ $kills -lt 6 ]; do
 	kill_worker && kills=$((kills + 1))
 	# a request waits, so the back-off stays small
 	rpc -t 5 "$sock" State id=c1 exec_id=big >/dev/null
 done
+wait_for 60 big_seen
+: >"$(bundle c1)/rootfs/seen-big"
 wait $big
 is $? 0 "the exec ends well ($kills deaths meanwhile)"
 is "$(sha256sum <"$T/big")" "$sum" "64 MiB arrive byte for byte"
