@@ -29,7 +29,8 @@ raw_new e sleep 1000
 is "$(raw_create e checkpoint="$T/empty" | value pid)" 0 "Create from a checkpoint runs nothing"
 is "$(raw_state e)" $CREATED "CREATED"
 [ -z "$PODSHIM" ] || is "$(call Pids e)" "" "without processes"
-like "$(call Start e)" "error=2 OCI runtime restore failed*" "Start of an empty checkpoint fails"
+# with a criu that works runc 1.1 has been seen to hang here, to the deadline
+like "$(raw_timeout=10 call Start e)" "error=[24] *" "Start of an empty checkpoint fails"
 is "$(raw_state e)" $CREATED "still CREATED"
 is "$(call Delete e | value exit_status)" 0 "and can be deleted"
 raw_end e
