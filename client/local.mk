@@ -29,6 +29,7 @@ libclient_a_SOURCES = \
 	%D%/pods.c %D%/pods.h \
 	%D%/proc.c %D%/proc.h \
 	%D%/process.c %D%/process.h \
+	%D%/rpc.c %D%/rpc.h \
 	%D%/sheet.c %D%/sheet.h \
 	%D%/stats.c %D%/stats.h \
 	%D%/table.c %D%/table.h \
@@ -38,8 +39,8 @@ libclient_a_SOURCES = \
 	%D%/verbs.c %D%/verbs.h
 podshimctl_SOURCES = %D%/main.c
 podshimctl_LDFLAGS = $(AM_LDFLAGS) $(PODSHIM_PROG_LDFLAGS)
-client_ldadd = libclient.a liboci.a libipc.a libstate.a libbase.a \
-	$(EVENT_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) $(LIBMD_LIBS)
+client_ldadd = libclient.a liboci.a libipc.a libstate.a libproto.a libframe.a libbase.a \
+	$(EVENT_LIBS) $(PROTOBUF_C_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) $(LIBMD_LIBS)
 podshimctl_LDADD = $(client_ldadd)
 dist_man_MANS += %D%/podshimctl.1
 bashcompdir = $(datadir)/bash-completion/completions

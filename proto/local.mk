@@ -21,8 +21,10 @@ proto_files = \
 	%D%/types.proto
 proto_sources = $(proto_files:.proto=.pb-c.c)
 proto_headers = $(proto_files:.proto=.pb-c.h)
-# wire.c uses base: libproto.a goes in front of libbase.a
-libproto_a_SOURCES = %D%/wire.c %D%/wire.h
+# they use base: libproto.a goes in front of libbase.a
+libproto_a_SOURCES = \
+	%D%/caller.c %D%/caller.h \
+	%D%/wire.c %D%/wire.h
 nodist_libproto_a_SOURCES = $(proto_sources) $(proto_headers)
 # protoc-c's own output is not ours to mend: no warnings from it
 libproto_a_CFLAGS = $(PODSHIM_CFLAGS) -w

@@ -83,6 +83,10 @@ unit_tests += %D%/test_ttrpc_client
 tests_unit_test_ttrpc_client_SOURCES = %D%/test_ttrpc_client.c %D%/store_helper.h
 tests_unit_test_ttrpc_client_LDADD = $(worker_ldadd)
 
+unit_tests += %D%/test_caller
+tests_unit_test_caller_SOURCES = %D%/test_caller.c %D%/store_helper.h
+tests_unit_test_caller_LDADD = $(worker_ldadd)
+
 unit_tests += %D%/test_runtime
 tests_unit_test_runtime_SOURCES = %D%/test_runtime.c
 tests_unit_test_runtime_LDADD = $(worker_ldadd)
