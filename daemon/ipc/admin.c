@@ -152,6 +152,12 @@ admin_status(int dirfd, int timeout_ms, char **text, struct err *err)
 	return admin_ask(dirfd, MSG_STATUS, NULL, -1, timeout_ms, text, err);
 }
 
+int
+admin_detail(int dirfd, int timeout_ms, char **text, struct err *err)
+{
+	return admin_ask(dirfd, MSG_DETAIL, NULL, -1, timeout_ms, text, err);
+}
+
 char *
 admin_status_get(const char *text, const char *key)
 {

@@ -30,9 +30,15 @@ int admin_pin(int dirfd, const char *id, int timeout_ms, struct err *err);
 /*
  * Ask for the keeper's own account of itself: lines of key=value. Keys:
  * keeper_pid worker_pid worker_restarts worker_state version build since_us
- * requests children connections fds pins in_hand mark. *text is the caller's.
+ * namespace group socket requests children connections fds pins in_hand mark. *text is the caller's.
  */
 int admin_status(int dirfd, int timeout_ms, char **text, struct err *err);
+/*
+ * What is in hand: a line of "step key=..." for each step that is kept, one of
+ * "request n=..." for each unanswered request, with the beginning of its frame in
+ * hex, and one of "stored NAME = FD" for each descriptor in the store. *text is the caller's. -ENOSYS: an older keeper.
+ */
+int admin_detail(int dirfd, int timeout_ms, char **text, struct err *err);
 /* One value of that text, malloc'ed; NULL if there is none. */
 char *admin_status_get(const char *text, const char *key);
 

@@ -67,7 +67,8 @@ struct err;
 	X(66, UPGRADE, upgrade, ADMIN) /* fd: the new worker's executable */             \
 	X(67, RESTART, restart, ADMIN)                                                   \
 	X(68, DUMP, dump, ADMIN)                                                         \
-	X(69, REPLY, reply, KEEPER)
+	X(69, REPLY, reply, KEEPER)                                                      \
+	X(70, DETAIL, detail, ADMIN)
 
 enum msg_type {
 #define X(num, NAME, name, from) MSG_##NAME = num,
@@ -128,7 +129,7 @@ enum msg_type {
  *
  * On the admin socket:
  * PIN      MF_NAME the container's id
- * STATUS, RESTART, DUMP  nothing
+ * STATUS, RESTART, DUMP, DETAIL  nothing
  * UPGRADE  0 or 1 fds: the new worker's executable
  * REPLY    a = 0 or a positive errno; MF_TEXT
  */

@@ -36,6 +36,9 @@
 #include "keeper/step.h"
 #include "keeper/upgrade.h"
 
+#define STATUS_MAX (LIMIT_MARK + 4096)
+#define DETAIL_MAX (MSG_PACKET_MAX - 4096)
+
 struct asker {
 	LIST_ENTRY(asker) link;
 	struct admin_server *as;
@@ -50,16 +53,17 @@ struct admin_server {
 	unsigned n;
 };
 
-/* Text that grows in a fixed buffer; what does not fit is cut. */
+/* Text that grows in a buffer of somebody's; what does not fit is cut. */
 struct text {
-	char buf[LIMIT_MARK + 4096];
+	char *buf;
+	size_t cap;
 	size_t len;
 };
 
 static void __attribute__((format(printf, 2, 3)))
 text_add(struct text *t, const char *fmt, ...)
 {
-	size_t left = sizeof t->buf - t->len;
+	size_t left = t->cap - t->len;
 	va_list ap;
 	int n;
 
@@ -89,7 +93,7 @@ asker_close(struct asker *a)
 static void
 asker_reply(struct asker *a, int error, const char *text)
 {
-	_Alignas(8) char buf[LIMIT_MARK + 8192];
+	static _Alignas(8) char buf[MSG_PACKET_MAX]; /* sent, or copied, at once */
 	struct msg_head head = {.type = MSG_REPLY, .a = (uint64_t)error};
 	size_t len = 0;
 
@@ -139,6 +143,7 @@ status_text(struct pod *pod, struct text *t)
 	text_add(t, "since_us=%" PRIu64 "\n", pod->born);
 	text_add(t, "namespace=%s\n", pod->args->ns);
 	text_add(t, "group=%s\n", pod->args->id);
+	text_add(t, "socket=%s\n", pod->args->socket_path);
 	text_add(t, "requests=%zu\n", requests_count(pod->requests));
 	text_add(t, "highest_request=%" PRIu64 "\n", requests_highest(pod->requests));
 	text_add(t, "request_bytes=%zu\n", conns_charged(pod->conns));
@@ -159,10 +164,46 @@ status_text(struct pod *pod, struct text *t)
 void
 admin_status_text(struct pod *pod, char *buf, size_t cap)
 {
-	struct text t = {.len = 0};
+	struct text t = {.buf = buf, .cap = cap};
 
 	status_text(pod, &t);
-	(void)snprintf(buf, cap, "%s", t.buf);
+}
+
+/* Whole lines only: a cut one would say something else. */
+static void
+detail_line(const char *line, void *arg)
+{
+	struct text *t = arg;
+
+	if (t->len + strlen(line) + 1 < t->cap)
+		text_add(t, "%s\n", line);
+}
+
+static void
+detail_fd(const char *name, int fd, void *arg)
+{
+	char line[MSG_NAME_MAX + 32];
+
+	(void)snprintf(line, sizeof line, "stored %s = %d", name, fd);
+	detail_line(line, arg);
+}
+
+static void
+on_detail(struct asker *a)
+{
+	struct text t = {.buf = malloc(DETAIL_MAX), .cap = DETAIL_MAX};
+
+	if (t.buf == NULL) {
+		asker_reply(a, ENOMEM, strerror(ENOMEM));
+		return;
+	}
+	t.buf[0] = '\0';
+	/* steps first: there are few, and they tell what the requests wait for */
+	steps_each(a->as->pod->steps, detail_line, &t);
+	requests_each(a->as->pod->requests, detail_line, &t);
+	fdstore_each(a->as->pod->fds, detail_fd, &t);
+	asker_reply(a, 0, t.buf);
+	free(t.buf);
 }
 
 static void
@@ -187,7 +228,8 @@ static void
 asker_on_packet(struct packet *packet, void *arg)
 {
 	struct asker *a = arg;
-	struct text t = {.len = 0};
+	char buf[STATUS_MAX];
+	struct text t = {.buf = buf, .cap = sizeof buf};
 
 	switch (packet->head.type) {
 	case MSG_PIN: on_pin(a, packet); break;
@@ -198,6 +240,7 @@ asker_on_packet(struct packet *packet, void *arg)
 	case MSG_UPGRADE:
 	case MSG_RESTART: on_replace(a, packet); break;
 	case MSG_DUMP: dump_begin(a->as->pod, asker_reply_to, a); break;
+	case MSG_DETAIL: on_detail(a); break;
 	default: /* a number from the wire */
 		asker_reply(a, ENOSYS, "the keeper does not know that question");
 		break;

@@ -23,6 +23,8 @@
 #include "keeper/pod.h"
 #include "keeper/step.h"
 
+#define HEAD_SHOWN 192u /* bytes of a request's frame in dumps */
+
 struct request {
 	struct idnode by_n;
 	TAILQ_ENTRY(request) link;
@@ -397,21 +399,34 @@ requests_blame(struct requests *rs, uint64_t n)
 	}
 }
 
+/* Its beginning, where method and ids stand; what they are, others may find out. */
+static void
+request_hex(const struct request *r, char out[2 * HEAD_SHOWN + 1])
+{
+	uint8_t bytes[HEAD_SHOWN];
+	size_t i, n = blob_read(&r->blob, 0, bytes, sizeof bytes);
+
+	out[0] = '\0';
+	for (i = 0; i < n; i++)
+		(void)snprintf(out + 2 * i, 3, "%02x", bytes[i]);
+}
+
 void
 requests_each(
     const struct requests *rs, void (*cb)(const char *line, void *arg), void *arg)
 {
 	const struct request *r;
-	char line[256];
+	char line[256 + 2 * HEAD_SHOWN], hex[2 * HEAD_SHOWN + 1];
 
 	TAILQ_FOREACH (r, &rs->all, link) {
+		request_hex(r, hex);
 		(void)snprintf(line, sizeof line,
 		    "request n=%" PRIu64 " conn=%u%s stream=%u bytes=%zu recv_us=%" PRIu64
-		    " deaths=%u%s%s%s",
+		    " deaths=%u%s%s%s frame=%s",
 		    request_n(r), r->conn_id, r->conn == NULL ? "(gone)" : "", r->stream,
 		    r->charged_len, r->t_recv, r->deaths,
 		    r->delivered ? " delivered" : "", r->answered ? " answered" : "",
-		    r->condemned ? " condemned" : "");
+		    r->condemned ? " condemned" : "", hex);
 		cb(line, arg);
 	}
 }

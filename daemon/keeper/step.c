@@ -627,10 +627,10 @@ steps_each(const struct steps *ss, void (*cb)(const char *line, void *arg), void
 	TAILQ_FOREACH (s, &ss->all, link) {
 		(void)snprintf(line, sizeof line,
 		    "step key=%" PRIx64
-		    " %s %s pid=%ld status=%d error=%d process=%ld%s%s "
-		    "text='%s'",
+		    " %s %s pid=%ld status=%d error=%d deadline_us=%" PRIu64
+		    " process=%ld%s%s text='%s'",
 		    step_key(s), s->kind == STEP_SPAWN ? "spawn" : "signal",
-		    states[s->state], (long)s->pid, s->wait_status, s->error,
+		    states[s->state], (long)s->pid, s->wait_status, s->error, s->deadline,
 		    (long)s->proc_pid, procs[s->proc], s->released ? " released" : "",
 		    s->text);
 		cb(line, arg);

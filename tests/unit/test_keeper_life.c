@@ -499,8 +499,12 @@ test_keeper_answers_people(void **state)
 	struct err err = ERR_INIT;
 	_Alignas(8) char buf[256];
 	struct msg_head head = {.type = MSG_MARK};
+	struct rig_packet p;
+	struct msg_request req;
+	boot_us_t end;
 	size_t len = 0;
 	char *text = NULL, *mark;
+	int client;
 
 	/* without a worker, too */
 	assert_int_equal(rig_status(rig, "keeper_pid"), rig->keeper);
@@ -518,6 +522,24 @@ test_keeper_answers_people(void **state)
 	assert_int_equal(admin_dump(rig->pod_dir_fd, RIG_WAIT_MS, &text, &err), 0);
 	assert_int_equal(access(text, R_OK), 0);
 	free(text);
+	text = NULL;
+	/* what is in hand: a request that nobody has answered, a command that runs */
+	client = rig_connect(rig);
+	client_request(client, 1, "hello");
+	rig_recv_type(rig, MSG_REQUEST, &p);
+	assert_int_equal(msg_decode_request(&p.head, p.payload, &req, &err), 0);
+	rig_spawn_sh(rig, key_of_step(req.n, 1), 0, NULL, "exec sleep 60");
+	end = clock_boot_us() + RIG_WAIT_MS * US_PER_MS;
+	do { /* the spawn is on its way */
+		free(text);
+		assert_int_equal(
+		    admin_detail(rig->pod_dir_fd, RIG_WAIT_MS, &text, &err), 0);
+		assert_true(clock_boot_us() < end);
+	} while (strstr(text, " spawn running ") == NULL);
+	assert_non_null(strstr(text, "request n=1 "));
+	assert_non_null(strstr(text, " frame=68656c6c6f\n"));
+	free(text);
+	fd_close(&client);
 }
 
 int
