@@ -6,4 +6,6 @@ libbase_a_SOURCES = \
 	%D%/log.c %D%/log.h \
 	%D%/loop.c %D%/loop.h \
 	%D%/mem.c %D%/mem.h \
+	%D%/poddir.c %D%/poddir.h \
+	%D%/podlock.c %D%/podlock.h \
 	%D%/podpath.c %D%/podpath.h

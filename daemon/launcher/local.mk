@@ -11,8 +11,6 @@ liblauncher_a_SOURCES = \
 	%D%/group.c %D%/group.h \
 	%D%/info.c %D%/info.h \
 	%D%/marks.c %D%/marks.h \
-	%D%/poddir.c %D%/poddir.h \
-	%D%/podlock.c %D%/podlock.h \
 	%D%/purge.c %D%/purge.h \
 	%D%/spawn.c %D%/spawn.h \
 	%D%/start.c %D%/start.h \

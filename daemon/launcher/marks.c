@@ -14,7 +14,7 @@
 
 #include "base/fd.h"
 #include "base/mem.h"
-#include "launcher/poddir.h"
+#include "base/poddir.h"
 
 #define MARK_MAX 256u
 

@@ -35,8 +35,8 @@
 #include "launcher/args.h"
 #include "launcher/bootstrap.h"
 #include "launcher/group.h"
-#include "launcher/poddir.h"
-#include "launcher/podlock.h"
+#include "base/poddir.h"
+#include "base/podlock.h"
 #include "launcher/spawn.h"
 
 #define JOIN_LIMIT_US  (2 * US_PER_S)

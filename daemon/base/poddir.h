@@ -2,8 +2,8 @@
  * Cleaning up after a pod that has no keeper any more: its directory, its
  * socket, its lock. Everything here is called with the pod's lock held.
  */
-#ifndef PODSHIM_LAUNCHER_PODDIR_H
-#define PODSHIM_LAUNCHER_PODDIR_H
+#ifndef PODSHIM_BASE_PODDIR_H
+#define PODSHIM_BASE_PODDIR_H
 
 #include "base/clock.h"
 

@@ -2,7 +2,7 @@
  * The pod's lock. It is waited for by trying again every few milliseconds:
  * flock() knows no time-out, and contention is rare and short.
  */
-#include "launcher/podlock.h"
+#include "base/podlock.h"
 
 #include <errno.h>
 #include <fcntl.h>

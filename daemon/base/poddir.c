@@ -1,7 +1,7 @@
 /*
  * Removing what a dead keeper left; see poddir.h.
  */
-#include "launcher/poddir.h"
+#include "base/poddir.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -15,7 +15,7 @@
 
 #include "base/err.h"
 #include "base/fd.h"
-#include "launcher/podlock.h"
+#include "base/podlock.h"
 
 #define TREE_DEPTH_MAX 8
 

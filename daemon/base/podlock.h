@@ -3,8 +3,8 @@
  * keeper, joins one, or ends one holds it. The keeper unlinks it at its end, so
  * a lock counts only if the path still leads to the file that was locked.
  */
-#ifndef PODSHIM_LAUNCHER_PODLOCK_H
-#define PODSHIM_LAUNCHER_PODLOCK_H
+#ifndef PODSHIM_BASE_PODLOCK_H
+#define PODSHIM_BASE_PODLOCK_H
 
 #include <stdbool.h>
 
