@@ -2,25 +2,33 @@ bin_PROGRAMS += podshimctl
 noinst_LIBRARIES += libclient.a
 # all of podshimctl but its main(), so that tests can link it
 libclient_a_SOURCES = \
+	%D%/act.c %D%/act.h \
 	%D%/args.c %D%/args.h \
 	%D%/build.c %D%/build.h \
 	%D%/cmd_complete.c \
 	%D%/cmd_crashes.c \
 	%D%/cmd_dump.c \
 	%D%/cmd_events.c \
+	%D%/cmd_exec.c \
 	%D%/cmd_help.c \
 	%D%/cmd_history.c \
 	%D%/cmd_inspect.c \
+	%D%/cmd_kill.c \
 	%D%/cmd_list.c \
+	%D%/cmd_pause.c \
 	%D%/cmd_ps.c \
+	%D%/cmd_resize.c \
 	%D%/cmd_stats.c \
 	%D%/cmd_tasks.c \
 	%D%/cmd_top.c \
 	%D%/cmd_upgrade.c \
 	%D%/cmd_version.c \
+	%D%/cmd_wait.c \
 	%D%/confirm.c %D%/confirm.h \
 	%D%/crash.c %D%/crash.h \
 	%D%/ctl.c %D%/ctl.h \
+	%D%/exec_io.c %D%/exec_io.h \
+	%D%/exec_spec.c %D%/exec_spec.h \
 	%D%/find.c %D%/find.h \
 	%D%/json.c %D%/json.h \
 	%D%/nearest.c %D%/nearest.h \

@@ -18,7 +18,8 @@ struct err;
 struct pod;
 struct rpc;
 
-#define RPC_TIMEOUT_MS 10000
+#define RPC_TIMEOUT_MS	       5000
+#define RPC_RUNTIME_TIMEOUT_MS 30000 /* of what runs a command of the OCI runtime */
 
 /*
  * The pod's socket, malloc'ed: as its keeper says, or else as containerd's tools

@@ -19,6 +19,13 @@
 	V(dump)                                                                          \
 	V(upgrade)                                                                       \
 	V(restart)                                                                       \
+	V(exec)                                                                          \
+	V(kill)                                                                          \
+	V(pause)                                                                         \
+	V(resume)                                                                        \
+	V(wait)                                                                          \
+	V(resize)                                                                        \
+	V(close_stdin)                                                                   \
 	V(complete)                                                                      \
 	V(help)                                                                          \
 	V(version)
