@@ -7,9 +7,11 @@ libclient_a_SOURCES = \
 	%D%/build.c %D%/build.h \
 	%D%/cmd_complete.c \
 	%D%/cmd_crashes.c \
+	%D%/cmd_doctor.c \
 	%D%/cmd_dump.c \
 	%D%/cmd_events.c \
 	%D%/cmd_exec.c \
+	%D%/cmd_gc.c \
 	%D%/cmd_help.c \
 	%D%/cmd_history.c \
 	%D%/cmd_inspect.c \
@@ -24,14 +26,18 @@ libclient_a_SOURCES = \
 	%D%/cmd_upgrade.c \
 	%D%/cmd_version.c \
 	%D%/cmd_wait.c \
+	%D%/cmd_why.c \
 	%D%/confirm.c %D%/confirm.h \
 	%D%/crash.c %D%/crash.h \
 	%D%/ctl.c %D%/ctl.h \
 	%D%/exec_io.c %D%/exec_io.h \
 	%D%/exec_spec.c %D%/exec_spec.h \
 	%D%/find.c %D%/find.h \
+	%D%/finding.c %D%/finding.h \
 	%D%/json.c %D%/json.h \
+	%D%/look.c %D%/look.h \
 	%D%/nearest.c %D%/nearest.h \
+	%D%/node.c %D%/node.h \
 	%D%/past.c %D%/past.h \
 	%D%/pod_load.c \
 	%D%/pods.c %D%/pods.h \
@@ -43,8 +49,10 @@ libclient_a_SOURCES = \
 	%D%/table.c %D%/table.h \
 	%D%/term.c %D%/term.h \
 	%D%/text.c %D%/text.h \
+	%D%/unit.c %D%/unit.h \
 	%D%/usage.c %D%/usage.h \
-	%D%/verbs.c %D%/verbs.h
+	%D%/verbs.c %D%/verbs.h \
+	%D%/why.h %D%/why_container.c %D%/why_pod.c
 podshimctl_SOURCES = %D%/main.c
 podshimctl_LDFLAGS = $(AM_LDFLAGS) $(PODSHIM_PROG_LDFLAGS)
 client_ldadd = libclient.a liboci.a libipc.a libstate.a libproto.a libframe.a libbase.a \

@@ -17,6 +17,9 @@
 	V(history)                                                                       \
 	V(crashes)                                                                       \
 	V(dump)                                                                          \
+	V(why)                                                                           \
+	V(doctor)                                                                        \
+	V(gc)                                                                            \
 	V(upgrade)                                                                       \
 	V(restart)                                                                       \
 	V(exec)                                                                          \

@@ -34,7 +34,7 @@ wait_for 20 test -e "$root/ready"
 kill -TERM $x
 wait $x
 is $? 5 "a signal is passed on"
-check "containerd is told of execs" wait_for 5 sh -c "grep -q '/tasks/exec-started.*podshimctl-' '$T/events'"
+check "containerd is told of execs" wait_for 30 sh -c "grep -q '/tasks/exec-started.*podshimctl-' '$T/events'"
 is "$(ctl tasks -o json pod | jq -r '.[] | select(.exec) | .exec')" "" "no exec is left"
 is "$(find "${PODSHIM_STATE_ROOT:-/run/podshim}/$NS" -name 'exec-*')" "" "nor a directory of its FIFOs"
 
@@ -58,8 +58,8 @@ exits 2 "no such signal" kill -s NOPE c1
 
 exits 0 "kill" kill -s USR1 c0
 exits 17 "its status" wait c0
-check "containerd sees the end" wait_for 5 task_is c0 STOPPED
-check "by an event" wait_for 5 events_has c0 /tasks/exit
+check "containerd sees the end" wait_for 30 task_is c0 STOPPED
+check "by an event" wait_for 30 events_has c0 /tasks/exit
 like "$(ctr task rm c0 2>&1)" "*exit code 17*" "with its status"
 
 # a dead worker comes back, a stopped one is a time-out and nothing of it happens later
@@ -84,5 +84,5 @@ is "$(ctl exec c1 echo alive)" alive "exec without containerd"
 exits 0 "kill without it" kill -s KILL --all c1
 exits 137 "its status" wait c1
 ctd_start
-check "containerd learns of it when it is back" wait_for 10 task_is c1 STOPPED
+check "containerd learns of it when it is back" wait_for 30 task_is c1 STOPPED
 finish

@@ -1,0 +1,397 @@
+/*
+ * What may hold up one container: processes that do not die, somebody who keeps
+ * its stdio open, somebody who uses its root file system.
+ */
+#include "client/why.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "oci/cgroup.h"
+#include "oci/mountinfo.h"
+
+#define SHOWN_MAX 8u /* processes, per container */
+
+struct sight {
+	const struct look *l;
+	const struct container_info *c;
+	const struct process_info *init; /* NULL: none yet */
+	char *subject;
+	pid_t *pids; /* in its cgroup */
+	size_t n_pids;
+	struct findings *out;
+};
+
+static bool
+has_ended(const struct sight *s)
+{
+	return s->init == NULL || s->init->state == TASK_STOPPED;
+}
+
+static bool
+is_in_cgroup(const struct sight *s, pid_t pid)
+{
+	size_t i;
+
+	for (i = 0; i < s->n_pids; i++)
+		if (s->pids[i] == pid)
+			return true;
+	return false;
+}
+
+/* --- processes -------------------------------------------------------------------- */
+
+/* Bit of a signal in a mask of /proc/PID/status. */
+static bool
+mask_has(pid_t pid, const char *key, int signo)
+{
+	AUTO_FREE char *mask = look_status(pid, key);
+
+	return mask != NULL && (strtoull(mask, NULL, 16) >> (signo - 1) & 1) != 0;
+}
+
+/* In a pid namespace of its own, 1 is deaf to signals that it has no handler for. */
+static void
+why_init_is_deaf(const struct sight *s, const struct proc *p)
+{
+	if (!s->c->own_pidns || mask_has(p->pid, "SigCgt", SIGTERM))
+		return;
+	finding_add(s->out, FINDING_NOTE, "init-ignores-term", s->subject,
+	    "give the container an init that passes signals on, or use SIGKILL",
+	    "Its init, pid %d (%s), has no handler for SIGTERM and is process 1 of its "
+	    "namespace, so SIGTERM does nothing to it.",
+	    (int)p->pid, p->comm);
+}
+
+static void
+why_init_is_not_reaped(const struct sight *s, const struct proc *p)
+{
+	finding_add(s->out, FINDING_BAD, "init-zombie", s->subject, NULL,
+	    "Its init, pid %d (%s), has ended, but the kernel waits for %zu other "
+	    "processes of its pid namespace before it can go.",
+	    (int)p->pid, p->comm, s->n_pids > 0 ? s->n_pids - 1 : 0);
+}
+
+/* Frozen processes sleep in D, too: that is told once, not of each. */
+static bool
+why_frozen(const struct sight *s)
+{
+	static const char advice[] = "'podshimctl resume' lets them go";
+	size_t i;
+
+	for (i = 0; i < s->n_pids; i++) {
+		AUTO_FREE char *wchan = proc_wchan(s->pids[i]);
+
+		if (wchan != NULL &&
+		    (strstr(wchan, "refrigerator") != NULL ||
+			strstr(wchan, "do_freezer_trap") != NULL)) {
+			finding_add(s->out, FINDING_WARNING, "frozen", s->subject, advice,
+			    "Its processes are frozen (%s): none of them does anything, "
+			    "and no signal but SIGKILL has an effect.",
+			    task_state_name(s->c->state));
+			return true;
+		}
+	}
+	if (s->c->state != TASK_PAUSED)
+		return false;
+	finding_add(s->out, FINDING_WARNING, "frozen", s->subject, advice,
+	    "It is paused: none of its processes does anything.");
+	return true;
+}
+
+static bool
+is_worth_telling(const struct sight *s, const struct proc *p)
+{
+	return has_ended(s) || p->state == 'D' || p->state == 'T' || p->state == 't';
+}
+
+static void
+why_processes(const struct sight *s)
+{
+	bool frozen = why_frozen(s);
+	size_t i, shown = 0;
+
+	for (i = 0; i < s->n_pids && shown < SHOWN_MAX; i++) {
+		const struct proc *p = procs_find(s->l->procs, s->pids[i]);
+		AUTO_FREE char *what = NULL;
+		bool pending;
+
+		if (p == NULL || p->state == 'Z' || frozen || !is_worth_telling(s, p))
+			continue;
+		what = look_describe(p);
+		pending = mask_has(p->pid, "ShdPnd", SIGKILL) ||
+		    mask_has(p->pid, "SigPnd", SIGKILL);
+		shown++;
+		if (p->state == 'D')
+			finding_add(s->out, FINDING_BAD, "process-in-D", s->subject,
+			    "it can not be killed before the kernel lets it go: look for "
+			    "a "
+			    "disk or network file system that hangs",
+			    "In its cgroup is %s%s.", what,
+			    pending ? "; SIGKILL waits for it" : "");
+		else
+			finding_add(s->out, has_ended(s) ? FINDING_WARNING : FINDING_NOTE,
+			    has_ended(s) ? "process-lives" : "process-stopped",
+			    s->subject,
+			    has_ended(s) ? "'podshimctl kill -s KILL --all' ends it"
+					 : NULL,
+			    has_ended(s)
+				? "Its init has ended, but in its cgroup is still %s."
+				: "One of its processes, %s, does not run.",
+			    what);
+	}
+}
+
+static void
+why_init(const struct sight *s)
+{
+	const struct proc *p =
+	    s->init == NULL ? NULL : procs_find(s->l->procs, s->init->pid);
+
+	if (s->c->state == TASK_CREATING)
+		finding_add(s->out, FINDING_NOTE, "creating", s->subject, NULL,
+		    "It is being created: the OCI runtime has not finished yet.");
+	else if (s->c->state == TASK_CREATED)
+		finding_add(s->out, FINDING_NOTE, "not-started", s->subject, NULL,
+		    "It has been created and waits for containerd to start it.");
+	else if (has_ended(s) && s->init != NULL)
+		finding_add(s->out, FINDING_NOTE, "ended", s->subject, NULL,
+		    "Its init has ended with %u; what is left of it goes when containerd "
+		    "sends Delete.",
+		    s->init->exit_status);
+	else if (p == NULL && s->init != NULL)
+		finding_add(s->out, FINDING_BAD, "init-gone", s->subject, NULL,
+		    "Its init, pid %d, is recorded as running but does not exist.",
+		    s->init->pid);
+	else if (p != NULL && p->state == 'Z' && s->n_pids > 1)
+		why_init_is_not_reaped(s, p);
+	else if (p != NULL && p->state != 'Z')
+		why_init_is_deaf(s, p);
+}
+
+/* --- stdio ------------------------------------------------------------------------ */
+
+/* "pipe:[123]" of a descriptor; "" if it is none. */
+static void
+fd_link(pid_t pid, const char *fd, char out[PATH_MAX])
+{
+	AUTO_FREE char *path = mem_printf("/proc/%d/fd/%s", (int)pid, fd);
+	ssize_t n = readlink(path, out, PATH_MAX - 1);
+
+	out[n > 0 ? n : 0] = '\0';
+}
+
+/* The first process but keeper and worker that has it open; NULL. */
+static const struct proc *
+holder_of(const struct look *l, const char *link)
+{
+	char have[PATH_MAX];
+	char name[16];
+	size_t i;
+	int fd;
+
+	for (i = 0; i < l->procs->n; i++) {
+		const struct proc *p = &l->procs->v[i];
+
+		if (p->pid == l->keeper || p->pid == l->worker || p->pid == getpid())
+			continue;
+		/* what a process was born with is what it inherited */
+		for (fd = 0; fd < 64; fd++) {
+			(void)snprintf(name, sizeof name, "%d", fd);
+			fd_link(p->pid, name, have);
+			if (have[0] == '\0' && fd > 2 && fd > 10)
+				break;
+			if (strcmp(have, link) == 0)
+				return p;
+		}
+	}
+	return NULL;
+}
+
+static const struct process_info *
+process_of(const struct container_info *c, const char *exec_id)
+{
+	size_t i;
+
+	for (i = 0; i < c->n_processes; i++)
+		if (strcmp(c->processes[i].exec_id, exec_id) == 0)
+			return &c->processes[i];
+	return NULL;
+}
+
+/* A process has ended, and the pipe that was its output has another holder. */
+static void
+why_output_held(
+    const struct sight *s, const struct process_info *p, const char *stream, int fd)
+{
+	char name[16], link[PATH_MAX];
+	const struct proc *holder;
+
+	(void)snprintf(name, sizeof name, "%d", fd);
+	fd_link(s->l->keeper, name, link);
+	holder = link[0] == '\0' ? NULL : holder_of(s->l, link);
+	if (holder == NULL)
+		return;
+	AUTO_FREE char *what = look_describe(holder);
+
+	finding_add(s->out, FINDING_WARNING, "stdio-held", s->subject,
+	    "Delete waits for it as long as stdio.drain says (podshim.conf), then goes "
+	    "on",
+	    "%s%s%s has ended, but its %s is held open by %s%s.",
+	    *p->exec_id == '\0' ? "Init" : "Exec ", p->exec_id, "", stream, what,
+	    is_in_cgroup(s, holder->pid) ? ", which it left behind" : "");
+}
+
+/* Nobody reads what a process writes: once all buffers are full, it hangs. */
+static void
+why_output_full(
+    const struct sight *s, const struct process_info *p, const char *stream, int fd)
+{
+	AUTO_FREE char *path = mem_printf("/proc/%d/fd/%d", (int)s->l->keeper, fd);
+	AUTO_CLOSE int fifo = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+	struct pollfd pfd = {.fd = fifo, .events = POLLOUT};
+	struct stat st;
+	int unread = 0;
+
+	if (fifo == -1 || fstat(fifo, &st) == -1 || !S_ISFIFO(st.st_mode) ||
+	    poll(&pfd, 1, 0) != 0 || ioctl(fifo, FIONREAD, &unread) == -1)
+		return;
+	finding_add(s->out, FINDING_WARNING, "output-unread", s->subject,
+	    "whoever attached to it (containerd, a log collector) does not read",
+	    "Nobody reads the %s of %s%s (%d bytes of it wait): it hangs when it writes "
+	    "more.",
+	    stream, *p->exec_id == '\0' ? "its init" : "exec ", p->exec_id, unread);
+}
+
+/* io/<container>/<exec or ->/<stream>.<slot> */
+static void
+why_stdio(const struct sight *s)
+{
+	AUTO_FREE char *prefix = mem_printf("io/%s/", s->c->id);
+	size_t i;
+
+	for (i = 0; s->l->keeper != 0 && i < s->l->n_fds; i++) {
+		const struct look_fd *f = &s->l->fds[i];
+		const char *exec, *slash, *slot;
+		const struct process_info *p;
+		AUTO_FREE char *exec_id = NULL;
+
+		if (strncmp(f->name, prefix, strlen(prefix)) != 0)
+			continue;
+		exec = f->name + strlen(prefix);
+		slash = strchr(exec, '/');
+		if (slash == NULL)
+			continue;
+		exec_id = mem_printf("%.*s", (int)(slash - exec), exec);
+		p = process_of(s->c, strcmp(exec_id, "-") == 0 ? "" : exec_id);
+		slot = slash + 1;
+		if (p == NULL)
+			continue;
+		if (strcmp(slot, "out.src") == 0 || strcmp(slot, "err.src") == 0) {
+			if (p->state == TASK_STOPPED)
+				why_output_held(
+				    s, p, *slot == 'o' ? "stdout" : "stderr", f->fd);
+		} else if (strcmp(slot, "out.keep") == 0 ||
+		    strcmp(slot, "err.keep") == 0) {
+			if (p->state != TASK_STOPPED)
+				why_output_full(
+				    s, p, *slot == 'o' ? "stdout" : "stderr", f->fd);
+		}
+	}
+}
+
+/* --- root file system ------------------------------------------------------------- */
+
+struct mount_search {
+	const char *target;
+	bool found;
+};
+
+static void
+on_mount(const struct mountinfo *m, void *arg)
+{
+	struct mount_search *search = arg;
+
+	search->found = search->found || strcmp(m->target, search->target) == 0;
+}
+
+/* Does a process stand in that file system: its root, directory, or an open file? */
+static bool
+uses_device(pid_t pid, dev_t dev)
+{
+	static const char *const links[] = {"root", "cwd", "exe"};
+	struct stat st;
+	size_t i;
+	int fd;
+
+	for (i = 0; i < ARRAY_LEN(links); i++) {
+		AUTO_FREE char *path = mem_printf("/proc/%d/%s", (int)pid, links[i]);
+
+		if (stat(path, &st) == 0 && st.st_dev == dev)
+			return true;
+	}
+	for (fd = 0; fd < 16; fd++) {
+		AUTO_FREE char *path = mem_printf("/proc/%d/fd/%d", (int)pid, fd);
+
+		if (stat(path, &st) == 0 && st.st_dev == dev)
+			return true;
+	}
+	return false;
+}
+
+static void
+why_rootfs(const struct sight *s)
+{
+	AUTO_FREE char *root = mem_printf("%s/rootfs", s->c->bundle);
+	struct mount_search search = {.target = root};
+	struct stat st, up;
+	size_t i, shown = 0;
+
+	if (!has_ended(s) || !s->c->rootfs_mounted ||
+	    mountinfo_each(on_mount, &search, NULL) < 0 || !search.found ||
+	    stat(root, &st) == -1 || stat(s->c->bundle, &up) == -1 ||
+	    st.st_dev == up.st_dev)
+		return;
+	for (i = 0; i < s->l->procs->n && shown < SHOWN_MAX; i++) {
+		const struct proc *p = &s->l->procs->v[i];
+		AUTO_FREE char *what = NULL;
+
+		if (!uses_device(p->pid, st.st_dev))
+			continue;
+		what = look_describe(p);
+		finding_add(s->out, FINDING_WARNING, "rootfs-busy", s->subject,
+		    "it cannot be unmounted before that process leaves it",
+		    "Its root file system '%s' is in use by %s.", root, what);
+		shown++;
+	}
+}
+
+void
+why_container(const struct look *l, const struct container_info *c, struct findings *out)
+{
+	struct sight s = {.l = l, .c = c, .out = out};
+
+	s.init = process_of(c, "");
+	s.subject = mem_printf("%s/%s/%s", l->pod->ns, l->pod->group, c->id);
+	if (c->cgroup != NULL && *c->cgroup != '\0')
+		(void)cgroup_pids(c->cgroup, &s.pids, &s.n_pids, NULL);
+	why_init(&s);
+	why_processes(&s);
+	why_stdio(&s);
+	why_rootfs(&s);
+	if (c->oom_seen > 0)
+		finding_add(out, FINDING_NOTE, "oom", s.subject, NULL,
+		    "The kernel has killed %llu of its processes for want of memory.",
+		    (unsigned long long)c->oom_seen);
+	free(s.pids);
+	free(s.subject);
+}

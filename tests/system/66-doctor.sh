@@ -1,0 +1,58 @@
+#!/bin/sh
+# podshimctl doctor finds what is orphaned, gc removes what is provably nobody's.
+. "$(dirname "$0")/../lib/containerd.sh"
+. "$LIBDIR/raw.sh"
+[ -n "$PODSHIM" ] || skip_all "podshim's own tool"
+ctd_up
+ctl() { podshimctl -n "$NS" "$@"; }
+doctor() { ctl doctor -o json | jq -r --arg c "$1" '.[] | select(.code == $c) | .text'; }
+dir_of() { ls -d "${PODSHIM_STATE_ROOT:-/run/podshim}/$NS/$1".* | grep -v '\.lock$'; }
+
+pid=$(raw_run a sleep 1000)
+raw_run b sleep 1000 >/dev/null
+bundle_a=$RAW/a
+dir=$(dir_of a)
+socket=$(sed 's|^unix://||' "$bundle_a/address")
+well() { ctl doctor >"$T/doctor" && grep -q "2 pods, all is well." "$T/doctor"; }
+check "a healthy node" wait_for 20 well
+is "$(ctl gc)" "Nothing to remove." "nothing to remove"
+
+mv "$RAW/b" "$RAW/b.away"
+like "$(doctor bundle-gone)" "*'b' runs, but its bundle*" "a bundle that is gone"
+is "$(ctl doctor >/dev/null; echo $?)" 1 "exit code 1"
+mv "$RAW/b.away" "$RAW/b"
+
+runtime_root=$(ctl inspect -o json a/a | jq -r .runtime_root)
+# the keeper dies, and nobody runs delete
+k=$(ctl list -o json | jq '.[] | select(.pod == "a") | .keeper_pid')
+w=$(ctl list -o json | jq '.[] | select(.pod == "a") | .worker_pid')
+[ "${k:-0}" -gt 1 ] && [ "${w:-0}" -gt 1 ] || bail "no pids"
+kill -KILL "$k"
+wait_for 10 sh -c "! kill -0 $w 2>/dev/null"
+like "$(doctor container-without-keeper)" "*'a' runs (pid $pid)*" "a container without a keeper"
+like "$(doctor stale-socket)" "*Nobody listens*" "a stale socket"
+like "$(ctl gc)" "left alone *'a' still has processes" "gc leaves living containers alone"
+kill -KILL "$pid"
+wait_for 10 sh -c "! kill -0 $pid 2>/dev/null"
+like "$(ctl gc)" "left alone *still has its bundle*" "and what containerd will ask for"
+rm -rf "$bundle_a"
+like "$(doctor orphaned-directory)" "*is left over*" "an orphaned directory"
+like "$(ctl gc --dry-run)" "would remove $dir: *would remove $socket: *" "gc --dry-run tells"
+check "and removes nothing" test -d "$dir"
+
+# whoever holds the pod's lock is not disturbed
+exec 5>>"$dir.lock"
+flock 5
+like "$(ctl gc)" "left alone *is held by another process*" "not while its lock is held"
+exec 5>&-
+like "$(ctl gc)" "removed $dir: *removed $socket: *" "gc removes it"
+check "the directory" test ! -e "$dir"
+check "the socket" test ! -e "$socket"
+check "the lock" test ! -e "$dir.lock"
+is "$(ctl list -o json | jq -r '.[].pod')" b "the other pod is there"
+is "$(raw_state b)" "$RUNNING" "and well"
+is "$(ctl gc)" "Nothing to remove." "nothing more to remove"
+# what a dead keeper's container leaves to the OCI runtime and the kernel
+runc --root "$runtime_root" delete -f a >/dev/null 2>&1
+raw_end b
+finish
