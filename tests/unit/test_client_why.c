@@ -1,0 +1,241 @@
+/*
+ * What `why`, `doctor`, `kill` and `exec` know without a pod: signals' names,
+ * the beginning of a request, units of systemd, an exec's process, and how findings
+ * are printed.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include <jansson.h>
+
+#include "base/err.h"
+#include "client/act.h"
+#include "client/exec_spec.h"
+#include "client/finding.h"
+#include "client/look.h"
+#include "client/unit.h"
+#include "store_helper.h"
+
+static void
+put(const char *dir, const char *name, const char *text)
+{
+	AUTO_FREE char *path = mem_printf("%s/%s", dir, name);
+	FILE *f = fopen(path, "we");
+
+	assert_non_null(f);
+	assert_true(fputs(text, f) >= 0);
+	assert_int_equal(fclose(f), 0);
+}
+
+static void
+test_why_signals(void **state)
+{
+	(void)state;
+	assert_int_equal(signal_of_name("9"), 9);
+	assert_int_equal(signal_of_name("TERM"), SIGTERM);
+	assert_int_equal(signal_of_name("sigterm"), SIGTERM);
+	assert_int_equal(signal_of_name("RTMIN"), SIGRTMIN);
+	assert_int_equal(signal_of_name("SIGRTMIN+3"), SIGRTMIN + 3);
+	assert_int_equal(signal_of_name("RTMAX-1"), SIGRTMAX - 1);
+	assert_int_equal(signal_of_name("64"), 64);
+	assert_int_equal(signal_of_name("65"), -1);
+	assert_int_equal(signal_of_name("0"), -1);
+	assert_int_equal(signal_of_name("9x"), -1);
+	assert_int_equal(signal_of_name("RTMIN+99"), -1);
+	assert_int_equal(signal_of_name("NOPE"), -1);
+	assert_int_equal(signal_of_name(""), -1);
+	assert_string_equal(signal_text(SIGHUP), "SIGHUP");
+}
+
+static void
+frame_is(const char *hex, const char *method, const char *id, const char *exec_id)
+{
+	struct look_request r;
+
+	look_parse_frame(hex, &r);
+	assert_string_equal(r.method, method);
+	assert_string_equal(r.id, id);
+	assert_string_equal(r.exec_id, exec_id);
+	free(r.method);
+	free(r.id);
+	free(r.exec_id);
+}
+
+static void
+test_why_frames(void **state)
+{
+	(void)state;
+	/* service "s", method "Kill", payload {id "c1", exec id "e"} */
+	frame_is("0a0173"
+		 "12044b696c6c"
+		 "1a07"
+		 "0a026331"
+		 "120165",
+	    "Kill", "c1", "e");
+	/* Create's second field is no exec */
+	frame_is("0a0173"
+		 "1206437265617465"
+		 "1a08"
+		 "0a026331"
+		 "12022f62",
+	    "Create", "c1", "");
+	/* cut anywhere, or nonsense: as far as it goes */
+	frame_is("0a0173"
+		 "12044b69",
+	    "Ki", "", "");
+	frame_is("0a0173"
+		 "12044b696c6c"
+		 "1aff01"
+		 "0a0263",
+	    "Kill", "c", "");
+	frame_is("", "", "", "");
+	frame_is("ffffffffffffffffffffffff", "", "", "");
+	frame_is("xyz", "", "", "");
+}
+
+static void
+mode_is(const char *const *dirs, const char *want)
+{
+	AUTO_FREE char *mode = unit_kill_mode("c.service", dirs);
+
+	if (want == NULL)
+		assert_null(mode);
+	else
+		assert_string_equal(mode, want);
+}
+
+static void
+test_why_units(void **state)
+{
+	AUTO_FREE char *etc = path_in(*state, "etc");
+	AUTO_FREE char *lib = path_in(*state, "lib");
+	AUTO_FREE char *drop = path_in(*state, "lib/c.service.d");
+	const char *const dirs[] = {etc, lib, NULL};
+
+	assert_int_equal(mkdir(etc, 0700), 0);
+	assert_int_equal(mkdir(lib, 0700), 0);
+	mode_is(dirs, NULL);
+	put(lib, "c.service", "[Service]\nExecStart=/bin/c\n");
+	mode_is(dirs, "control-group");
+	put(lib, "c.service", "[Service]\n#KillMode=mixed\n KillMode = process \n");
+	mode_is(dirs, "process");
+	assert_int_equal(mkdir(drop, 0700), 0);
+	put(drop, "9.conf", "[Service]\nKillMode=mixed\n");
+	put(drop, "1.conf", "[Service]\nKillMode=none\n");
+	put(drop, "readme", "KillMode=process\n");
+	mode_is(dirs, "mixed");
+	put(drop, "9.conf", "[Service]\nKillMode=\n");
+	mode_is(dirs, "control-group");
+}
+
+static json_t *
+spec_of(const char *bundle, const struct exec_spec *spec, bool want_plain)
+{
+	AUTO_FREE char *text = NULL;
+	struct err err = ERR_INIT;
+	bool plain;
+	json_t *doc;
+
+	assert_int_equal(exec_spec_make(bundle, spec, &text, &plain, &err), 0);
+	assert_true(plain == want_plain);
+	doc = json_loads(text, 0, NULL);
+	assert_non_null(doc);
+	return doc;
+}
+
+static void
+test_why_exec_spec(void **state)
+{
+	char a[] = "a", bc[] = "b c", b2[] = "B=2", c3[] = "C=3", odd[] = "\xff";
+	char *args[] = {a, bc, NULL};
+	char *env[] = {b2, c3, NULL};
+	struct exec_spec spec = {.args = args, .env = env, .cwd = "/w", .user = "7:8"};
+	struct err err = ERR_INIT;
+	AUTO_FREE char *text = NULL;
+	json_t *doc, *limit;
+	bool plain;
+
+	doc = spec_of(*state, &spec, true);
+	json_decref(doc);
+	put(*state, "config.json",
+	    "{\"process\": {\"args\": [\"x\"], \"env\": [\"A=1\", \"B=1\"], \"cwd\": "
+	    "\"/\","
+	    " \"rlimits\": [{\"type\": \"R\", \"hard\": 18446744073709551615, \"soft\": "
+	    "1024}]}}");
+	doc = spec_of(*state, &spec, false);
+	assert_int_equal(json_array_size(json_object_get(doc, "env")), 3);
+	assert_string_equal(
+	    json_string_value(json_array_get(json_object_get(doc, "env"), 1)), "B=2");
+	assert_string_equal(
+	    json_string_value(json_array_get(json_object_get(doc, "args"), 1)), "b c");
+	assert_string_equal(json_string_value(json_object_get(doc, "cwd")), "/w");
+	assert_int_equal(
+	    json_integer_value(json_object_get(json_object_get(doc, "user"), "gid")), 8);
+	limit = json_array_get(json_object_get(doc, "rlimits"), 0);
+	assert_true(json_integer_value(json_object_get(limit, "hard")) == INT64_MAX);
+	assert_int_equal(json_integer_value(json_object_get(limit, "soft")), 1024);
+	json_decref(doc);
+	spec.user = "root";
+	assert_int_equal(exec_spec_make(*state, &spec, &text, &plain, &err), -EINVAL);
+	spec.user = NULL;
+	args[0] = odd;
+	assert_int_equal(exec_spec_make(*state, &spec, &text, &plain, &err), -EILSEQ);
+}
+
+static char *
+printed(const struct findings *f, enum ctl_format format)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+	struct ctl ctl = {.out = out, .err = out, .format = format};
+
+	findings_print(&ctl, f, "All is well.");
+	assert_int_equal(fclose(out), 0);
+	return text;
+}
+
+static void
+test_why_findings(void **state)
+{
+	struct findings f = {0};
+	AUTO_FREE char *none = printed(&f, FORMAT_TABLE);
+	AUTO_FREE char *people = NULL;
+	AUTO_FREE char *json = NULL;
+	json_t *doc;
+
+	(void)state;
+	assert_string_equal(none, "All is well.\n");
+	finding_add(&f, FINDING_NOTE, "n", "ns/a", NULL, "A note %d.", 1);
+	finding_add(&f, FINDING_BAD, "b", "ns/b", "mend it", "It is \x1b bad.");
+	people = printed(&f, FORMAT_TABLE);
+	assert_string_equal(people,
+	    "bad  ns/b\n  It is \\x1b bad.\n  -> mend it\n"
+	    "note  ns/a\n  A note 1.\n");
+	assert_int_equal(findings_count(&f, FINDING_WARNING), 1);
+	json = printed(&f, FORMAT_JSON);
+	doc = json_loads(json, 0, NULL);
+	assert_int_equal(json_array_size(doc), 2);
+	assert_string_equal(
+	    json_string_value(json_object_get(json_array_get(doc, 1), "code")), "b");
+	json_decref(doc);
+	findings_fini(&f);
+}
+
+#define SCENE(f) cmocka_unit_test_setup_teardown(f, dir_setup, dir_teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    SCENE(test_why_signals),
+	    SCENE(test_why_frames),
+	    SCENE(test_why_units),
+	    SCENE(test_why_exec_spec),
+	    SCENE(test_why_findings),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
