@@ -77,7 +77,7 @@ cri_up() {
 	"$cri_python" "$LIBDIR/cri.py" "$SOCK" "$BIN/../lib/cri.desc" "$T" "$IMAGE" "/$NS" <"$T/cri.in" >"$T/cri.out" 2>"$T/cri.err" &
 	not_ours="$not_ours $!"
 	exec 7>"$T/cri.in" 8<"$T/cri.out"
-	wait_for 20 cri_image || bail "the CRI plugin does not see the image"
+	wait_for 20 cri_image || bail "the CRI plugin does not see the image: $(cri call Status | tail -n 1)"
 }
 cri_image() { cri call ImageStatus "{\"image\": {\"image\": \"$IMAGE\"}}" | grep -q sha256; }
 
