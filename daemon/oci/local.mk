@@ -4,6 +4,7 @@ noinst_LIBRARIES += liboci.a
 liboci_a_SOURCES = \
 	%D%/cgroup.c %D%/cgroup.h \
 	%D%/cgroup_dirs.c %D%/cgroup_dirs.h \
+	%D%/io_uri.c %D%/io_uri.h \
 	%D%/mount.c %D%/mount.h %D%/mount_int.h %D%/mount_options.c \
 	%D%/mount_idmap.c %D%/mount_loop.c %D%/mount_stage.c \
 	%D%/mountinfo.c %D%/mountinfo.h \

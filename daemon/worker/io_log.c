@@ -24,7 +24,7 @@
 #include "ipc/msg.h"
 #include "worker/io.h"
 #include "worker/io_int.h"
-#include "worker/io_uri.h"
+#include "oci/io_uri.h"
 #include "worker/link.h"
 #include "worker/logger.h"
 

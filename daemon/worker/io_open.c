@@ -22,7 +22,7 @@
 #include "base/mem.h"
 #include "worker/io.h"
 #include "worker/io_int.h"
-#include "worker/io_uri.h"
+#include "oci/io_uri.h"
 #include "worker/link.h"
 
 /* The container's pipe: four times the default halve the wake-ups per byte. */

@@ -65,7 +65,6 @@ libworker_a_SOURCES += \
 	%D%/io.c %D%/io.h %D%/io_int.h \
 	%D%/io_log.c \
 	%D%/io_open.c \
-	%D%/io_uri.c %D%/io_uri.h \
 	%D%/log_file.c \
 	%D%/logger.c %D%/logger.h \
 	%D%/pump.c %D%/pump.h

@@ -262,7 +262,7 @@ tests_unit_test_worker_recover_LDFLAGS = $(worker_test_ldflags)
 
 unit_tests += %D%/test_io_uri
 tests_unit_test_io_uri_SOURCES = %D%/test_io_uri.c
-tests_unit_test_io_uri_LDADD = libworker.a libbase.a $(CMOCKA_LIBS)
+tests_unit_test_io_uri_LDADD = liboci.a libbase.a $(CMOCKA_LIBS)
 
 unit_tests += %D%/test_logger
 tests_unit_test_logger_SOURCES = %D%/test_logger.c $(io_test_sources)

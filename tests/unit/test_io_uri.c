@@ -1,7 +1,7 @@
 /*
  * worker/io_uri: what a stdio path or URI asks for.
  */
-#include "worker/io_uri.h"
+#include "oci/io_uri.h"
 
 #include <errno.h>
 #include <setjmp.h>

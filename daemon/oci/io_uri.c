@@ -3,7 +3,7 @@
  * with one it is decoded as a URI is. Query parameters become arguments in the order
  * of the URI; of a repeated key only the first counts.
  */
-#include "worker/io_uri.h"
+#include "oci/io_uri.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -1,8 +1,8 @@
 /*
  * What a stdio path or URI asks for (contract.md 8.1).
  */
-#ifndef PODSHIM_WORKER_IO_URI_H
-#define PODSHIM_WORKER_IO_URI_H
+#ifndef PODSHIM_OCI_IO_URI_H
+#define PODSHIM_OCI_IO_URI_H
 
 #include <stdbool.h>
 
