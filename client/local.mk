@@ -5,8 +5,10 @@ libclient_a_SOURCES = \
 	%D%/act.c %D%/act.h \
 	%D%/args.c %D%/args.h \
 	%D%/build.c %D%/build.h \
+	%D%/cmd_attach.c \
 	%D%/cmd_complete.c \
 	%D%/cmd_crashes.c \
+	%D%/cmd_delete.c \
 	%D%/cmd_doctor.c \
 	%D%/cmd_dump.c \
 	%D%/cmd_events.c \
@@ -17,9 +19,11 @@ libclient_a_SOURCES = \
 	%D%/cmd_inspect.c \
 	%D%/cmd_kill.c \
 	%D%/cmd_list.c \
+	%D%/cmd_logs.c \
 	%D%/cmd_pause.c \
 	%D%/cmd_ps.c \
 	%D%/cmd_resize.c \
+	%D%/cmd_run.c \
 	%D%/cmd_stats.c \
 	%D%/cmd_tasks.c \
 	%D%/cmd_top.c \
@@ -35,6 +39,7 @@ libclient_a_SOURCES = \
 	%D%/find.c %D%/find.h \
 	%D%/finding.c %D%/finding.h \
 	%D%/json.c %D%/json.h \
+	%D%/log_read.c %D%/log_read.h \
 	%D%/look.c %D%/look.h \
 	%D%/nearest.c %D%/nearest.h \
 	%D%/node.c %D%/node.h \
@@ -43,7 +48,14 @@ libclient_a_SOURCES = \
 	%D%/pods.c %D%/pods.h \
 	%D%/proc.c %D%/proc.h \
 	%D%/process.c %D%/process.h \
+	%D%/relay.c %D%/relay.h \
 	%D%/rpc.c %D%/rpc.h \
+	%D%/run_dir.c %D%/run_dir.h \
+	%D%/run_event.c %D%/run_event.h \
+	%D%/run_logger.c %D%/run_logger.h \
+	%D%/run_remove.c %D%/run_remove.h \
+	%D%/run_shim.c %D%/run_shim.h \
+	%D%/run_spec.c %D%/run_spec.h \
 	%D%/sheet.c %D%/sheet.h \
 	%D%/stats.c %D%/stats.h \
 	%D%/table.c %D%/table.h \

@@ -29,6 +29,10 @@
 	V(wait)                                                                          \
 	V(resize)                                                                        \
 	V(close_stdin)                                                                   \
+	V(run)                                                                           \
+	V(attach)                                                                        \
+	V(logs)                                                                          \
+	V(delete)                                                                        \
 	V(complete)                                                                      \
 	V(help)                                                                          \
 	V(version)

@@ -232,6 +232,22 @@ say_ready(void)
 	(void)close(FD_READY);
 }
 
+/* Is what stands in words right, and can the log be opened? For those who ask before. */
+static int
+check(char **words)
+{
+	struct logger_conf conf = {0};
+	struct err err = ERR_INIT;
+	int rc = logger_conf_parse(
+	    words, getenv("CONTAINER_ID"), getenv("CONTAINER_NAMESPACE"), &conf, &err);
+
+	if (rc == 0)
+		rc = out_open(&out, &conf, &err);
+	if (rc < 0)
+		(void)fprintf(stderr, "podshim-logger: %s\n", err.text);
+	return rc < 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -249,6 +265,8 @@ main(int argc, char **argv)
 	}
 	mem_stay_small();
 	(void)umask(0); /* modes are as they were asked for */
+	if (argc > 1 && strcmp(argv[1], "--check") == 0)
+		return check(argv + 2);
 	set_signals();
 	rc = check_fds(&err);
 	if (rc == 0)

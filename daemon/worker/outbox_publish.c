@@ -34,6 +34,7 @@ struct publish {
 	struct transport tr; /* first */
 	struct link *lk;
 	char *binary, *address, *ns;
+	unsigned flags; /* of the spawn */
 	/* the one delivery under way */
 	uint64_t key; /* 0: none */
 	transport_cb done_cb;
@@ -228,7 +229,7 @@ publish_spawn(struct publish *p, const struct outbox_event *ev, int event_fd)
 	AUTO_STRV struct strv argv = {0};
 	char tag[40], name[32];
 	struct msg_spawn spawn = {
-	    .flags = SPAWN_NICE, .fd_nums = nums, .fds = fds, .n_fds = ARRAY_LEN(fds)};
+	    .flags = p->flags, .fd_nums = nums, .fds = fds, .n_fds = ARRAY_LEN(fds)};
 
 	strv_add(&argv, p->binary);
 	strv_add(&argv, "--address");
@@ -368,6 +369,8 @@ transport_publish_new(
 	p->lk = lk;
 	p->binary = mem_strdup(target->publish_binary);
 	p->address = mem_strdup(target->grpc_address);
+	/* without containerd it is podshimctl, which is small, and whose exit files are waited for */
+	p->flags = strchr(target->grpc_address, '/') != NULL ? SPAWN_NICE : 0;
 	p->ns = mem_strdup(target->ns);
 	p->out_fd = -1;
 	p->early_ev = event_new(loop_base(loop), -1, 0, publish_on_early, p);

@@ -53,6 +53,8 @@ leftovers() {
 	grep " $T/" /proc/self/mounts | sed 's/^/mount /'
 	cgroups_of '*' | sed 's/^/cgroup /'
 	find "$STATE_ROOT/$CTD_NS" -mindepth 1 2>/dev/null | sed 's/^/state /'
+	find "$STATE_ROOT-run/$NS" -mindepth 1 2>/dev/null | sed 's/^/run directory /'
+	find "/var/log/podshim/$NS" -mindepth 1 2>/dev/null | sed 's/^/log /'
 	find "/run/containerd/runc/$CTD_NS" -mindepth 1 2>/dev/null | sed 's/^/runtime state /'
 	find "$T/state/io.containerd.runtime.v2.task/$CTD_NS" -mindepth 1 -maxdepth 1 2>/dev/null |
 		sed 's/^/bundle /'
@@ -78,5 +80,5 @@ sweep() {
 	done <"$T/ids"
 	find /sys/fs/cgroup -mindepth 2 -depth -type d \( -path "*/$NS" -o -path "*/$NS/*" \) \
 		-exec rmdir {} + 2>/dev/null
-	rm -rf "${STATE_ROOT:?}/$CTD_NS" "/run/containerd/runc/$CTD_NS"
+	rm -rf "${STATE_ROOT:?}/$CTD_NS" "${STATE_ROOT:?}-run/$NS" "/var/log/podshim/$NS" "/run/containerd/runc/$CTD_NS"
 }

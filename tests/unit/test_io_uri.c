@@ -1,5 +1,5 @@
 /*
- * worker/io_uri: what a stdio path or URI asks for.
+ * oci/io_uri: what a stdio path or URI asks for.
  */
 #include "oci/io_uri.h"
 

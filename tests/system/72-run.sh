@@ -1,0 +1,67 @@
+#!/bin/sh
+# podshimctl run, without any containerd: exit codes, errors, files, pods.
+. "$(dirname "$0")/../lib/containerd.sh"
+[ -n "$PODSHIM" ] || skip_all "podshim's own tool"
+. "$LIBDIR/run.sh"
+
+out=$(pr --rm hello sh -c 'echo out; echo err >&2; exit 7' 2>"$T/err")
+is "$?,$out,$(cat "$T/err")" "7,out,err" "status, stdout and stderr are the container's"
+check "with --rm it is gone" no_run_dirs
+head -c 3000000 /dev/urandom >"$T/in"
+is "$(pr --rm -i big cat <"$T/in" | cmp - "$T/in" && echo same)" same "-i: 3 MB through stdin and stdout"
+is "$(pr --rm -e A=b -w /tmp env sh -c 'echo $A; pwd; touch /tmp/x && echo rw' | tr '\n' ' ')" "b /tmp rw " "--env, --cwd"
+is "$(pr --rm --read-only ro sh -c 'touch /x || echo no' 2>/dev/null)" no "--read-only"
+
+# what goes wrong is said at once, with the runtime's own words
+fails() { # fails STATUS TEXT ARGS...
+	fa_status=$1 fa_text=$2
+	shift 2
+	pr "$@" >"$T/fails" 2>&1 </dev/null
+	fa_rc=$?
+	case $(cat "$T/fails") in
+	"podshimctl: "*$fa_text*) ;;
+	*) fa_rc="$fa_rc and not '$fa_text'" ;;
+	esac
+	is "$fa_rc" "$fa_status" "$fa_status: $(head -n 1 "$T/fails" | sed "s|$T|...|g")"
+}
+fails 127 'not found' bad nosuch
+fails 126 'denied' bad /etc
+fails 125 '/no/such' --runtime /no/such bad true
+fails 125 'Is a directory' --log "$T" bad true
+fails 125 "unknown key 'colour'" --log-opt colour=red bad true
+fails 125 "--pid-file '/no/dir/x': its directory" --pid-file /no/dir/x bad true
+fails 125 'a command' bad
+fails 2 'no name for a container' ../bad true
+check "nothing is left of all that" no_run_dirs
+
+# in the background, two in one pod
+is "$(pr -d --pod web --pid-file "$T/pid" --exit-file "$T/exit" a \
+	sh -c 'until [ -e /tmp/go ]; do sleep 0.05; done; exit 9')" a "-d prints the name and returns"
+is "$(podshimctl -o json run -d --rootfs "$T/rootfs" --pod web --rm b sleep 1000 | jq -r '"\(.pod) \(.container)"')" \
+	"web b" "or JSON"
+is "$(pod_of web running)" 2 "two containers in one pod"
+is "$(cat "$T/pid")" "$(task_of a pid)" "--pid-file"
+is "$(pr a true 2>&1 | grep -c "a container 'a' already")" 1 "a name is given once"
+check "no exit file yet" gone "$T/exit"
+: >"$T/rootfs/tmp/go"
+check "--exit-file, with nobody waiting" wait_for 60 has "$T/exit" '^9$'
+is "$(stat -c %s "$T/exit"),$(stat -c %Y "$T/exit")" "1,$(date -d "$(task_of a exited_at)" +%s)" \
+	"digits alone, and the time of the exit"
+# its events went to podshimctl itself: none pile up
+check "no event is left waiting" wait_for 60 sh -c "[ '$(pod_of web events_pending)' = 0 ]"
+is "$(podshimctl delete b </dev/null 2>&1 | grep -c 'is running; --force')" 1 "delete of a running one wants --force"
+kill -9 "$(task_of b pid)"
+check "--rm in the background" wait_for 60 gone "$STATE_ROOT-run/$NS/b"
+is "$(podshimctl delete a)" a "delete"
+check "the pid file goes, the exit file stays" sh -c "! [ -e $T/pid ] && [ -e $T/exit ]"
+is "$(podshimctl delete a 2>&1; echo $?)" "podshimctl: no container 'a'
+4" "delete of what is gone"
+
+# a bundle of the user's own
+mkdir -p "$T/bundle/rootfs/bin"
+cp "$T/rootfs/bin/busybox" "$T/bundle/rootfs/bin/"
+(cd "$T/bundle" && runc spec)
+is "$(podshimctl run --rm --bundle "$T/bundle" own busybox echo mine)" mine "--bundle with a command of ours"
+is "$(jq -r .annotations "$T/bundle/config.json")" null "it was not changed"
+check "all of it is gone" wait_for 60 no_run_dirs
+finish 60

@@ -1,0 +1,65 @@
+#!/bin/sh
+# podshimctl run: signals at any time, and workers, keepers and podshimctls that are killed.
+. "$(dirname "$0")/../lib/containerd.sh"
+[ -n "$PODSHIM" ] || skip_all "podshim's own tool"
+. "$LIBDIR/run.sh"
+trapper='trap "echo got TERM; exit 5" TERM; echo ready; while :; do sleep 0.05; done'
+
+# in the foreground: $fg is podshimctl itself
+fg_run() { # fg_run OUTPUT ARGS...
+	fg_out=$1
+	shift
+	PODSHIM_TEST_ID=$TEST_ID env podshimctl -n "$NS" run --rootfs "$T/rootfs" "$@" >"$fg_out" 2>&1 </dev/null &
+	fg=$!
+}
+fg_run "$T/o1" --rm a sh -c "$trapper"
+check "a container in the foreground" wait_for 60 has "$T/o1" ready
+kill -9 "$(pod_of a worker_pid)"
+kill -TERM $fg
+wait $fg
+is "$?,$(tail -n 1 "$T/o1")" "5,got TERM" "SIGTERM is passed on, past a dead worker"
+check "--rm" no_run_dirs
+
+# before there is a pid: the runtime waits for us. In the host's pid namespace, where a
+# signal does what it always does, whether the program is there already or not
+cat >"$T/slow" <<-SLOW
+	#!/bin/sh
+	case "\$*" in *" create "*)
+		: >$T/creating
+		until [ -e $T/create ]; do sleep 0.02; done ;;
+	esac
+	exec runc "\$@"
+SLOW
+chmod 755 "$T/slow"
+mkdir "$T/bundle"
+(cd "$T/bundle" && runc spec)
+jq '(.root.path = "../rootfs") | (.linux.namespaces -= [{type: "pid"}])' "$T/bundle/config.json" >"$T/c.json"
+mv "$T/c.json" "$T/bundle/config.json"
+PODSHIM_TEST_ID=$TEST_ID env podshimctl -n "$NS" run --rm --runtime "$T/slow" --bundle "$T/bundle" b \
+	sleep 1000 >"$T/o2" 2>&1 </dev/null &
+fg=$!
+wait_for 60 test -e "$T/creating"
+kill -TERM $fg
+: >"$T/create"
+wait $fg
+is "$?" 143 "a signal that comes before the pid is known" || diag "$(cat "$T/o2")"
+
+# podshimctl dies: the container does not, and what was asked for happens all the same
+fg_run "$T/o3" --rm --exit-file "$T/exit" c sh -c 'echo ready; until [ -e /tmp/go ]; do sleep 0.05; done; exit 3'
+wait_for 60 has "$T/o3" ready
+kill -9 $fg
+wait $fg 2>/dev/null
+is "$(task_of c status)" running "podshimctl is killed, the container runs on"
+: >"$T/rootfs/tmp/go"
+check "the exit file is written" wait_for 60 has "$T/exit" '^3$'
+check "and it is removed" wait_for 60 no_run_dirs
+
+# the keeper dies
+fg_run "$T/o4" d sh -c 'echo ready; sleep 1000'
+wait_for 60 has "$T/o4" ready
+kill -9 "$(pod_of d keeper_pid)"
+wait $fg
+is "$?,$(grep -c "shim is lost" "$T/o4")" 125,1 "a lost shim is said" || diag "$(cat "$T/o4")"
+rm_run d
+check "delete cleans up without a keeper" no_run_dirs
+finish 60

@@ -1,0 +1,58 @@
+#!/bin/sh
+# podshimctl logs: tails, rotated files, following; and readers that are slow.
+. "$(dirname "$0")/../lib/containerd.sh"
+[ -n "$PODSHIM" ] || skip_all "podshim's own tool"
+. "$LIBDIR/run.sh"
+# follow FILE ID ARGS: in the background
+follow() {
+	fo_out=$1
+	shift
+	PODSHIM_TEST_ID=$TEST_ID env podshimctl -n "$NS" logs "$@" >"$fo_out" 2>"$fo_out.err" </dev/null &
+	fo=$!
+}
+count='i=0; while [ $i -lt 3000 ]; do echo "line $i and some more to it"; i=$((i+1)); done'
+
+pr -d --log-opt max-size=16k --log-opt max-files=100 a \
+	sh -c "echo begin; echo oops >&2; until [ -e /tmp/go ]; do sleep 0.05; done; $count; printf end" >/dev/null
+follow "$T/f" -f a
+check "-f shows what is there" wait_for 60 has "$T/f" begin
+: >"$T/rootfs/tmp/go"
+wait $fo
+is $? 0 "and ends with the container"
+is "$(grep -c '^line' "$T/f"),$(grep '^line' "$T/f" | awk '$2 != NR - 1' | head -n 1),$(tail -n 1 "$T/f")" "3000,,end" \
+	"every line over all the rotated files, and the last one without an end"
+is "$(cat "$T/f.err")" oops "stderr is on stderr"
+check "there were many files" test -e "/var/log/podshim/$NS/a.log.5"
+podshimctl logs a >"$T/all" 2>/dev/null
+check "without -f it is the same" cmp "$T/f" "$T/all"
+is "$(podshimctl logs --tail 2 a | tr '\n' '|')" "line 2999 and some more to it|end" "--tail"
+is "$(podshimctl logs --tail 0 a)" "" "--tail 0"
+like "$(podshimctl logs --timestamps --tail 3 a | head -n 1)" "20??-??-??T??:??:??.?????????Z line *" "--timestamps"
+is "$(podshimctl logs --tail many a 2>&1 >/dev/null | wc -l)" 2 "a tail that is no number"
+
+# in the foreground a slow reader slows the container, and misses nothing
+mkfifo "$T/slow"
+PODSHIM_TEST_ID=$TEST_ID env podshimctl -n "$NS" run --rootfs "$T/rootfs" b \
+	sh -c 'i=0; while [ $i -lt 40 ]; do head -c 100000 /dev/zero; i=$((i+1)); done; echo; echo done >&2' \
+	>"$T/slow" 2>"$T/slow.err" </dev/null &
+b=$!
+exec 8<"$T/slow"
+wait_for 60 task_has b status running
+# somebody who watches and does not read delays nobody, nor does one that leaves
+PODSHIM_TEST_ID=$TEST_ID env podshimctl -n "$NS" attach b >"$T/w" 2>&1 </dev/null &
+w=$!
+is "$(wc -c <&8)" 4000001 "4 MB by a slow reader"
+exec 8<&-
+wait $b
+is "$?,$(cat "$T/slow.err")" "0,done" "and its end"
+wait $w
+
+# not ours
+is "$(podshimctl run -d --rootfs "$T/rootfs" --log none c true; podshimctl logs c 2>&1 | grep -c 'has no log file')" "c
+1" "--log none"
+is "$(pr -d --log "$T/own.log" --log-opt format=plain d echo mine; wait_for 60 task_has d status stopped; podshimctl logs d)" "d
+mine" "--log FILE, plain"
+rm_run a b c d
+is "$(cat "$T/own.log")" mine "a log that was named stays"
+check "all else is gone" no_run_dirs
+finish 60
