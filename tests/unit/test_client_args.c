@@ -83,7 +83,7 @@ static void
 test_client_args_bad_ones_are_named(void **state)
 {
 	static const char *const bad[][5] = {
-	    {"unknown command 'lits', did you mean 'list'?", "lits"},
+	    {"unknown command 'lits', did you mean 'list'", "lits"},
 	    {"unknown option '-x'", "list", "-x"},
 	    {"unknown option '--frob'", "list", "--frob"},
 	    {"option '--exact' takes no value", "list", "--exact=1"},
