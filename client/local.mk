@@ -10,6 +10,9 @@ libclient_a_SOURCES = \
 	%D%/cmd_crashes.c \
 	%D%/cmd_delete.c \
 	%D%/cmd_doctor.c \
+	%D%/cmd_debug.c %D%/cmd_debug.h \
+	%D%/cmd_debug_net.c \
+	%D%/cmd_debug_shell.c \
 	%D%/cmd_dump.c \
 	%D%/cmd_events.c \
 	%D%/cmd_exec.c \
@@ -38,11 +41,14 @@ libclient_a_SOURCES = \
 	%D%/exec_spec.c %D%/exec_spec.h \
 	%D%/find.c %D%/find.h \
 	%D%/finding.c %D%/finding.h \
+	%D%/inside.c %D%/inside.h \
+	%D%/inside_root.c \
 	%D%/json.c %D%/json.h \
 	%D%/log_read.c %D%/log_read.h \
 	%D%/look.c %D%/look.h \
 	%D%/nearest.c %D%/nearest.h \
 	%D%/node.c %D%/node.h \
+	%D%/note.c %D%/note.h \
 	%D%/past.c %D%/past.h \
 	%D%/pod_load.c \
 	%D%/pods.c %D%/pods.h \

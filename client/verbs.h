@@ -33,6 +33,8 @@
 	V(attach)                                                                        \
 	V(logs)                                                                          \
 	V(delete)                                                                        \
+	V(debug)                                                                         \
+	V(trace)                                                                         \
 	V(complete)                                                                      \
 	V(help)                                                                          \
 	V(version)

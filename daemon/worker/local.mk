@@ -23,6 +23,7 @@ libworker_a_SOURCES += \
 	%D%/link.c %D%/link.h %D%/link_int.h \
 	%D%/link_fd.c \
 	%D%/link_step.c \
+	%D%/note.c \
 	%D%/oom.c %D%/oom.h \
 	%D%/op.c %D%/op.h \
 	%D%/pod.c %D%/pod.h \

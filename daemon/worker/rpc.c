@@ -87,6 +87,7 @@ static const struct op_method admin_methods[] = {
 	.class = OP_QUEUE,
 	.queued = purge_queued,
 	.absent = purge_absent},
+    {.name = "Note", .desc = &podshim__v1__note_request__descriptor, .begin = note_begin},
 };
 
 static const struct rpc_service {

@@ -30,6 +30,8 @@ void task_resume(struct op *op);
 void task_update(struct op *op);
 void task_stats(struct op *op);
 void task_checkpoint(struct op *op);
+/* Of podshim.v1.Admin. */
+void note_begin(struct op *op);
 
 /*
  * Init's process is bound: its cgroup is known, watched for OOM, its pid in
