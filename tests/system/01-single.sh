@@ -14,10 +14,10 @@ for code in 1 7 137 143 255; do
 	is "$?" "$code" "exit status $code"
 done
 
-wait_for 5 events_has hello /tasks/delete
+check "the last events of hello" wait_for 30 events_has hello /tasks/delete
 is "$(events_of hello | tr '\n' ' ')" "/tasks/create /tasks/start /tasks/exit /tasks/delete " \
 	"the four events of a container, once each and in order"
-wait_for 5 events_has code255 /tasks/exit
+check "the last events of code255" wait_for 30 events_has code255 /tasks/delete
 is "$(event_body code255 /tasks/exit | jq .exit_status)" 255 "TaskExit carries the status"
 is "$(event_body hello /tasks/exit | jq -r .id)" hello "TaskExit of init: id is the container's"
 create=$(event_body hello /tasks/create)
