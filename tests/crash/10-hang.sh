@@ -14,7 +14,7 @@ worker=$(worker_pids)
 dir=$(echo "$STATE_ROOT/$NS"/pod.????????)
 printf 'kill.before:1:hang' >"$dir/crashpoint"
 start=$(date +%s)
-rpc -t 30 "$sock" Kill id=a signal=0 >"$T/kill" &
+rpc "$sock" Kill id=a signal=0 >"$T/kill" &
 kill=$!
 check "the Kill is in hand" wait_for 5 sh -c "! [ -e '$dir/crashpoint' ]"
 dump=$(podshimctl -n "$NS" dump pod)
@@ -24,12 +24,12 @@ wait $kill
 is "$(cat "$T/kill")" "" "a Kill whose worker hangs is answered"
 took=$(($(date +%s) - start))
 diag "after $took s"
-check "within the keeper's patience and a restart" test $took -le 12
+check "within the keeper's patience and a restart" test $took -le 20
 check "it is another worker" test "$(worker_pids)" != "$worker"
 is "$(shim_pids)" "$keeper" "of the same keeper"
 is "$(ctr task ls | sort)" "$before" "no container noticed"
 like "$(podshimctl -o json -n "$NS" crashes pod | jq -r '.[-1].verdict')" "*h[au]ng*" "the record says that it hung"
 check "and where" sh -c "podshimctl -n '$NS' crashes pod | grep -q crashpoint_hit"
-is "$(rpc -t 10 "$sock" Kill id=b signal=0)" "" "the next Kill is a matter of course"
+is "$(rpc "$sock" Kill id=b signal=0)" "" "the next Kill is a matter of course"
 for id in a b; do rm_c $id; done
 finish

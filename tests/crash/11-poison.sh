@@ -10,7 +10,7 @@ run_opts=
 sock=unix://$(sock_path pod)
 dir=$(echo "$STATE_ROOT/$NS"/pod.????????)
 pid=$(task_pid a)
-rpc -t 60 "$sock" Wait id=a >"$T/wait" 2>&1 &
+rpc -t 600 "$sock" Wait id=a >"$T/wait" 2>&1 &
 wait_pid=$!
 not_ours="$not_ours $wait_pid"
 # each worker that comes to this step aborts
@@ -26,20 +26,20 @@ not_ours="$not_ours $armer"
 armed() { [ -e "$dir/crashpoint" ]; }
 wait_for 5 armed
 jq -n '{args: ["true"], cwd: "/", env: ["PATH=/bin"], user: {uid: 0, gid: 0}}' >"$T/spec"
-is "$(rpc -t 10 "$sock" Exec id=b exec_id=bad "spec=$T/spec")" "" "an exec is added"
-out=$(rpc -t 30 "$sock" Start id=b exec_id=bad 2>&1)
+is "$(rpc "$sock" Exec id=b exec_id=bad "spec=$T/spec")" "" "an exec is added"
+out=$(rpc "$sock" Start id=b exec_id=bad 2>&1)
 : >"$T/enough"
 wait $armer
 rm -f "$dir/crashpoint"
 like "$out" "*error=13 *crash*" "its Start is answered Internal, and the text says why"
 diag "$out"
 is "$(podshimctl -o json -n "$NS" crashes pod | jq length)" 2 "two workers died of it, no more"
-is "$(rpc -t 10 "$sock" State id=b | sed -n 's/^status=//p')" 2 "its container runs"
+is "$(rpc "$sock" State id=b | sed -n 's/^status=//p')" 2 "its container runs"
 is "$(task_status a)" RUNNING "its sibling, too"
 out=$(ctr task exec --fifo-dir "$T/fifo" --exec-id good b true 2>&1)
 is "$?" 0 "the next exec works"
 diag "$out"
-kill -USR1 "$pid"
+usr1 "$pid"
 wait $wait_pid
 like "$(cat "$T/wait")" "*exit_status=7*" "a Wait that was outstanding all the time is true"
 for id in a b; do rm_c $id; done

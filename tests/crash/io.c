@@ -14,7 +14,7 @@
 #include "crash.h"
 #include "stream.h"
 
-#define IO_PATIENCE_MS 20000
+#define IO_PATIENCE_MS 60000
 
 static void
 take(struct sink *s, const uint8_t *buf, size_t n)

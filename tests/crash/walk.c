@@ -47,8 +47,8 @@ pod_restart(struct pod *pod, int exe_fd, const char *what)
 		AUTO_FREE char *text = NULL;
 		struct err err = ERR_INIT;
 		int rc = exe_fd == -1
-		    ? admin_restart(pod->dirfd, 20000, &text, &err)
-		    : admin_upgrade(pod->dirfd, exe_fd, 20000, &text, &err);
+		    ? admin_restart(pod->dirfd, 60000, &text, &err)
+		    : admin_upgrade(pod->dirfd, exe_fd, 60000, &text, &err);
 
 		if (rc < 0)
 			say("%s: %s: %s", pod->group, what, err.text);

@@ -40,6 +40,7 @@ T=$(mktemp -d "${TMPDIR:-/tmp}/podshim.XXXXXX")
 # shellcheck source=tests/lib/marks.sh
 . "$LIBDIR/marks.sh"
 ctd_prefix= # e.g. "unshare -m sh -c '...'" for tests that need another mount namespace
+ctd_debug=  # yes: containerd logs each event that it takes
 tap_out=$T/tap.out
 mkdir "$T/fifo"
 : >"$T/ids"
@@ -61,6 +62,7 @@ disabled_plugins = [
 [grpc]
   address = "$SOCK"
 END
+	[ -z "$ctd_debug" ] || printf '[debug]\n  level = "debug"\n' >>"$T/config.toml"
 }
 
 ctd_start() {
@@ -148,23 +150,61 @@ x() {
 	shift 2
 	ctr task exec --fifo-dir "$T/fifo" --exec-id "$x_exec" "$x_id" "$@"
 }
-# x_seen ID EXECID STATUS: an exec that says its id and "err", stays until both were seen,
-# and ends with STATUS; says what was wrong. It stays because ctr closes its ends of
-# the FIFOs at Delete, also one that it has not got to open yet, and so loses the output
-# of a short exec now and then, with any shim.
+
+# Output that must be seen. ctr closes its ends of the FIFOs soon after an exit, also one
+# that it has not got to open yet, and so loses what a process wrote last, with any shim
+# (doc/OUTPUT.md). So these processes stay until their output has been seen:
+#
+# staying NAME SCRIPT: a script that runs SCRIPT, waits for let_go, and ends with SCRIPT's status
+# let_go ID NAME: it may end
+# wrote FILE...: each has a whole line
+staying() { printf %s "($2); rc=\$?; until [ -e /seen-$1 ]; do sleep 0.02; done; exit \$rc"; }
+let_go() { touch "$(bundle "$1")/rootfs/seen-$2"; }
+wrote() {
+	for wr_f in "$@"; do
+		[ -s "$wr_f" ] && [ -z "$(tail -c 1 "$wr_f")" ] || return 1
+	done
+}
+ended_or_wrote() { # PID FILE...
+	eo_pid=$1
+	shift
+	wrote "$@" || pid_gone "$eo_pid"
+}
+# x_out ID EXECID SCRIPT, run_out ID SCRIPT: what an exec, or a container, writes to stdout; its
+# status is the process's. "out_err=yes": it writes to stderr too, which is left in $T/NAME.err.
+out_err=
+x_out() {
+	x "$1" "$2" sh -c "$(staying "$2" "$3")" </dev/null >"$T/$2.out" 2>"$T/$2.err" &
+	out_wait $! "$1" "$2"
+}
+run_out() {
+	run "$1" sh -c "$(staying "$1" "$2")" >"$T/$1.out" 2>"$T/$1.err" &
+	out_wait $! "$1" "$1"
+}
+out_wait() { # PID ID NAME
+	wait_for 60 ended_or_wrote "$1" "$T/$3.out" ${out_err:+"$T/$3.err"}
+	let_go "$2" "$3" 2>/dev/null
+	wait "$1"
+	ow_rc=$?
+	cat "$T/$3.out"
+	return $ow_rc
+}
+# x_seen ID EXECID STATUS: an exec that says its id and "err" and ends with STATUS; says
+# what was wrong.
 x_seen() {
-	x "$1" "$2" sh -c "echo $2; echo err >&2; until [ -e /seen-$2 ]; do sleep 0.02; done; exit $3" \
-		</dev/null >"$T/$2.out" 2>"$T/$2.err" &
-	xs_pid=$!
-	wait_for 20 xs_both "$2"
-	: >"$(bundle "$1")/rootfs/seen-$2"
-	wait $xs_pid
+	xs_out=$(out_err=yes; x_out "$1" "$2" "echo $2; echo err >&2; exit $3")
 	xs_rc=$?
-	[ $xs_rc -eq "$3" ] && [ "$(cat "$T/$2.out")" = "$2" ] && [ "$(cat "$T/$2.err")" = err ] ||
-		echo "exec $2 in $1: status $xs_rc instead of $3, '$(cat "$T/$2.out")', '$(cat "$T/$2.err")'"
+	[ $xs_rc -eq "$3" ] && [ "$xs_out" = "$2" ] && [ "$(cat "$T/$2.err")" = err ] ||
+		echo "exec $2 in $1: status $xs_rc instead of $3, '$xs_out', '$(cat "$T/$2.err")'"
 	rm -f "$T/$2.out" "$T/$2.err"
 }
-xs_both() { [ -s "$T/$1.out" ] && [ -s "$T/$1.err" ]; }
+# alive ID: execs work. By the status, which ctr never loses.
+alive_n=0
+alive() {
+	alive_n=$((alive_n + 1))
+	x "$1" "alive-$$-$alive_n-$(date +%N)" sh -c 'exit 42' </dev/null >"$T/alive.out" 2>&1
+	[ $? -eq 42 ] || { cat "$T/alive.out"; return 1; }
+}
 task_field() { ctr task ls | awk -v id="$1" -v f="$2" '$1 == id { print $f }'; }
 task_pid() { task_field "$1" 2; }
 task_status() { task_field "$1" 3; }
@@ -217,7 +257,47 @@ shim_pids() {
 		pids_of containerd-shim-runc-v2
 	fi
 }
-worker_pids() { pids_of podshim-worker; }
+# the workers, without the helpers that are the same program
+worker_pids() {
+	for wp_p in $(pids_of podshim-worker); do
+		tr '\0' ' ' <"/proc/$wp_p/cmdline" 2>/dev/null | grep -q '^podshim-worker -namespace ' && echo "$wp_p"
+	done
+	return 0
+}
+# shims_are N, workers_are N: to wait for; a shim outlives its last container by its last events
+shims_are() { [ "$(shim_pids | wc -l)" -eq "$1" ]; }
+workers_are() { [ "$(worker_pids | wc -l)" -eq "$1" ]; }
+# pod_field POD KEY: of podshimctl list. A keeper that did not get to answer in its 200 ms is
+# asked again.
+pod_field() {
+	wait_for 60 pf_asked "$1"
+	printf %s "$pf_json" | jq -r ".$2"
+}
+pf_asked() {
+	pf_json=$(podshimctl -o json -n "$NS" list 2>/dev/null | jq -c ".[] | select(.pod == \"$1\")")
+	case $pf_json in *'"unresponsive"'*) return 1 ;; esac
+}
+# keeper_field POD KEY: what the keeper says of itself
+keeper_field() {
+	wait_for 60 kf_asked "$1" "$2"
+	echo "$kf_value"
+}
+kf_asked() {
+	kf_value=$(podshimctl -o json -n "$NS" inspect "$1" 2>/dev/null | jq -r ".keeper.$2")
+	[ -n "$kf_value" ] && [ "$kf_value" != null ]
+}
+none_pending() { [ "$(pod_field "$1" events_pending)" = 0 ]; }
+# usr1 PID...: SIGUSR1 once it is caught: a shell that has just started does not yet, and
+# what runc was before it catches everything
+usr1() {
+	for us_p in "$@"; do
+		wait_for 60 catches_usr1 "$us_p"
+		kill -USR1 "$us_p"
+	done
+}
+catches_usr1() { ! grep -q '^Name:.*runc' "/proc/$1/status" && grep -q '^SigCgt:.*[2367abef]..$' "/proc/$1/status"; }
+cmdline_is() { [ "$(tr '\0' ' ' <"/proc/$1/cmdline")" = "$2 " ]; }
+
 # --- the end ---------------------------------------------------------------
 
 nothing_left() { [ -z "$(leftovers)" ]; }

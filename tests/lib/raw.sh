@@ -84,7 +84,7 @@ call() {
 	ca_m=$1 ca_id=$2 ca_addr=$raw_addr
 	shift 2
 	[ -n "$ca_id" ] && [ -s "$RAW/$ca_id/address" ] && ca_addr=$(cat "$RAW/$ca_id/address")
-	"$BIN/rpc" ${raw_v3:+-3} -t "${raw_timeout:-20}" "$ca_addr" "$ca_m" "id=$ca_id" "$@"
+	"$BIN/rpc" ${raw_v3:+-3} -t "${raw_timeout:-60}" "$ca_addr" "$ca_m" "id=$ca_id" "$@"
 }
 raw_create() {
 	rc_id=$1
@@ -127,7 +127,7 @@ raw_run() {
 # raw_rm ID: kill and delete the task, whatever its state
 raw_rm() {
 	call Kill "$1" signal=9 all=1 >/dev/null 2>&1
-	raw_timeout=5 call Wait "$1" >/dev/null 2>&1
+	call Wait "$1" >/dev/null 2>&1
 	call Delete "$1" >/dev/null 2>&1
 }
 # raw_end ID...: delete, Shutdown, the delete call, and the bundle: as containerd ends a task

@@ -4,10 +4,12 @@
 ctd_up
 events_start
 
-out=$(run hello sh -c 'echo out; echo err >&2; exit 0' 2>"$T/err")
+out_err=yes
+out=$(run_out hello 'echo out; echo err >&2; exit 0')
 is "$?" 0 "exit status 0"
+out_err=
 is "$out" out "standard output arrives"
-is "$(cat "$T/err")" err "standard error arrives, and on its own stream"
+is "$(cat "$T/hello.err")" err "standard error arrives, and on its own stream"
 
 for code in 1 7 137 143 255; do
 	run "code$code" sh -c "exit $code" 2>/dev/null
@@ -37,12 +39,12 @@ is "$(task_status long)" RUNNING "a detached task runs"
 is "$(cat "$(bundle long)/address")" "unix://$(sock_path long)" "the bundle names the shim's address"
 check "the socket is where other tools compute it" test -S "$(sock_path long)"
 is "$(stat -c %a "$(sock_path long)")" 600 "the socket is for root alone"
-is "$(shim_pids | wc -l)" 1 "one shim process"
+check "one shim process" wait_for 60 shims_are 1
 ctd_score=$(cat "/proc/$ctd_pid/oom_score_adj")
 is "$(cat "/proc/$(shim_pids)/oom_score_adj")" "$((ctd_score + 1))" \
 	"the shim's oom_score_adj is one above containerd's"
 pid=$(task_pid long)
-is "$(tr '\0' ' ' <"/proc/$pid/cmdline")" "sleep 1000 " "ctr names the pid of the process"
+check "ctr names the pid of the process" wait_for 60 cmdline_is "$pid" "sleep 1000"
 is "$(ctr task ps long | awk 'NR > 1 { print $1 }')" "$pid" "ps names it too"
 check "the rootfs is mounted" grep -q " $(bundle long)/rootfs " /proc/self/mounts
 ctr task kill -s KILL long

@@ -14,7 +14,7 @@ check "no mount is left" sh -c "! grep ' $T.*/nobin' /proc/self/mounts"
 check "no process is left" wait_for 5 sh -c "! [ -e '$(bundle nobin)' ]"
 
 # The same id can be used at once.
-is "$(run nobin echo again)" again "the id is free again"
+is "$(run_out nobin "echo again")" again "the id is free again"
 wait_for 5 events_has nobin /tasks/delete
 is "$(events_of nobin | wc -l)" 4 "and has the events of one task"
 
@@ -24,8 +24,7 @@ out=$(x main e1 /no/such/program </dev/null 2>&1)
 is "$?" 1 "exec of a missing program fails"
 like "$out" "*/no/such/program*" "exec: the message names the program"
 is "$(task_status main)" RUNNING "the task runs on"
-out=$(x main e1 echo fine </dev/null 2>&1)
-is "$out" fine "the exec id is free again"
-sleep_count=$(events_of main | grep -c exec-started)
-is "$sleep_count" 1 "no exec-started for the failed one"
+is "$(x_out main e1 "echo fine")" fine "the exec id is free again"
+check "its events" wait_for 60 events_has main "/tasks/exit e1"
+is "$(events_of main | grep -c exec-started)" 1 "no exec-started for the failed one"
 finish

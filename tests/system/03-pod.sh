@@ -31,7 +31,8 @@ run_opts=$(group_opts pod2)
 run_d other sleep 1000
 is "$(shim_pids | wc -l)" 2 "another group, another shim"
 rm_c other
-check "its shim goes" wait_for 10 sh -c "! [ -e '$(sock_path pod2)' ]"
+check "its shim goes" wait_for 60 shims_are 1
+check "with its socket" sh -c "! [ -e '$(sock_path pod2)' ]"
 
 # The first one goes first: the others, and the shim, stay.
 shim=$(shim_pids)
@@ -42,14 +43,14 @@ check "the socket stays" test -S "$(sock_path pod1)"
 run_opts=$(group_opts pod1)
 run_d c0 sleep 1000
 is "$(shim_pids)" "$shim" "a newcomer joins the shim"
-is "$(x c5 e cat /proc/1/cmdline </dev/null | tr '\0' ' ')" "sleep 1000 " "exec goes to the right container"
+is "$(x_out c5 e "tr '\0' ' ' </proc/1/cmdline; echo")" "sleep 1000 " "exec goes to the right container"
 
 # All at once.
 for i in 1 2 3 4 5 6 7 8 9; do
 	ctr task kill -s KILL "c$i" &
 done
 ctr task kill -s KILL c0
-wait_for 10 sh -c "! ctr -a '$SOCK' -n '$NS' task ls | grep -q RUNNING"
+check "all end" wait_for 10 sh -c "! ctr -a '$SOCK' -n '$NS' task ls | grep -q RUNNING"
 for i in 0 1 2 3 4 5 6 7 8 9; do
 	rm_c "c$i" &
 done

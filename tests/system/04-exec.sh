@@ -5,9 +5,11 @@ ctd_up
 events_start
 run_d main sh -c 'trap "exit 0" USR1; while :; do sleep 1000 & wait; done'
 
-is "$(x main e1 echo hello </dev/null)" hello "output of an exec"
-out=$(x main e2 sh -c 'echo out; echo err >&2' </dev/null 2>"$T/err")
-is "$out/$(cat "$T/err")" out/err "two streams"
+is "$(x_out main e1 "echo hello")" hello "output of an exec"
+out_err=yes
+out=$(x_out main e2 'echo out; echo err >&2')
+out_err=
+is "$out/$(cat "$T/e2.err")" out/err "two streams"
 for code in 0 1 42 255; do
 	x main "c$code" sh -c "exit $code" </dev/null 2>/dev/null
 	is $? "$code" "exit status $code"
@@ -16,7 +18,7 @@ for s in TERM:143 KILL:137 SEGV:139; do
 	x main "s${s%:*}" sh -c "kill -${s%:*} \$\$" </dev/null 2>/dev/null
 	is $? "${s#*:}" "killed by ${s%:*}: status ${s#*:}"
 done
-is "$(x main env sh -c 'echo $PATH' </dev/null)" /bin "the image's environment"
+is "$(x_out main env 'echo $PATH')" /bin "the image's environment"
 
 # One that stays: ps shows it, kill reaches it, its id is taken.
 x main stay sleep 1000 </dev/null >/dev/null 2>&1 &
@@ -31,7 +33,7 @@ ctr task kill -s TERM --exec-id stay main
 wait $stay
 is $? 143 "kill of an exec: 143 reaches ctr"
 
-wait_for 5 events_has main "/tasks/exit stay"
+check "the last of these exits" wait_for 60 events_has main "/tasks/exit stay"
 for e in e1 c42 sKILL stay; do
 	is "$(events_of main | grep " $e\$" | cut -d' ' -f1 | tr '\n' ' ')" \
 		"/tasks/exec-added /tasks/exec-started /tasks/exit " "events of exec $e"
@@ -42,7 +44,7 @@ is "$(event_body main /tasks/exit | jq 'select(.id == "c42") | .exit_status')" 4
 
 # Ten at once.
 for i in 0 1 2 3 4 5 6 7 8 9; do
-	x main "p$i" sh -c "echo $i; exit $i" </dev/null >"$T/p$i" 2>&1 &
+	x_out main "p$i" "echo $i; exit $i" >"$T/p$i" 2>&1 &
 	eval "p$i=\$!"
 done
 bad=

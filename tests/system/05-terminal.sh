@@ -71,7 +71,7 @@ call Exec main exec_id=big terminal=1 "stdin=$RAW/big.in" "stdout=$RAW/big.out" 
 	"spec=$(raw_spec sh -c 'stty raw; i=0; while [ $i -lt 20000 ]; do echo "line $i"; i=$((i+1)); done')"
 exec 8<>"$RAW/big.in"
 call Start main exec_id=big >/dev/null
-is "$(raw_timeout=30 call Wait main exec_id=big | value exit_status)" 0 "20000 lines"
+is "$(call Wait main exec_id=big | value exit_status)" 0 "20000 lines"
 call Delete main exec_id=big >/dev/null
 check "the reader sees the end" wait_for 5 pid_gone $reader
 is "$(wc -l <"$T/big")" 20000 "all lines arrived"
@@ -84,23 +84,30 @@ exec 7<>"$RAW/bg.out"
 call Exec main exec_id=bg terminal=1 "stdout=$RAW/bg.out" \
 	"spec=$(raw_spec sh -c 'trap "" HUP; sleep 1000 & echo started')"
 call Start main exec_id=bg >/dev/null
-is "$(raw_timeout=5 call Wait main exec_id=bg | value exit_status)" 0 "its exit is seen at once"
-is "$(raw_timeout=15 call Delete main exec_id=bg | value exit_status)" 0 "and Delete comes back"
+is "$(call Wait main exec_id=bg | value exit_status)" 0 "its exit is seen at once"
+is "$(call Delete main exec_id=bg | value exit_status)" 0 "and Delete comes back"
 exec 7<&-
 raw_end tty main
 
 # ctr's own terminal, under script(1)
 if command -v script >/dev/null; then
 	run_d c sleep 1000
-	script -qec "ctr -a '$SOCK' -n '$NS' task exec -t --fifo-dir '$T/fifo' --exec-id t c sh -c 'tty; exit 7'" \
-		/dev/null >"$T/script.out" 2>&1 </dev/null
+	on_terminal() { # ID NAME STATUS CTR-ARGS: its output in $T/NAME.out
+		ot_id=$1 ot_name=$2 ot_script=$(staying "$2" "tty; exit $3")
+		shift 3
+		script -qec "ctr -a '$SOCK' -n '$NS' $* sh -c '$ot_script'" /dev/null \
+			>"$T/$ot_name.out" 2>&1 </dev/null &
+		wait_for 60 ended_or_wrote $! "$T/$ot_name.out"
+		let_go "$ot_id" "$ot_name"
+		wait $!
+	}
+	on_terminal c t 7 task exec -t --fifo-dir "$T/fifo" --exec-id t c
 	is $? 7 "ctr exec -t: exit status"
-	like "$(cat "$T/script.out")" "*/dev/pts/*" "ctr exec -t: a terminal"
+	like "$(cat "$T/t.out")" "*/dev/pts/*" "ctr exec -t: a terminal"
 	note_id ct
-	script -qec "ctr -a '$SOCK' -n '$NS' run -t --rm --runtime '$RUNTIME' --fifo-dir '$T/fifo' '$IMAGE' ct sh -c 'tty; exit 9'" \
-		/dev/null >"$T/script.out" 2>&1 </dev/null
+	on_terminal ct ct 9 run -t --rm --runtime "$RUNTIME" --fifo-dir "$T/fifo" "$IMAGE" ct
 	is $? 9 "ctr run -t: exit status"
-	like "$(cat "$T/script.out")" "*/dev/*" "ctr run -t: a terminal"
+	like "$(cat "$T/ct.out")" "*/dev/*" "ctr run -t: a terminal"
 else
 	skip "no script(1)"
 fi

@@ -16,7 +16,7 @@ for how in TERM KILL; do
 	is "$(shim_pids | sort)" "$shims" "$how: the shims stay"
 	ctd_start
 	is "$(ctr task ls | sort)" "$before" "$how: the same tasks, pids and states"
-	is "$(x c1 "e$how" echo alive </dev/null)" alive "$how: exec works"
+	check "$how: exec works" alive c1
 	is "$(shim_pids | sort)" "$shims" "$how: still the same shims"
 done
 

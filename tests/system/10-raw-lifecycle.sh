@@ -90,7 +90,7 @@ is $? 1 "Resume of a running task is an error"
 raw_run frozen sleep 1000 >/dev/null
 is "$(call Pause frozen)" "" "Pause of another"
 is "$(call Kill frozen signal=9)" "" "Kill of a paused task"
-is "$(raw_timeout=10 call Wait frozen | value exit_status)" 137 "ends it"
+is "$(call Wait frozen | value exit_status)" 137 "ends it"
 call Pause frozen >/dev/null
 is $? 1 "Pause of a stopped task is an error"
 call Update frozen "resources=$T/empty.json" >/dev/null

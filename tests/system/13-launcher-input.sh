@@ -11,7 +11,7 @@ cd "$RAW/a" || bail "no bundle"
 refuses() {
 	r_desc=$1
 	shift
-	TTRPC_ADDRESS=$SOCK.ttrpc PODSHIM_TEST_ID=$TEST_ID timeout $((10 * SLOW)) "$bin" "$@" >"$T/out" 2>"$T/err" </dev/null
+	TTRPC_ADDRESS=$SOCK.ttrpc PODSHIM_TEST_ID=$TEST_ID timeout $((60 * SLOW)) "$bin" "$@" >"$T/out" 2>"$T/err" </dev/null
 	r_rc=$?
 	if [ $r_rc -ne 0 ] && [ $r_rc -lt 124 ] && [ -s "$T/err" ]; then
 		ok "refused: $r_desc ($(head -c 100 "$T/err" | head -n 1))"
@@ -84,10 +84,10 @@ if [ -n "$PODSHIM" ]; then
 	raw_unbundle c
 	# much on stdin
 	raw_bundle d true
-	head -c 20971520 /dev/zero | (cd "$RAW/d" && PODSHIM_TEST_ID=$TEST_ID timeout $((10 * SLOW)) "$bin" -namespace "$NS" \
+	head -c 20971520 /dev/zero | (cd "$RAW/d" && PODSHIM_TEST_ID=$TEST_ID timeout $((60 * SLOW)) "$bin" -namespace "$NS" \
 		-address "$SOCK" -id d start >"$T/out" 2>&1 9<&-)
 	is $? 1 "20 MiB on stdin are refused"
-	head -c 3000 /dev/urandom | (cd "$RAW/d" && PODSHIM_TEST_ID=$TEST_ID timeout $((10 * SLOW)) "$bin" -namespace "$NS" \
+	head -c 3000 /dev/urandom | (cd "$RAW/d" && PODSHIM_TEST_ID=$TEST_ID timeout $((60 * SLOW)) "$bin" -namespace "$NS" \
 		-address "$SOCK" -id d start >"$T/out" 2>&1 9<&-)
 	rc=$?
 	check "random bytes on stdin: an answer or an error, in time" test $rc -lt 124

@@ -15,9 +15,15 @@ run_opts=
 run_d single sleep 1000
 x c0 e1 sleep 1000 </dev/null >/dev/null 2>&1 &
 e1=$!
+e1_runs() { ctr task ps c0 | grep -q e1; }
+wait_for 60 e1_runs
 x c0 e2 sh -c 'exit 5' </dev/null >/dev/null 2>&1
 
-out=$(ctl -o json list)
+all_listed() {
+	out=$(ctl -o json list)
+	[ "$(printf %s "$out" | ours | grep -c -v '"unresponsive"')" = 2 ]
+}
+check "both pods answer" wait_for 60 all_listed
 check "list -o json is JSON" sh -c "printf %s '$out' | jq -e 'type == \"array\"'"
 pod=$(echo "$out" | ours | jq -c 'select(.pod == "pod1")')
 for k in namespace pod keeper_pid worker_pid worker_restarts version containers running events_pending state; do
@@ -57,7 +63,7 @@ check "--help" sh -c 'podshimctl --help | grep -q list'
 
 # with a dead worker it still lists
 kill -STOP "$(worker_pids | head -n 1)" "$(worker_pids | tail -n 1)"
-out=$(timeout $((10 * SLOW)) podshimctl -o json list | ours | wc -l)
+out=$(timeout $((60 * SLOW)) podshimctl -o json list | ours | wc -l)
 is "$out" 2 "list answers while the workers hang"
 # shellcheck disable=SC2046
 kill -CONT $(worker_pids)

@@ -20,12 +20,12 @@ check "it is crun's" test -d "/run/containerd/runc/$NS/a"
 check "crun knows it" sh -c "crun --root '/run/containerd/runc/$NS' state a | grep -q created"
 is "$(call Start a | value pid)" "$pid" "Start"
 is "$(raw_exec a e sh -c 'exit 42' | value pid | grep -c .)" 1 "exec"
-is "$(raw_timeout=5 call Wait a exec_id=e | value exit_status)" 42 "exit status of an exec"
+is "$(call Wait a exec_id=e | value exit_status)" 42 "exit status of an exec"
 is "$(raw_exec a k sleep 1000 | value pid | grep -c .)" 1 "an exec that stays"
 is "$(call Pids a | wc -l)" 2 "Pids"
 like "$(call Pids a)" "*process=* k*" "with its exec id"
 call Kill a exec_id=k signal=15
-is "$(raw_timeout=5 call Wait a exec_id=k | value exit_status)" 143 "143"
+is "$(call Wait a exec_id=k | value exit_status)" 143 "143"
 is "$(call Pause a)$(raw_state a)" "$PAUSED" "Pause"
 is "$(call Resume a)$(raw_state a)" "$RUNNING" "Resume"
 raw_fifos t
@@ -39,7 +39,7 @@ read -r line <&7
 is "$(printf %s "$line" | tr -d '\r')" "30 90" "a terminal"
 exec 7<&- 8<&-
 call Kill a signal=9
-is "$(raw_timeout=5 call Wait a | value exit_status)" 137 "137"
+is "$(call Wait a | value exit_status)" 137 "137"
 is "$(call Delete a | value exit_status)" 137 "Delete"
 check "crun forgot it" test ! -e "/run/containerd/runc/$NS/a"
 check "events" wait_for 5 events_has a /tasks/delete
@@ -66,7 +66,7 @@ if [ -n "$PODSHIM" ]; then
 	is "$(raw_exec c e true | value pid | grep -c .)" 1 "exec in crun's"
 	is "$(raw_exec r e true | value pid | grep -c .)" 1 "exec in runc's"
 	# the delete call kills what the dead keeper left, with the right runtime
-	keeper=$(shim_pids)
+	keeper=$(call Connect r | value shim_pid)
 	kill -KILL "$keeper"
 	is "$(raw_delete c | value exit_status)" 137 "delete after the keeper's death: crun's"
 	is "$(raw_delete r | value exit_status)" 137 "runc's"

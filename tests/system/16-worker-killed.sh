@@ -17,29 +17,28 @@ n_disc=$(disconnects)
 sock=unix://$(sock_path pod)
 
 # kill_worker: kill it, wait for the next one
-new_worker() { [ -n "$(worker_pids)" ] && [ "$(worker_pids)" != "$1" ]; }
+has_worker() { kw_now=$(pod_field pod worker_pid) && [ "${kw_now:-0}" -gt 1 ]; }
 kill_worker() {
-	kw_old=$(worker_pids)
-	[ -n "$kw_old" ] || wait_for 5 new_worker none
-	kw_old=$(worker_pids)
+	wait_for 60 has_worker
+	kw_old=$kw_now
 	kill -KILL "$kw_old" 2>/dev/null
-	wait_for 5 kw_ready "$kw_old"
+	wait_for 60 kw_ready
 }
 # one that answers: at the latest 1 s after its death, since a request waits
-kw_ready() { rpc -t 5 "$sock" Connect id= >/dev/null && new_worker "$1"; }
+kw_ready() { rpc "$sock" Connect id= >/dev/null && has_worker && [ "$kw_now" != "$kw_old" ]; }
 check "another worker comes" kill_worker
 is "$(ctr task ls | sort)" "$before" "same tasks, pids, states"
 is "$(shim_pids)" "$keeper" "same keeper"
-is "$(x c0 e sh -c 'echo hi; exit 3' </dev/null; echo $?)" "hi
+is "$(x_out c0 e 'echo hi; exit 3'; echo $?)" "hi
 3" "exec works"
 
 # an outstanding Wait, an exec that stays, and a request in flight
 x c1 stay sleep 1000 </dev/null >"$T/stay.out" 2>&1 &
 stay=$!
 wait_for 5 events_has c1 "/tasks/exec-started stay"
-rpc -t 60 "$sock" Wait id=c1 exec_id=stay >"$T/wait" &
+rpc -t 600 "$sock" Wait id=c1 exec_id=stay >"$T/wait" &
 w=$!
-rpc -t 60 "$sock" Wait id=c0 >"$T/wait0" &
+rpc -t 600 "$sock" Wait id=c0 >"$T/wait0" &
 w0=$!
 i=0
 while [ $i -lt 5 ]; do
@@ -55,9 +54,9 @@ is "$(value exit_status <"$T/wait")" 143 "so does the old Wait"
 
 # an exit while there is no worker
 pid=$(task_pid c0)
-old=$(worker_pids)
+old=$(pod_field pod worker_pid)
 kill -STOP "$old"
-kill -USR1 "$pid"
+usr1 "$pid"
 check "init exits while the worker hangs" wait_for 5 pid_gone "$pid"
 kill -KILL "$old"
 wait $w0
@@ -80,7 +79,7 @@ big_seen() { [ "$(stat -c %s "$T/big")" -ge 67108864 ]; }
 while ! big_seen && [ $kills -lt 6 ]; do
 	kill_worker && kills=$((kills + 1))
 	# a request waits, so the back-off stays small
-	rpc -t 5 "$sock" State id=c1 exec_id=big >/dev/null
+	rpc "$sock" State id=c1 exec_id=big >/dev/null
 done
 wait_for 60 big_seen
 : >"$(bundle c1)/rootfs/seen-big"
@@ -98,8 +97,7 @@ while [ $i -lt 5 ]; do
 	sleep "0.0$i"
 	kill_worker
 	wait $r || bad="$bad run:$i:$(cat "$T/run$i")"
-	out=$(x "n$i" e echo "$i" </dev/null 2>&1)
-	[ "$out" = "$i" ] || bad="$bad exec:$i:$out"
+	alive "n$i" >"$T/exec" 2>&1 || bad="$bad exec:$i:$(cat "$T/exec")"
 	i=$((i + 1))
 done
 run_opts=
@@ -115,7 +113,9 @@ while [ $i -lt 5 ]; do
 	i=$((i + 1))
 done
 is "$bad" "" "and removed while it died"
-check "their last event" wait_for 15 events_has n4 /tasks/delete
+for i in 0 1 2 3 4; do
+	check "the last event of n$i" wait_for 60 events_has "n$i" /tasks/delete
+done
 i=0
 while [ $i -lt 5 ]; do
 	seq=$(events_of "n$i" | grep -v ' ' | grep -v exec | uniq | tr '\n' ' ')

@@ -13,10 +13,10 @@ three() { [ "$(pids | wc -l)" = 3 ]; }
 check "init and two children" wait_for 5 three
 children=$(pids | grep -vx "$init")
 is "$(raw_exec h e sleep 1003 | value pid | grep -c .)" 1 "an exec"
-raw_timeout=10 call Wait h exec_id=e >"$T/wait-e" &
+call Wait h exec_id=e >"$T/wait-e" &
 w=$!
 call Kill h signal=9
-is "$(raw_timeout=5 call Wait h | value exit_status)" 137 "init's exit"
+is "$(call Wait h | value exit_status)" 137 "init's exit"
 wait $w
 is "$(value exit_status <"$T/wait-e")" 137 "the exec dies with it"
 for p in $children; do
@@ -35,7 +35,7 @@ raw_jq=.
 check "three again" wait_for 5 three
 children=$(pids | grep -vx "$init")
 is "$(call Kill h signal=9 all=1)" "" "kill all"
-is "$(raw_timeout=5 call Wait h | value exit_status)" 137 "init"
+is "$(call Wait h | value exit_status)" 137 "init"
 for p in $children; do
 	check "child $p is killed" wait_for 3 pid_gone "$p"
 done

@@ -13,8 +13,8 @@ for c in a b quiet; do
 	raw_create $c >/dev/null
 	call Start $c >/dev/null
 done
-is "$(raw_timeout=20 call Wait a | value exit_status)" 5 "init lives on after its child was killed"
-is "$(raw_timeout=20 call Wait b | value exit_status)" 137 "init killed: 137"
+is "$(call Wait a | value exit_status)" 5 "init lives on after its child was killed"
+is "$(call Wait b | value exit_status)" 137 "init killed: 137"
 check "TaskOOM of a" wait_for 5 events_has a /tasks/oom
 check "TaskOOM of b" wait_for 5 events_has b /tasks/oom
 wait_for 5 events_has a /tasks/exit
@@ -29,7 +29,7 @@ for i in 1 2 3 4 5; do
 	raw_jq=.
 	raw_create "i$i" >/dev/null
 	call Start "i$i" >/dev/null
-	raw_timeout=20 call Wait "i$i" >/dev/null
+	call Wait "i$i" >/dev/null
 	wait_for 5 events_has "i$i" /tasks/exit
 	# the Go shim of containerd 1.6 misses some
 	[ -z "$PODSHIM" ] ||
@@ -40,7 +40,7 @@ done
 echo '{"memory":{"limit":16777216}}' >"$T/memory.json"
 call Update e "resources=$T/memory.json" >/dev/null
 raw_exec e x dd if=/dev/zero of=/dev/null bs=200M count=1 >/dev/null
-is "$(raw_timeout=20 call Wait e exec_id=x | value exit_status)" 137 "an exec is killed"
+is "$(call Wait e exec_id=x | value exit_status)" 137 "an exec is killed"
 check "its exit is told" wait_for 5 events_has e "/tasks/exit x"
 is "$(events_of e | tr '\n' ' ')" \
 	"/tasks/create /tasks/start /tasks/exec-added x /tasks/exec-started x /tasks/oom /tasks/exit x " \
@@ -60,7 +60,7 @@ if [ -n "$PODSHIM" ]; then
 	check "is told by the next one" wait_for 10 oom_is 2
 	worker=$(pgrep -P "$(call Connect e | value shim_pid)" -x podshim-worker)
 	kill -KILL "$worker"
-	raw_timeout=10 call State e >/dev/null
+	call State e >/dev/null
 	is "$(call Kill e signal=9)" "" "Kill"
 	check "its exit" wait_for 5 events_has e /tasks/exit
 	check "and not twice" oom_is 2

@@ -23,8 +23,8 @@ call Start a exec_id=e >/dev/null
 is $? 1 "a second Start is an error"
 is "$(raw_state a)" "$RUNNING" "the task runs"
 call Kill a exec_id=e signal=9
-is "$(raw_timeout=5 call Wait a exec_id=e | value exit_status)" 137 "Wait"
-is "$(raw_timeout=5 call Wait a exec_id=e | value exit_status)" 137 "Wait again, afterwards"
+is "$(call Wait a exec_id=e | value exit_status)" 137 "Wait"
+is "$(call Wait a exec_id=e | value exit_status)" 137 "Wait again, afterwards"
 like "$(call Exec a exec_id=e "spec=$(raw_spec true)")" "error=6 *" "the id is taken until Delete"
 st=$(call State a exec_id=e)
 out=$(call Delete a exec_id=e)
@@ -48,7 +48,7 @@ call Delete a exec_id=bad >/dev/null
 is $? 0 "it can be deleted"
 like "$(call State a exec_id=bad)" "error=5 *" "and is gone"
 is "$(raw_exec a ok true | value pid | grep -c .)" 1 "the next one works"
-raw_timeout=5 call Wait a exec_id=ok >/dev/null
+call Wait a exec_id=ok >/dev/null
 call Delete a exec_id=ok >/dev/null
 
 # specs that are not
@@ -89,7 +89,7 @@ read -r l1 <&7
 is "$l1" 100000 "an argument of 100,000 bytes"
 exec 6<&- 7<&-
 for e in u l; do
-	raw_timeout=5 call Wait a exec_id=$e >/dev/null
+	call Wait a exec_id=$e >/dev/null
 	call Delete a exec_id=$e >/dev/null
 done
 check "no pid file of an exec is left" sh -c "! ls '$RAW/a' | grep -v '^init.pid\$' | grep '\\.pid\$'"
@@ -105,11 +105,11 @@ for i in 1 2 3 4 5 6; do
 	call Exec c exec_id=m$i "spec=$(raw_spec sleep 1000)"
 done
 for i in 1 2 3 4 5 6; do
-	raw_timeout=15 call Start c exec_id=m$i >"$T/m$i" 2>&1 &
+	call Start c exec_id=m$i >"$T/m$i" 2>&1 &
 	eval "m$i=\$!"
 done
 call Kill c signal=9
-is "$(raw_timeout=10 call Wait c | value exit_status)" 137 "init's exit is told while execs start"
+is "$(call Wait c | value exit_status)" 137 "init's exit is told while execs start"
 hung=
 for i in 1 2 3 4 5 6; do
 	eval "wait \$m$i"

@@ -14,7 +14,7 @@ shim=$(shim_pids)
 is "$(echo "$shim" | wc -l)" 1 "one shim"
 
 call Kill pause signal=9
-is "$(raw_timeout=5 call Wait pause | value exit_status)" 137 "pause ends"
+is "$(call Wait pause | value exit_status)" 137 "pause ends"
 is "$(call Delete pause | value exit_status)" 137 "and is deleted"
 is "$(call Shutdown pause)" "" "Shutdown is answered"
 raw_delete pause >/dev/null
@@ -23,14 +23,14 @@ raw_unbundle pause
 raw_addr=$addr
 is "$(raw_state work)" "$RUNNING" "the workload runs on"
 is "$(raw_exec work e true | value pid | grep -c .)" 1 "exec works, though the first bundle is gone"
-raw_timeout=5 call Wait work exec_id=e >/dev/null
+call Wait work exec_id=e >/dev/null
 is "$(shim_pids)" "$shim" "the same shim"
 is "$(call Connect "" | value shim_pid)" "$shim" "Connect"
 is "$(call Shutdown work)" "" "Shutdown while it runs"
 is "$(raw_state work)" "$RUNNING" "is ignored"
 
 call Kill work signal=9
-raw_timeout=5 call Wait work >/dev/null
+call Wait work >/dev/null
 call Delete work >/dev/null
 is "$(call Shutdown work)" "" "Shutdown of the last one"
 check "the shim ends" wait_for 10 pid_gone "$shim"

@@ -21,12 +21,12 @@ work() {
 	exec 6<>"$RAW/f$1.err" 7<>"$RAW/f$1.out"
 	call Exec a "exec_id=f$1" "spec=$(raw_spec echo hi)" "stdin=$RAW/f$1.in" "stdout=$RAW/f$1.out" "stderr=$RAW/f$1.err"
 	call Start a "exec_id=f$1" >/dev/null
-	raw_timeout=5 call Wait a "exec_id=f$1" >/dev/null
+	call Wait a "exec_id=f$1" >/dev/null
 	call Delete a "exec_id=f$1" >/dev/null
 	# one with a terminal
 	call Exec a "exec_id=t$1" "spec=$(raw_spec echo hi)" terminal=1 "stdin=$RAW/f$1.in" "stdout=$RAW/f$1.out"
 	call Start a "exec_id=t$1" >/dev/null
-	raw_timeout=5 call Wait a "exec_id=t$1" >/dev/null
+	call Wait a "exec_id=t$1" >/dev/null
 	call Delete a "exec_id=t$1" >/dev/null
 	# failing ones
 	for tty in 0 1; do
@@ -49,6 +49,7 @@ work() {
 }
 work 0
 work 1
+quiet() { wait_for 60 none_pending a; } # events that wait take memory, their publishing a child
 settled() { fd_now=$(fds); [ "$fd_now" -le "$1" ]; }
 n0=$(fds)
 for i in 2 3; do
@@ -56,12 +57,14 @@ for i in 2 3; do
 	m=$(fds)
 	[ "$m" -lt "$n0" ] && n0=$m
 done
+[ -z "$PODSHIM" ] || quiet
 r0=$(rss)
 i=10
 while [ $i -lt 25 ]; do
 	work $i
 	i=$((i + 1))
 done
+[ -z "$PODSHIM" ] || quiet
 check "descriptors are as many as before ($n0)" wait_for 5 settled "$n0"
 diag "descriptors $n0 -> $fd_now, resident KiB $r0 -> $(rss)"
 if [ -n "${PODSHIM_SANITIZED:-}" ]; then
@@ -71,7 +74,7 @@ elif [ -n "$PODSHIM" ]; then
 fi
 is "$(ls "$RAW/a" | sort | tr '\n' ' ' | sed 's/options.json //; s/runtime //; s/log.json //')" \
 	"address config.json init.pid log " "nothing was left in the bundle"
-is "$(ps -o pid= --ppid "$shim" | wc -l)" "$([ -n "$PODSHIM" ] && echo 2 || echo 1)" \
-	"the shim's children: init (and podshim's worker)"
+children_are() { [ "$(ps -o pid= --ppid "$shim" | wc -l)" = "$1" ]; }
+check "the shim's children: init (and podshim's worker)" wait_for 60 children_are "$([ -n "$PODSHIM" ] && echo 2 || echo 1)"
 raw_end a
 finish

@@ -39,11 +39,11 @@ ctr run -d --runtime "$RUNTIME" --log-uri "binary://$T/logger?dir=$T/l1" "$IMAGE
 check "the task ends" wait_for 5 task_is b STOPPED
 like "$(ctr task rm b 2>&1)" "*exit code 3*" "its status"
 ctr c rm b
+check "the program ends with the task" wait_for 5 test -e "$T/l1/end"
 is "$(wc -l <"$T/l1/stdout")" 1000 "binary://: all of stdout"
 is "$(cat "$T/l1/stderr")" oops "stderr on its own descriptor"
 is "$(cat "$T/l1/argv")" "dir $T/l1" "the query became arguments"
 is "$(grep -c "^CONTAINER_ID=b\$" "$T/l1/env"),$(grep -c "^CONTAINER_NAMESPACE=$NS\$" "$T/l1/env")" 1,1 "its environment"
-check "the program ends with the task" wait_for 5 test -e "$T/l1/end"
 # ... exec too
 mkdir "$T/l2"
 run_d m sleep 1000
@@ -52,7 +52,7 @@ check "an exec's output" wait_for 5 grep -qs 'from exec' "$T/l2/stdout"
 rm_c m
 # programs that are not
 raw_new x true
-like "$(raw_timeout=10 raw_create x "stdout=binary:///no/such/logger" "stderr=binary:///no/such/logger")" "error=*" \
+like "$(raw_create x "stdout=binary:///no/such/logger" "stderr=binary:///no/such/logger")" "error=*" \
 	"a missing log program fails Create"
 raw_end x
 if [ -n "$PODSHIM" ]; then

@@ -5,7 +5,7 @@
 ctd_up
 events_start
 raw_run a sleep 1000 >/dev/null
-raw_timeout=10 call Wait a >"$T/wait" &
+call Wait a >"$T/wait" &
 w=$!
 runc --root "/run/containerd/runc/$NS" delete --force a
 check "Wait returns" wait_for 2 pid_gone $w
@@ -17,7 +17,7 @@ raw_end a
 
 pid=$(raw_run b sleep 1000)
 kill -KILL "$pid"
-is "$(raw_timeout=5 call Wait b | value exit_status)" 137 "killed from outside: 137"
+is "$(call Wait b | value exit_status)" 137 "killed from outside: 137"
 raw_end b
 
 # killed between Create and Start
@@ -25,8 +25,8 @@ raw_new c sleep 1000
 pid=$(raw_create c | value pid)
 kill -KILL "$pid"
 check "it is noticed" wait_for 5 raw_state_is c $STOPPED
-like "$(raw_timeout=10 call Start c)" "error=*" "Start fails"
-is "$(raw_timeout=5 call Wait c | value exit_status)" 137 "Wait returns"
+like "$(call Start c)" "error=*" "Start fails"
+is "$(call Wait c | value exit_status)" 137 "Wait returns"
 call Delete c >/dev/null
 is $? 0 "Delete works"
 raw_end c
@@ -34,7 +34,7 @@ raw_end c
 # paused behind its back
 raw_run d sleep 1000 >/dev/null
 runc --root "/run/containerd/runc/$NS" pause d
-is "$(raw_timeout=5 call Kill d signal=9)" "" "Kill of a frozen task"
-is "$(raw_timeout=5 call Wait d | value exit_status)" 137 "it ends"
+is "$(call Kill d signal=9)" "" "Kill of a frozen task"
+is "$(call Wait d | value exit_status)" 137 "it ends"
 raw_end d
 finish

@@ -21,7 +21,7 @@ for round in 1 2 3; do
 	is "$bad" "" "round $round: twelve starts succeed"
 	is "$(for i in 0 1 2 3 4 5 6 7 8 9 10 11; do cat "$T/answer$i"; echo; done | sort -u | tr '\n' ' ' | sed 's/^ *//; s/ *$//')" \
 		"unix://$(sock_path g$round)" "round $round: one address"
-	is "$(shim_pids | wc -l)" 1 "round $round: one shim"
+	check "round $round: one shim" wait_for 60 shims_are 1
 	raw_addr=unix://$(sock_path g$round)
 	for i in 0 1 2 3; do
 		(raw_create "r$round-$i" >/dev/null && call Start "r$round-$i" >/dev/null) &

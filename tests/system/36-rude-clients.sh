@@ -36,12 +36,13 @@ while [ $i -lt 20 ]; do
 	raw_jq=.
 	# shellcheck disable=SC2016
 	timeout -s KILL "0.0$((i + 2))" "$BIN/rpc" "$raw_addr" Create "id=c$i" "bundle=$RAW/c$i" >/dev/null 2>&1
-	known() { call State "c$i" | grep -qx status=1; }
-	# it may still be under way; an operation that has begun runs to its end
-	wait_for 2 known && {
-		[ "$(call Start "c$i" | value pid | grep -c .)" = 1 ] || half="$half start:$i"
-		timeout -s KILL "0.0$((i + 1))" "$BIN/rpc" "$raw_addr" Kill "id=c$i" signal=9 >/dev/null 2>&1
-	}
+	# an operation that has begun runs to its end, and Start waits for that
+	out=$(call Start "c$i")
+	case $out in
+	pid=*) timeout -s KILL "0.0$((i + 1))" "$BIN/rpc" "$raw_addr" Kill "id=c$i" signal=9 >/dev/null 2>&1 ;;
+	"error=5 "*) ;;
+	*) half="$half start:$i:$out" ;;
+	esac
 	raw_end "c$i"
 	[ -z "$(cgroups_of "c$i")" ] || half="$half cgroup:$i"
 	i=$((i + 1))

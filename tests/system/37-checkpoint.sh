@@ -47,7 +47,7 @@ if ! criu check >/dev/null 2>&1; then
 	raw_end a
 	finish
 fi
-is "$(raw_timeout=30 call Checkpoint a path="$T/ck")" "" "Checkpoint"
+is "$(call Checkpoint a path="$T/ck")" "" "Checkpoint"
 check "its images are there" test -s "$T/ck/inventory.img"
 is "$(raw_state a)" $RUNNING "the task runs on"
 if [ -n "$PODSHIM" ]; then
@@ -55,20 +55,20 @@ if [ -n "$PODSHIM" ]; then
 	is "$(event_body a /tasks/checkpointed | jq -r .checkpoint)" "$T/ck" "with the path"
 	check "no work directory stays" sh -c "! ls -d /run/podshim/$NS/*/criu.* 2>/dev/null"
 fi
-is "$(raw_timeout=30 call Checkpoint a path="$T/ck2" exit=1)" "" "Checkpoint with exit"
-is "$(raw_timeout=10 call Wait a | value exit_status)" 137 "ends the task"
+is "$(call Checkpoint a path="$T/ck2" exit=1)" "" "Checkpoint with exit"
+is "$(call Wait a | value exit_status)" 137 "ends the task"
 check "TaskExit" wait_for 5 events_has a /tasks/exit
 is "$(call Delete a | value exit_status)" 137 "which can be deleted"
 raw_unbundle a
 raw_new a sh -c 'i=0; while :; do i=$((i + 1)); echo $i; usleep 20000; done'
 is "$(raw_create a checkpoint="$T/ck2" | value pid)" 0 "Create from it"
-pid=$(raw_timeout=30 call Start a | value pid)
+pid=$(call Start a | value pid)
 check "Start restores (pid $pid)" test -d "/proc/$pid"
 is "$(raw_state a)" $RUNNING "RUNNING"
 is "$(call State a | value pid)" "$pid" "State names the pid"
 is "$(cat "$RAW/a/init.pid")" "$pid" "init.pid is in the bundle"
 like "$(call Stats a | value stats.type)" "io.containerd.cgroups.*" "it has Stats"
 is "$(call Kill a signal=9)" "" "Kill"
-is "$(raw_timeout=10 call Wait a | value exit_status)" 137 "its exit is seen"
+is "$(call Wait a | value exit_status)" 137 "its exit is seen"
 raw_end a
 finish

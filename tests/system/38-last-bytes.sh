@@ -10,7 +10,7 @@ for i in 1 2 3 4 5 6; do
 	reader=$!
 	raw_new "o$i" sh -c 'yes 0123456789abcdefghijklmnopqrstuvwxyz | head -c 67108864' >/dev/null
 	raw_create "o$i" "stdout=$RAW/o$i.out" >/dev/null && call Start "o$i" >/dev/null
-	raw_timeout=20 call Wait "o$i" >/dev/null
+	call Wait "o$i" >/dev/null
 	call Delete "o$i" >/dev/null
 	wait $reader
 	is "$(cat "$T/n")" 67108864 "round $i: all of 64 MiB"

@@ -6,8 +6,6 @@
 [ -x "$BIN/next-worker" ] || skip_all "no next-worker: make system-drivers"
 UPGRADES=${PODSHIM_TEST_UPGRADES:-50}
 ctl() { podshimctl -n "$NS" "$@"; }
-# it also complains of databases that it cannot read
-list_of() { ctl -o json list 2>/dev/null | jq -r ".[] | select(.pod == \"$1\") | .$2"; }
 W=$T/workers
 mkdir "$W"
 cp "$BIN/next-worker" "$W/next"
@@ -28,9 +26,9 @@ done
 run_opts=
 before=$(ctr task ls | sort)
 keeper=$(shim_pids)
-connections=$(ctl -o json inspect pod | jq .keeper.connections)
-is "$(list_of pod version)" "$version" "list shows the worker's version"
-is "$(list_of pod outdated)" false "which is the installed one"
+connections=$(keeper_field pod connections)
+is "$(pod_field pod version)" "$version" "list shows the worker's version"
+is "$(pod_field pod outdated)" false "which is the installed one"
 
 # --- 50 upgrades while execs run
 execs() {
@@ -47,7 +45,7 @@ execs &
 e=$!
 n=0
 start=$(date +%s)
-while [ $n -lt "$UPGRADES" ] && [ $(($(date +%s) - start)) -lt $((70 * SLOW)) ]; do
+while [ $n -lt "$UPGRADES" ] && [ $(($(date +%s) - start)) -lt $((400 * SLOW)) ]; do
 	if [ $((n % 2)) = 0 ]; then
 		to=$W/next want=99.1.0
 	else
@@ -56,7 +54,7 @@ while [ $n -lt "$UPGRADES" ] && [ $(($(date +%s) - start)) -lt $((70 * SLOW)) ];
 	out=$(ctl upgrade --worker "$to" pod 2>&1) || echo "upgrade $n: $out" >>"$T/bad"
 	case $out in *"build $want"*) ;; *) echo "upgrade $n says: $out" >>"$T/bad" ;; esac
 	n=$((n + 1))
-	got=$(list_of pod version)
+	got=$(pod_field pod version)
 	[ "$got" = "$want" ] || echo "upgrade $n: $got runs" >>"$T/bad"
 done
 : >"$T/upgraded"
@@ -65,7 +63,7 @@ is $n "$UPGRADES" "$UPGRADES upgrades, to 99.1.0 and back"
 is "$(cat "$T/bad")" "" "all succeed; all $(cat "$T/n") execs meanwhile, too"
 is "$(ctr task ls | sort)" "$before" "the same tasks, pids and states"
 is "$(shim_pids)" "$keeper" "one keeper, the same"
-is "$(ctl -o json inspect pod | jq .keeper.connections)" "$connections" "no connection was closed"
+is "$(keeper_field pod connections)" "$connections" "no connection was closed"
 is "$(ctl crashes pod)" "no worker of this pod has crashed" "an upgrade is no crash"
 if [ $((UPGRADES % 2)) = 1 ]; then ctl upgrade --worker "$installed" pod >/dev/null; fi
 
@@ -73,32 +71,29 @@ if [ $((UPGRADES % 2)) = 1 ]; then ctl upgrade --worker "$installed" pod >/dev/n
 old=$(worker_pids)
 check "restart" ctl restart pod
 check "another process" test "$(worker_pids)" != "$old"
-is "$(list_of pod version)" "$version" "of the same build"
+is "$(pod_field pod version)" "$version" "of the same build"
 
 # --- workers that are no good
-alive() { [ "$(x c3 "alive$1" echo alive </dev/null 2>&1)" = alive ]; }
 refused() { # NAME PATTERN: refused before the old one was asked to leave
 	old=$(worker_pids)
 	out=$(ctl upgrade --worker "$W/$1" pod 2>&1)
 	is $? 1 "$1: refused"
 	like "$out" "$2" "$1: says why"
 	is "$(worker_pids)" "$old" "$1: the old worker was not even asked to leave"
-	check "$1: the pod works" alive "$1"
+	check "$1: the pod works" alive c3
 }
-fallback() { # NAME PATTERN SECONDS
-	fb_start=$(date +%s)
+fallback() { # NAME PATTERN
 	out=$(ctl upgrade --worker "$W/$1" pod 2>&1)
 	is $? 1 "$1: fails"
 	like "$out" "$2" "$1: says why"
-	check "$1: within $3 s" test $(($(date +%s) - fb_start)) -le $(($3 * SLOW))
-	check "$1: the pod works" alive "$1"
-	is "$(list_of pod version)" "$version" "$1: with the old build"
+	check "$1: the pod works" alive c3
+	is "$(pod_field pod version)" "$version" "$1: with the old build"
 }
 refused refuse-check "*this pod is not to my taste*"
 refused hang-check "*its check ended with signal 9*"
-fallback exit "*" 3
-fallback proto "*protocol*" 3
-fallback hang "*not ready in time*" 8
+fallback exit "*exited*"
+fallback proto "*protocol*"
+fallback hang "*not ready in time*"
 printf '#!/bin/sh\nexit 0\n' >"$W/script"
 : >"$W/empty"
 chmod +x "$W/script" "$W/empty"
@@ -109,28 +104,28 @@ ctl upgrade --worker "$W/script" pod >/dev/null 2>&1
 is $? 1 "so is a script"
 ctl upgrade --worker "$W/none" pod >/dev/null 2>&1
 is $? 1 "and what is not there"
-check "the pod works" alive none
+check "the pod works" alive c3
 # two at once: the pod takes one, or both after each other
 ctl restart pod >"$T/r1" 2>&1 &
 r=$!
 ctl restart pod >"$T/r2" 2>&1
 wait $r
 check "two restarts at once leave one worker" sh -c "[ $(worker_pids | wc -l) = 1 ]"
-check "that works" alive two
+check "that works" alive c3
 
 # --- a schema that this build does not know: forward, not back
 check "to a build with another schema" ctl upgrade --worker "$W/next-schema" pod
 db=$(ls "$STATE_ROOT/$NS"/pod.*/state.db)
 is "$(sqlite3 "$db" 'PRAGMA user_version')" 2 "the migration is committed" 2>/dev/null
-check "the pod works" alive schema
-kill -KILL "$(list_of pod worker_pid)"
-check "the pod works after a crash" alive schema2
-check "its crash is not answered with the old build" test "$(list_of pod version)" = 99.1.0
+check "the pod works" alive c3
+kill -KILL "$(pod_field pod worker_pid)"
+check "the pod works after a crash" alive c3
+check "its crash is not answered with the old build" test "$(pod_field pod version)" = 99.1.0
 out=$(ctl upgrade --worker "$installed" pod 2>&1)
 is $? 1 "the old build is refused"
 like "$out" "*wants a reader of 2*" "for it cannot read the database"
-is "$(list_of pod version)" 99.1.0 "and the new one stays"
-check "the pod works" alive back
+is "$(pod_field pod version)" 99.1.0 "and the new one stays"
+check "the pod works" alive c3
 like "$(ctl list 2>&1 >/dev/null)" "*wants a reader of 2*" "list says that it cannot read all of it"
 
 # --- all at once; what is installed is older than what runs, or newer
@@ -138,11 +133,11 @@ run_d other sleep 1000
 out=$(ctl upgrade --all --worker "$W/next-schema" --jobs 2 2>&1)
 is $? 0 "upgrade --all"
 like "$out" "*2 pods: 1 upgraded, 1 left alone, 0 failed" "one of two runs it already"
-is "$(list_of other version)" 99.1.0 "the other one now, too"
+is "$(pod_field other version)" 99.1.0 "the other one now, too"
 
 # --- a newer keeper starts this worker, and its pod is marked as old once it is
 rm_c other
-wait_for 10 sh -c "! [ -e '$(sock_path other)' ]"
+check "its shim goes" wait_for 60 shims_are 1
 ctd_stop
 L=$T/libexec
 mkdir "$L"
@@ -151,26 +146,26 @@ cp "$installed" "$L/podshim-worker"
 ctd_prefix="env PODSHIM_LIBEXECDIR=$L"
 ctd_start
 run_d fresh sleep 1000
-is "$(list_of fresh keeper_version)" 99.1.0 "a newer keeper"
-is "$(list_of fresh version)" "$version" "runs this worker"
-is "$(x fresh e echo alive </dev/null)" alive "and all is well"
+is "$(pod_field fresh keeper_version)" 99.1.0 "a newer keeper"
+is "$(pod_field fresh version)" "$version" "runs this worker"
+check "and all is well" alive fresh
 cp "$installed" "$L/new" && mv "$L/new" "$L/podshim-worker"
 is "$(PODSHIM_LIBEXECDIR=$L podshimctl -n "$NS" -o json list | jq -r '.[] | select(.pod == "fresh") | .outdated')" true \
 	"a build replaced on disk: the pod is marked"
 check "in the table, too" sh -c "PODSHIM_LIBEXECDIR=$L podshimctl -n '$NS' list | grep fresh | grep -qF '$version*'"
-kill -KILL "$(list_of fresh worker_pid)"
+kill -KILL "$(pod_field fresh worker_pid)"
 check "a crash does not change the build" sh -c "PODSHIM_LIBEXECDIR=$L podshimctl -n '$NS' list | grep fresh | grep -qF '*'"
 PODSHIM_LIBEXECDIR=$L podshimctl -n "$NS" upgrade fresh >"$T/out" 2>"$T/err"
 is "$(tail -n 1 "$T/out" | cut -d, -f2)" " build $version (was $version)" "upgrade to the installed one"
 is "$(PODSHIM_LIBEXECDIR=$L podshimctl -n "$NS" -o json list | jq -r '.[] | select(.pod == "fresh") | .outdated')" false \
 	"and the mark is gone"
 check "to a newer worker" ctl upgrade --worker "$W/next" fresh
-is "$(x fresh e2 echo alive </dev/null)" alive "works"
+check "works" alive fresh
 
 # --- exits are true at the end
 i=0
 while [ $i -lt 20 ]; do
-	ctr task kill -s USR1 "c$i" || not_ok "kill c$i"
+	usr1 "$(task_pid "c$i")"
 	i=$((i + 1))
 done
 all_stopped() { [ "$(ctr task ls | grep -c STOPPED)" = 20 ]; }

@@ -6,7 +6,6 @@
 [ -n "$PODSHIM" ] || skip_all "podshim's own promise"
 ctd_up
 events_start
-pod_status() { podshimctl -o json -n "$NS" list | jq -r ".[] | select(.pod == \"$1\") | .$2"; }
 # what the pod itself has recorded, before it is killed
 recorded() { podshimctl -o json -n "$NS" tasks "$1" | jq -r ".[] | select(.container == \"$2\" and .exec == null) | .exit_status"; }
 
@@ -17,7 +16,7 @@ pod() { # POD: two that run, two that have ended with 7 and by SIGTERM
 	run_d "$1seven" sh -c 'trap "exit 7" USR1; while :; do sleep 0.1; done'
 	run_d "$1term" sh -c 'trap "" USR1; while :; do sleep 0.1; done'
 	run_opts=
-	kill -USR1 "$(task_pid "$1seven")"
+	usr1 "$(task_pid "$1seven")"
 	kill -KILL "$(task_pid "$1term")"
 	wait_for 5 task_is "$1seven" STOPPED && wait_for 5 task_is "$1term" STOPPED
 }
@@ -43,14 +42,14 @@ verdicts() { # POD
 	is "$(exits_of "$1seven")" "7 " "$1: no event ever said anything else of seven"
 	is "$(exits_of "$1term")" "137 " "$1: nor of the killed one"
 	check "$1: its directory goes" wait_for 5 dir_gone "$1"
-	check "$1: its socket goes" sh -c "! [ -e '$(sock_path "$1")' ]"
+	check "$1: its socket goes" wait_for 60 sh -c "! [ -e '$(sock_path "$1")' ]"
 }
 
 for how in keeper both stopped; do
 	pod $how
 	is "$(recorded $how ${how}seven)" 7 "$how: recorded"
-	keeper=$(pod_status $how keeper_pid)
-	worker=$(pod_status $how worker_pid)
+	keeper=$(pod_field $how keeper_pid)
+	worker=$(pod_field $how worker_pid)
 	pids=$(ctr task ls | awk -v p="^$how" '$1 ~ p && $3 == "RUNNING" { print $2 }')
 	case $how in
 	keeper) kill -KILL "$keeper" ;;
@@ -70,10 +69,10 @@ run_opts=$(group_opts late)
 run_d late sh -c 'trap "exit 9" USR1; while :; do sleep 0.1; done'
 run_opts=
 pid=$(task_pid late)
-worker=$(pod_status late worker_pid)
-keeper=$(pod_status late keeper_pid)
+worker=$(pod_field late worker_pid)
+keeper=$(pod_field late keeper_pid)
 kill -STOP "$worker"
-kill -USR1 "$pid"
+usr1 "$pid"
 check "late: it ends while the worker stands" wait_for 5 pid_gone "$pid"
 kill -KILL "$keeper"
 kill -CONT "$worker" # it hears the keeper's last words

@@ -8,8 +8,8 @@ printf '[pod]\nend_delay = 3\n' >"$T/podshim.conf"
 ctd_prefix="env PODSHIM_CONFIG=$T/podshim.conf"
 ctd_up
 db_of() { ls "$STATE_ROOT/$NS/$1".????????/state.db; }
-pending() { podshimctl -o json -n "$NS" list | jq ".[] | select(.pod == \"$1\") | .events_pending"; }
-none_pending() { [ "$(pending "$1")" = 0 ]; }
+pending_at_least() { [ "$(pod_field pod events_pending)" -ge "$1" ]; }
+log_complete() { [ "$(wc -l <"$1")" = 2000 ]; }
 sent_of() { # ID: what was delivered, in order of delivery
 	sqlite3 -separator ' ' "file:$(db_of pod)?mode=ro" \
 		"SELECT topic, exec_id FROM sent WHERE container = '$1' ORDER BY n" | sed 's/ $//'
@@ -33,26 +33,26 @@ for how in KILL TERM; do
 	sock=unix://$(sock_path pod)
 	ctd_end $how
 	# shellcheck disable=SC2154
-	kill -USR1 "$p1" "$p2" "$plog"
+	usr1 "$p1" "$p2" "$plog"
 	for p in "$p1" "$p2" "$plog"; do wait_for 5 pid_gone "$p" || not_ok "$how: $p runs on"; done
 	# execs while it is away, by hand: through the socket
 	cat >"$T/spec" <<-END
 		{"args": ["sh", "-c", "exit 5"], "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}}
 	END
 	for e in a b c; do
-		rpc -t 10 "$sock" Exec "id=${how}3" exec_id=$e "spec=$T/spec" >/dev/null &&
-			rpc -t 10 "$sock" Start "id=${how}3" exec_id=$e >/dev/null || not_ok "$how: exec $e"
-		is "$(rpc -t 10 "$sock" Wait "id=${how}3" exec_id=$e | value exit_status)" 5 "$how: exec $e, away"
+		rpc "$sock" Exec "id=${how}3" exec_id=$e "spec=$T/spec" >/dev/null &&
+			rpc "$sock" Start "id=${how}3" exec_id=$e >/dev/null || not_ok "$how: exec $e"
+		is "$(rpc "$sock" Wait "id=${how}3" exec_id=$e | value exit_status)" 5 "$how: exec $e, away"
 	done
-	check "$how: events wait" test "$(pending pod)" -ge 12
+	check "$how: events wait" wait_for 60 pending_at_least 12
 	# the worker dies, too: they wait on
-	kill -KILL "$(worker_pids)"
-	rpc -t 10 "$sock" State "id=${how}3" >/dev/null
+	kill -KILL "$(pod_field pod worker_pid)"
+	rpc "$sock" State "id=${how}3" >/dev/null
 	# shellcheck disable=SC2154 # set by eval above
-	kill -USR1 "$p4"
+	usr1 "$p4"
 	wait_for 5 pid_gone "$p4"
-	check "$how: with a worker's death as well" test "$(pending pod)" -ge 13
-	is "$(wc -l <"$T/$how.log")" 2000 "$how: the log file is complete"
+	check "$how: with a worker's death as well" wait_for 60 pending_at_least 13
+	check "$how: the log file is complete" wait_for 60 log_complete "$T/$how.log"
 	seqs=$(sqlite3 "file:$(db_of pod)?mode=ro" 'SELECT max(seq) FROM sent')
 	ctd_start
 	is "$(shim_pids)" "$keeper" "$how: the same keeper"
@@ -86,15 +86,15 @@ done
 raw_conf() { PODSHIM_CONFIG=$T/podshim.conf raw_start "$1"; }
 raw_bundle never true
 raw_conf never || not_ok "start of never"
-never=$(pids_of podshim-keeper)
+never=$(shim_pids)
 
 # A pod without any task, and nobody connected: ends after end_delay.
 raw_bundle lone sleep 1000
 raw_conf lone
 raw_create lone >/dev/null && call Start lone >/dev/null
-lone=$(pids_of podshim-keeper | grep -vx "$never")
+lone=$(shim_pids | grep -vx "$never")
 call Kill lone signal=9 all=1 >/dev/null
-raw_timeout=5 call Wait lone >/dev/null
+call Wait lone >/dev/null
 call Delete lone >/dev/null # and no Shutdown, no delete: containerd is gone
 check "lone: no task, nobody there: it ends after end_delay" wait_for 12 pid_gone "$lone"
 raw_delete lone >/dev/null
@@ -105,9 +105,9 @@ raw_unbundle lone
 raw_bundle kept sleep 1000
 raw_conf kept
 raw_create kept >/dev/null && pid=$(call Start kept | value pid)
-kept=$(pids_of podshim-keeper | grep -vx "$never")
+kept=$(shim_pids | grep -vx "$never")
 kill -KILL "$pid"
-raw_timeout=5 call Wait kept >/dev/null
+call Wait kept >/dev/null
 is "$(raw_state kept)" "$STOPPED" "kept: it has ended, its status waits to be asked for"
 raw_delete kept >"$T/kept"
 is "$(value exit_status <"$T/kept")" 137 "kept: delete tells it"

@@ -6,11 +6,12 @@
 [ -n "$PODSHIM" ] || skip_all "podshim's own promise"
 ctd_up
 events_start
-pod_of() { podshimctl -o json -n "$NS" list 2>/dev/null | jq -r ".[] | select(.pod == \"$1\") | .$2"; }
-alive() { [ "$(x "$1" "e$(date +%N)" echo alive </dev/null 2>&1)" = alive ]; }
-other_worker() { [ "$(pod_of "$1" worker_pid)" -gt 0 ] && [ "$(pod_of "$1" worker_pid)" != "$2" ]; }
+other_worker() {
+	ow_now=$(pod_field "$1" worker_pid)
+	[ "${ow_now:-0}" -gt 0 ] && [ "$ow_now" != "$2" ]
+}
 kill_worker() {
-	kw=$(pod_of "$1" worker_pid)
+	kw=$(pod_field "$1" worker_pid)
 	kill -KILL "$kw"
 	wait_for 10 other_worker "$1" "$kw"
 }
@@ -21,7 +22,7 @@ for how in deleted truncated garbage header unreadable; do
 	run_d "${how}2" sh -c 'trap "exit 12" USR1; while :; do sleep 0.1; done'
 	run_opts=
 	dir=$(ls -d "$STATE_ROOT/$NS/$how".????????)
-	keeper=$(pod_of $how keeper_pid)
+	keeper=$(pod_field $how keeper_pid)
 	before=$(ctr task ls | grep "^$how" | sort)
 	x ${how}1 stay sh -c 'trap "exit 13" USR1; while :; do sleep 0.1; done' </dev/null >/dev/null 2>&1 &
 	stay=$!
@@ -43,7 +44,7 @@ for how in deleted truncated garbage header unreadable; do
 	check "$how: the worker is killed, another comes" kill_worker $how
 	check "$how: exec works" alive ${how}1
 	is "$(ctr task ls | grep "^$how" | sort)" "$before" "$how: the same tasks, pids and states"
-	is "$(pod_of $how keeper_pid)" "$keeper" "$how: the same keeper"
+	is "$(pod_field $how keeper_pid)" "$keeper" "$how: the same keeper"
 	case $how in
 	deleted | truncated | header) ;;
 	*) check "$how: the bad file is kept aside" sh -c "ls -d '$dir'/state.db.bad-*" ;;
@@ -52,16 +53,16 @@ for how in deleted truncated garbage header unreadable; do
 	# the log still has the first page: that one heals by itself
 	[ $how = header ] || check "$how: the log says what is lost" grep -q "pod=$how.*unsent events and execs not started yet are lost" "$T/containerd.log"
 	# exits: of the exec with its old Wait, of init with a worker and without one
-	kill -USR1 "$(podshimctl -o json -n "$NS" tasks $how | jq '.[] | select(.exec == "stay") | .pid')"
+	usr1 "$(podshimctl -o json -n "$NS" tasks $how | jq '.[] | select(.exec == "stay") | .pid')"
 	wait $stay
 	is $? 13 "$how: the old exec's status is true"
-	kill -USR1 "$(task_pid ${how}1)"
+	usr1 "$(task_pid ${how}1)"
 	check "$how: an exit" wait_for 5 task_is ${how}1 STOPPED
 	like "$(ctr task rm ${how}1 2>&1)" "*exit code 11*" "$how: its status is true"
-	w=$(pod_of $how worker_pid)
+	w=$(pod_field $how worker_pid)
 	p=$(task_pid ${how}2) # a State would wait for the worker
 	kill -STOP "$w"
-	kill -USR1 "$p"
+	usr1 "$p"
 	wait_for 5 pid_gone "$p"
 	rm -rf "$dir"/state.db "$dir"/state.db-*
 	kill -KILL "$w"
@@ -80,13 +81,13 @@ dir=$(ls -d "$STATE_ROOT/$NS"/newer.????????)
 pid=$(task_pid newer)
 sqlite3 "$dir/state.db" "PRAGMA user_version = 99; UPDATE meta SET value = '99' WHERE key = 'min_reader'"
 like "$(podshimctl -n "$NS" list 2>&1 >/dev/null)" "*wants a reader of 99*" "newer: podshimctl says so"
-kill -KILL "$(pod_of newer worker_pid)"
+kill -KILL "$(pod_field newer worker_pid)"
 clear_words() { grep -q "pod=newer.*wants a reader of 99" "$T/containerd.log"; }
 check "newer: the log says so" wait_for 5 clear_words
 check "newer: the pod works" wait_for 10 alive newer
 is "$(task_pid newer)" "$pid" "newer: the container has not noticed"
 is "$(for f in "$dir"/state.db.bad-?; do sqlite3 "$f" 'PRAGMA user_version'; done)" 99 "newer: the file is kept"
-kill -USR1 "$pid"
+usr1 "$pid"
 check "newer: it ends" wait_for 5 task_is newer STOPPED
 like "$(ctr task rm newer 2>&1)" "*exit code 14*" "newer: with its true status"
 finish

@@ -28,17 +28,21 @@ raw_new new sleep 1000
 raw_jq=.
 p1=$(raw_call_pid() { call State "$1" | value pid; }; raw_call_pid c1)
 p2=$(call State c2 | value pid)
-none_pending() { [ "$(podshimctl -o json -n "$NS" list | jq '.[0].events_pending')" = 0 ]; }
-check "nothing pending" wait_for 10 none_pending
+check "nothing pending" wait_for 10 none_pending full
 fill() { dd if=/dev/zero of="$R/ballast.$1" bs=4096 >/dev/null 2>&1; }
-fill 1
-is "$(df --output=avail "$R" | tail -n 1 | tr -d ' ')" 0 "the disk is full"
+fills=0
+is_full() {
+	fills=$((fills + 1))
+	fill $fills
+	[ "$(df --output=avail "$R" | tail -n 1 | tr -d ' ')" = 0 ]
+}
+check "the disk is full" wait_for 60 is_full
 
 # it has a reserve: use it up, then every commit fails
 n=0
 refused=
 while [ $n -lt 400 ] && [ -z "$refused" ]; do
-	fill $((n + 2))
+	fill $((n + 1000))
 	out=$(call Exec c4 exec_id=e$n "spec=$(raw_spec true)" 2>&1) || refused=$out
 	n=$((n + 1))
 done
@@ -48,20 +52,20 @@ like "$refused" "*error=8 *" "with ResourceExhausted"
 out=$(raw_create new 2>&1)
 is $? 1 "so is Create"
 like "$out" "*error=8 *" "with ResourceExhausted"
-kill -USR1 "$p1"
-is "$(raw_timeout=5 call Wait c1 | value exit_status)" 31 "an exit is seen, and true"
+usr1 "$p1"
+is "$(call Wait c1 | value exit_status)" 31 "an exit is seen, and true"
+wait_for 60 catches_usr1 "$p2"
 check "Kill works" call Kill c2 signal=10
-is "$(raw_timeout=5 call Wait c2 | value exit_status)" 32 "and its exit, too"
+is "$(call Wait c2 | value exit_status)" 32 "and its exit, too"
 is "$(call Delete c1 | value exit_status)" 31 "Delete works"
 is "$(raw_state c3)" "$RUNNING" "the others run"
 # the worker dies with all of that unwritten
-w=$(worker_pids)
-kill -KILL "$w"
-is "$(raw_timeout=10 call State c2 | value exit_status)" 32 "after a crash the unwritten exit is still known"
+kill -KILL "$(pod_field full worker_pid)"
+is "$(call State c2 | value exit_status)" 32 "after a crash the unwritten exit is still known"
 is "$(raw_state c3)" "$RUNNING" "and the others run"
 fill last
-kill -USR1 "$(call State c3 | value pid)"
-is "$(raw_timeout=10 call Wait c3 | value exit_status)" 33 "and exits are seen"
+usr1 "$(call State c3 | value pid)"
+is "$(call Wait c3 | value exit_status)" 33 "and exits are seen"
 rm -f "$R"/ballast.*
 rows() { sqlite3 "file:$(ls "$R/$NS"/full.????????/state.db)?mode=ro" "SELECT exit_status FROM process WHERE container = '$1' AND exec_id = '' AND state = 4" 2>&1; }
 row_is() { [ "$(rows "$1")" = "$2" ]; }

@@ -13,7 +13,7 @@ count() { cat "/proc/$pid/root/tmp/n" 2>/dev/null; }
 count_is() { [ "$(count)" = "$1" ]; }
 check "it counts from 0" wait_for 5 count_is 0
 worker_runs() {
-	w=$(podshimctl -o json -n "$NS" list | jq '.[] | select(.pod == "once" and .state != "down") | .worker_pid')
+	w=$(pod_field once worker_pid)
 	[ "${w:-0}" -gt 1 ]
 }
 worker() { # its pid, to $w: never 0, which for kill means us
@@ -25,7 +25,7 @@ n=0
 bad=
 while [ $n -lt 60 ]; do
 	worker
-	raw_timeout=10 call Kill counter signal=10 >"$T/kill.out" 2>&1 &
+	call Kill counter signal=10 >"$T/kill.out" 2>&1 &
 	k=$!
 	# 0 to 3 ms of spinning
 	i=0
@@ -44,7 +44,7 @@ n=60
 while [ $n -lt 70 ]; do
 	worker
 	kill -STOP "$w"
-	raw_timeout=10 call Kill counter signal=10 >"$T/kill.out" 2>&1 &
+	call Kill counter signal=10 >"$T/kill.out" 2>&1 &
 	k=$!
 	kill -KILL "$w"
 	wait $k || bad="$bad $n"
@@ -54,16 +54,18 @@ done
 is "$bad" "" "10 more with a worker that had no chance"
 
 # three Waits, exit, Delete, with a death in between: all have the true status
+three_wait() { [ "$(keeper_field once requests)" -ge 3 ]; }
 n=0
 while [ $n -lt 12 ]; do
 	id=w$n
 	raw_new $id sh -c "trap 'exit $((40 + n))' USR1; while :; do sleep 0.02; done"
 	raw_create $id >/dev/null && p=$(call Start $id | value pid)
 	for i in 1 2 3; do
-		raw_timeout=20 call Wait $id >"$T/wait$i" 2>&1 &
+		call Wait $id >"$T/wait$i" 2>&1 &
 		eval "q$i=$!"
 	done
-	wait_for 5 sh -c "[ \$(podshimctl -o json -n '$NS' inspect once | jq .keeper.requests) -ge 3 ]"
+	wait_for 60 three_wait
+	wait_for 60 catches_usr1 "$p"
 	worker
 	case $((n % 3)) in
 	0) # dies at about the exit
@@ -79,7 +81,7 @@ while [ $n -lt 12 ]; do
 	2) kill -USR1 "$p" ;;
 	esac
 	wait_for 5 pid_gone "$p"
-	raw_timeout=20 call Delete $id >"$T/delete" 2>&1 &
+	call Delete $id >"$T/delete" 2>&1 &
 	d=$!
 	[ $((n % 3)) = 2 ] && kill -KILL "$w"
 	wait $d

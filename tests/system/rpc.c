@@ -361,7 +361,7 @@ main(int argc, char **argv)
 	struct err err = ERR_INIT;
 	struct ttrpc *t;
 	const char *slow = getenv("PODSHIM_TEST_SLOW"); /* see tests/lib/tap.sh */
-	int timeout_ms = 20000, times = 1, opt, rc;
+	int timeout_ms = 60000, times = 1, opt, rc;
 
 	while ((opt = getopt(argc, argv, "3s:t:n:")) != -1) {
 		switch (opt) {

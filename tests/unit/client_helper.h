@@ -164,7 +164,7 @@ keeper_start(const char *dir, const char *text)
 
 	if (pid != 0)
 		return pid;
-	(void)alarm(20);
+	(void)alarm(120);
 	(void)fd_set_nonblock(fd, false);
 	for (;;) {
 		conn = accept(fd, NULL, NULL);

@@ -13,7 +13,7 @@
 #include "ipc/blackbox.h"
 #include "ipc/msg.h"
 
-#define RIG_WAIT_MS 15000
+#define RIG_WAIT_MS 60000
 
 struct rig {
 	char dir[64]; /* everything below */

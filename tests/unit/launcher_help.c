@@ -192,7 +192,7 @@ keeper_main(char *argv[])
 	(void)!write(5, "K", 1);
 	(void)close(5);
 	while (!keeper_told_to_end) {
-		if (poll(pfd, 2, 20000) < 1)
+		if (poll(pfd, 2, 60000) < 1)
 			break;
 		if (pfd[1].revents != 0)
 			keeper_answer_purge(3);
@@ -440,7 +440,7 @@ keeper_pid(const char *id)
 static void
 wait_gone(const char *path)
 {
-	boot_us_t end = clock_boot_us() + 10 * US_PER_S;
+	boot_us_t end = clock_boot_us() + 60 * US_PER_S;
 
 	while (is_there(path)) {
 		assert_true(clock_boot_us() < end);

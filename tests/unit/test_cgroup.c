@@ -240,11 +240,11 @@ spawn_in(const char *dir, bool bomb)
 	return pid;
 }
 
-/* Wait until the cgroup has n members, at most 10 s. */
+/* Wait until the cgroup has n members, at most 60 s. */
 static void
 wait_members(const char *dir, size_t least, size_t most)
 {
-	boot_us_t end = clock_boot_us() + 10 * US_PER_S;
+	boot_us_t end = clock_boot_us() + 60 * US_PER_S;
 	size_t n;
 
 	do {

@@ -20,7 +20,10 @@
 #include <termios.h>
 #include <unistd.h>
 
-#define KILLS 300
+#define KILLS	 300
+/* Most die before they have moved anything; on a busy machine nearly all do. */
+#define MOVING	 (KILLS / 10)
+#define LIMIT_MS (600 * 1000)
 
 /* What all processes of a test see. */
 struct shared {
@@ -165,7 +168,7 @@ check_streams(int first, int last)
 		assert_int_equal(sh->got[i], sh->wrote[i]);
 	}
 	print_message("%u workers moved bytes\n", sh->moving);
-	assert_true(sh->moving > KILLS / 10);
+	assert_true(sh->moving > MOVING);
 }
 
 static void
@@ -174,7 +177,7 @@ test_io_death_of_workers_loses_no_byte_of_pipes(void **state)
 	struct end client[3], container[3];
 	struct proc client_p[3], container_p[3];
 	const int none[3] = {-1, -1, -1};
-	int64_t limit = now_ms() + WAIT_S * 1000;
+	int64_t limit = now_ms() + LIMIT_MS;
 	unsigned lives = 0;
 	bool ended;
 	int i;
@@ -196,7 +199,7 @@ test_io_death_of_workers_loses_no_byte_of_pipes(void **state)
 	close_child_ends();
 	do {
 		worker_life(NULL);
-		if (++lives == KILLS)
+		if (++lives >= KILLS && sh->moving > MOVING)
 			sh->stop = true;
 		if (sh->written[0])
 			sh->close_stdin = true;
@@ -224,7 +227,7 @@ test_io_death_of_workers_loses_no_byte_of_a_terminal(void **state)
 	struct end client[2], container[2];
 	struct proc client_p[2], container_p[2];
 	const int none[3] = {-1, -1, -1};
-	int64_t limit = now_ms() + WAIT_S * 1000;
+	int64_t limit = now_ms() + LIMIT_MS;
 	int master, slave, i;
 	unsigned lives = 0;
 	struct termios raw;
@@ -254,7 +257,7 @@ test_io_death_of_workers_loses_no_byte_of_a_terminal(void **state)
 	fd_close(&slave);
 	do {
 		worker_life("tty/1");
-		if (++lives == KILLS)
+		if (++lives >= KILLS && sh->moving > MOVING)
 			sh->stop = true;
 		if (proc_ended(&container_p[0]) && proc_ended(&container_p[1]))
 			sh->exited = true;

@@ -30,7 +30,7 @@
 #include "state/store.h"
 
 /* What containerd waits at most. */
-#define PATIENCE_US (5 * US_PER_S)
+#define PATIENCE_US (30 * US_PER_S)
 
 /* --- containers of ours -------------------------------------------------------- */
 

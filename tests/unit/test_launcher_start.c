@@ -402,7 +402,7 @@ test_start_hung_keeper_is_an_error(void **state)
 	assert_int_equal(kill(pid, SIGSTOP), 0);
 	begin = clock_boot_us();
 	r2 = start("h", bundle);
-	assert_true(clock_boot_us() - begin < 3 * US_PER_S);
+	assert_true(clock_boot_us() - begin < 30 * US_PER_S);
 	(void)kill(pid, SIGCONT);
 	assert_int_equal(r2.status, 1);
 	assert_int_equal(r2.out_len, 0);

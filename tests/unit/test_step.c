@@ -28,7 +28,7 @@
 #include "keeper/hold.h"
 #include "keeper/reaper.h"
 
-#define WAIT_US (15 * US_PER_S)
+#define WAIT_US (60 * US_PER_S)
 
 struct fixture {
 	char dir[32];

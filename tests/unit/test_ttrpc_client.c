@@ -117,7 +117,7 @@ call(unsigned i, const char *payload)
 static void
 accept_one(void)
 {
-	boot_us_t end = clock_boot_us() + 5 * US_PER_S;
+	boot_us_t end = clock_boot_us() + 60 * US_PER_S;
 
 	fd_close(&conn);
 	while ((conn = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) == -1) {
@@ -327,14 +327,14 @@ test_ttrpc_time_out_takes_the_connection(void **state)
 
 	(void)state;
 	results[0] = results[1] = (struct result){0};
+	begun = clock_boot_us();
 	ttrpc_client_call(client, "s.Service", "Method", "a", 1, 50 * US_PER_MS,
 	    on_answer, &results[0]);
 	ttrpc_client_call(client, "s.Service", "Method", "b", 1, 50 * US_PER_MS,
 	    on_answer, &results[1]);
 	accept_one();
-	begun = clock_boot_us();
 	while (!results[0].ended || !results[1].ended) {
-		assert_true(clock_boot_us() < begun + 5 * US_PER_S);
+		assert_true(clock_boot_us() < begun + 60 * US_PER_S);
 		loop_once(loop, 0);
 	}
 	assert_int_equal(results[0].rc, -ETIMEDOUT);
