@@ -2,7 +2,8 @@
  * Exits. A row is committed and acknowledged at once; its event may have to
  * wait: an exec's for TaskExecStarted, init's for the exits of all execs. An
  * exit that comes before its process has a row (its Create or Start is under
- * way) is held, unacknowledged, until that request has ended.
+ * way) is held, unacknowledged, until that request has ended; so is, for a moment, one
+ * whose last output is still being read: clients stop reading when they hear of it.
  */
 #include "worker/exits.h"
 
@@ -28,8 +29,10 @@
 #include "worker/process.h"
 #include "worker/purge.h"
 
-#define EXITS_SETTLE_US (10 * US_PER_S)
-#define EXITS_UNKNOWN	255 /* the status of an exit that nobody saw */
+#define EXITS_SETTLE_US	 (10 * US_PER_S)
+/* How much later an exit is told while a client is still reading the last output. */
+#define EXITS_READERS_US (2 * US_PER_S)
+#define EXITS_UNKNOWN	 255 /* the status of an exit that nobody saw */
 
 struct held_exit {
 	struct held_exit *next, *prev;
@@ -78,6 +81,32 @@ exits_thaw(const struct process *p)
 		cgroup_thaw(c->cgroup);
 }
 
+static void exits_apply(struct process *p, int wait_status, int64_t t_real_ns);
+
+static void
+exits_on_read(void *arg)
+{
+	struct process *p = arg;
+	struct pod *pod = p->c->pod;
+	AUTO_FREE char *id = mem_strdup(p->c->id);
+
+	exits_apply(p, p->wait_status, p->ended_at);
+	purge_honour(pod, id);
+}
+
+/* Is the client still reading what it wrote last (doc/OUTPUT.md)? Then later. */
+static bool
+exits_postpone(struct process *p, int wait_status, int64_t t_real_ns)
+{
+	if (p->io == NULL || p->awaited || p->c->purging || !p->c->pod->live)
+		return false;
+	p->awaited = true;
+	p->wait_status = wait_status;
+	p->ended_at = t_real_ns;
+	io_process_exited(p->io);
+	return io_await_readers(p->io, EXITS_READERS_US, exits_on_read, p);
+}
+
 static void
 exits_apply(struct process *p, int wait_status, int64_t t_real_ns)
 {
@@ -89,6 +118,8 @@ exits_apply(struct process *p, int wait_status, int64_t t_real_ns)
 		link_ack_exit(pod->link, p->key);
 		return;
 	}
+	if (exits_postpone(p, wait_status, t_real_ns))
+		return;
 	CRASH_POINT("exit.unread");
 	exits_thaw(p);
 	p->exit_status = process_status_of(wait_status);

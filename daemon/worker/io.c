@@ -49,7 +49,7 @@ io_name(const struct io *io, const struct stream *s, enum io_slot slot,
 	    slot_names[slot]);
 }
 
-static bool
+bool
 stream_known(const struct stream *s, enum io_slot slot)
 {
 	char name[MSG_NAME_MAX];
@@ -75,6 +75,7 @@ io_destroy(void *obj)
 {
 	struct io *io = obj;
 
+	io_read_fini(io);
 	event_debug_unassign(&io->drain_ev);
 	event_debug_unassign(&io->ready_ev);
 	free(io->prefix);
@@ -151,7 +152,7 @@ io_on_resumed(struct io *io, int slot, int fd)
 		io_log_arrived(io);
 }
 
-static void
+void
 stream_fetch(struct stream *s, enum io_slot slot)
 {
 	char name[MSG_NAME_MAX];
@@ -211,7 +212,7 @@ io_is_drained(const struct io *io)
 
 	for (i = IO_OUT; i <= IO_ERR; i++) {
 		/* what was never started has nothing to deliver */
-		if (io->s[i].state == STREAM_PUMPING ||
+		if (io->s[i].state == STREAM_PUMPING || io->s[i].state == STREAM_LEFT ||
 		    (io->s[i].state == STREAM_WAITING && io->started))
 			return false;
 	}
@@ -359,7 +360,9 @@ stream_on_end(void *arg)
 
 	log_debug("stdio %s%s ends after %llu bytes", s->io->prefix,
 	    stream_names[s->which], (unsigned long long)pump_bytes(s->pump));
-	stream_over(s);
+	if (!stream_leave(s))
+		stream_over(s);
+	io_look_now(s->io);
 }
 
 void
@@ -402,6 +405,7 @@ io_new(struct loop *loop, struct link *lk, const struct io_spec *spec)
 		for (slot = 0; slot < IO_SLOTS; slot++)
 			io->s[i].fd[slot] = -1;
 	}
+	io_read_init(io);
 	(void)evtimer_assign(&io->drain_ev, loop_base(loop), io_on_drained, io);
 	(void)evtimer_assign(&io->ready_ev, loop_base(loop), io_on_ready, io);
 	return io;
@@ -499,6 +503,7 @@ io_leave(struct io *io, bool stop)
 	int i;
 
 	io->gone = true;
+	(void)event_del(&io->look_ev);
 	(void)event_del(&io->drain_ev);
 	(void)event_del(&io->ready_ev);
 	io_log_free(io, stop);

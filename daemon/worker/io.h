@@ -77,6 +77,14 @@ int io_resize(struct io *io, uint16_t width, uint16_t height, struct err *err);
  */
 void io_process_exited(struct io *io);
 /*
+ * Call cb once the clients have read what the process had written by now, or have not
+ * read anything for a while (IO_STALL_US), or after limit_us, from the loop; false: there is nothing to
+ * wait for, and cb will not run. After io_process_exited(), one at a time; cb
+ * may free the io.
+ */
+#define IO_STALL_US (500 * US_PER_MS)
+bool io_await_readers(struct io *io, uint64_t limit_us, void (*cb)(void *arg), void *arg);
+/*
  * Call cb once both outputs have reached end of file and all was handed to their
  * sinks, or after timeout_us (0: now), from the loop. Implies
  * io_process_exited(). One at a time; cb may free the io.

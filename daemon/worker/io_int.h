@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <sys/ioctl.h>
 
+#include "base/clock.h"
 #include "base/loop.h"
 #include "worker/io.h"
 
@@ -36,6 +37,7 @@ enum stream_state {
 	STREAM_WAITING, /* for io_start(), or for descriptors */
 	STREAM_PUMPING,
 	STREAM_LOGGED, /* a log program reads src by itself */
+	STREAM_LEFT,   /* the source has ended, the client has not read all of it */
 	STREAM_OVER,
 };
 
@@ -49,6 +51,7 @@ struct stream {
 	bool to_null;	  /* no sink wanted: what comes is dropped */
 	struct pump *pump;
 	uint64_t bytes; /* of a pump that has ended */
+	uint64_t goal;	/* io_await_readers(): bytes that the client is to have read */
 };
 
 struct io {
@@ -64,7 +67,13 @@ struct io {
 	struct io_log *log; /* NULL: no log program */
 	struct stream s[IO_STREAMS];
 	bool want_size;
-	struct winsize size; /* asked for before the terminal was here */
+	struct winsize size;  /* asked for before the terminal was here */
+	struct event look_ev; /* io_read.c, from here */
+	unsigned looks;	      /* in a row that saw nothing being read */
+	int64_t taken;	      /* by the readers, as far as we saw */
+	boot_us_t taken_at, read_limit;
+	void (*read_cb)(void *arg);
+	void *read_arg;
 	struct event drain_ev;
 	struct event ready_ev;
 	void (*ready_cb)(const char *error, void *arg);
@@ -79,6 +88,10 @@ struct io *io_new(struct loop *loop, struct link *lk, const struct io_spec *spec
 void io_store(struct io *io);
 /* Look whether io_when_ready() has what it waits for. */
 void io_check_ready(struct io *io);
+/* Is this in the keeper's store? */
+bool stream_known(const struct stream *s, enum io_slot slot);
+/* Get it from there; io->s[].missing counts what is due. */
+void stream_fetch(struct stream *s, enum io_slot slot);
 /* Look whether io_drain() has what it waits for. */
 void io_check_drained(struct io *io);
 /* Pump what is complete. */
@@ -91,6 +104,17 @@ void io_fetch(struct io *io, const char *name,
 
 /* The stream's log program is gone: drop what comes. */
 void stream_discard(struct stream *s);
+
+/* io_read.c: what the clients read */
+/*
+ * An output's source has ended: is something of it unread? Then it is kept
+ * STREAM_LEFT until that has been read, or nobody reads it.
+ */
+bool stream_leave(struct stream *s);
+void io_read_init(struct io *io);
+void io_read_fini(struct io *io);
+/* Something has changed that io_await_readers() may wait for. */
+void io_look_now(struct io *io);
 
 /* io_log.c: the log program of an io, if it has one */
 struct io_uri;

@@ -66,6 +66,7 @@ libworker_a_SOURCES += \
 	%D%/io.c %D%/io.h %D%/io_int.h \
 	%D%/io_log.c \
 	%D%/io_open.c \
+	%D%/io_read.c \
 	%D%/log_file.c \
 	%D%/logger.c %D%/logger.h \
 	%D%/pump.c %D%/pump.h

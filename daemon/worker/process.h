@@ -36,8 +36,11 @@ struct process {
 	int64_t started_at;
 	int64_t exited_at;
 	bool exit_sent;
-	bool starting; /* its Start is under way */
-	bool drained;  /* io_drain() has been used up */
+	bool starting;	 /* its Start is under way */
+	bool awaited;	 /* its readers, before the exit is told */
+	int wait_status; /* meanwhile */
+	int64_t ended_at;
+	bool drained; /* io_drain() has been used up */
 	struct io *io;
 	struct op *waiters; /* Waits, oldest first */
 	struct grave grave;

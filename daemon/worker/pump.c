@@ -21,6 +21,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -65,7 +66,8 @@ struct pump {
 	unsigned stalls;    /* tries in a row that moved nothing though poll said go */
 	unsigned last_left; /* bytes still taken once exited */
 	uint64_t bytes, passes;
-	char *left; /* read but not written yet; only while copying */
+	uint64_t left_unread; /* by the reader of dst, at the end */
+	char *left;	      /* read but not written yet; only while copying */
 	size_t left_len, left_off;
 	void (*end_cb)(void *arg);
 	void *arg;
@@ -133,6 +135,7 @@ pump_close(struct pump *p)
 static void
 pump_end(struct pump *p)
 {
+	p->left_unread = pump_unread(p);
 	pump_close(p);
 	p->end_cb(p->arg);
 }
@@ -416,4 +419,14 @@ uint64_t
 pump_passes(const struct pump *p)
 {
 	return p->passes;
+}
+
+uint64_t
+pump_unread(const struct pump *p)
+{
+	int n = 0;
+
+	if (p->dst == -1)
+		return p->left_unread;
+	return ioctl(p->dst, FIONREAD, &n) == 0 && n > 0 ? (uint64_t)n : 0;
 }

@@ -51,6 +51,8 @@ int pump_src(const struct pump *p);
 int pump_dst(const struct pump *p);
 
 uint64_t pump_bytes(const struct pump *p);
+/* What lies unread in the pipe or FIFO dst; once the pump has ended: when it did. */
+uint64_t pump_unread(const struct pump *p);
 /* How often the loop has woken it: tests watch for spinning. */
 uint64_t pump_passes(const struct pump *p);
 

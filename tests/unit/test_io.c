@@ -151,6 +151,136 @@ test_io_last_words_wait_for_a_late_reader(void **state)
 	fd_close(&fd);
 }
 
+static bool
+cond_left(void *arg)
+{
+	(void)arg;
+	return fx.io->s[IO_OUT].state == STREAM_LEFT;
+}
+
+/* Its open(2) would wait for a writer for ever. */
+static void
+test_io_client_that_opens_late_reads_all(void **state)
+{
+	struct proc client;
+
+	(void)state;
+	clock_set_for_test(1000 * US_PER_S); /* patience without end */
+	fx.spec.stdout_path = fx.path[1];
+	open_io();
+	io_start(fx.io, NULL);
+	assert_int_equal(pattern_write(fx.child[1], 7, 0, 1000), 0);
+	close_child_ends();
+	io_process_exited(fx.io);
+	assert_true(loop_until(fx.loop, cond_left, NULL));
+	loop_passes(fx.loop, 30);
+	assert_true(cond_left(NULL));
+	io_drain(fx.io, 1000 * US_PER_S, on_drained, NULL);
+	loop_passes(fx.loop, 3);
+	assert_false(cond_drained(NULL));
+	proc_read(&client, fx.path[1], -1, 7, 0, 1000, true, 0);
+	assert_int_equal(end_of(&client), 0);
+	assert_true(loop_until(fx.loop, cond_drained, NULL));
+	assert_true(until_over(IO_OUT));
+	clock_set_for_test(0);
+}
+
+static void
+on_read(void *arg)
+{
+	*(bool *)arg = true;
+}
+
+static bool
+cond_true(void *arg)
+{
+	return *(bool *)arg;
+}
+
+/* both: of a process that has ended, and of one whose child goes on writing */
+static void
+await_readers(bool held)
+{
+	bool is_read = false;
+	int fd;
+
+	clock_set_for_test(1000 * US_PER_S);
+	fx.spec.stdout_path = fx.path[1];
+	open_io();
+	io_start(fx.io, NULL);
+	fd = open(fx.path[1], O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(pattern_write(fx.child[1], 7, 0, 3 * 65536), 0);
+	loop_passes(fx.loop, 10);
+	if (!held)
+		close_child_ends();
+	io_process_exited(fx.io);
+	assert_true(io_await_readers(fx.io, 10 * US_PER_S, on_read, &is_read));
+	loop_passes(fx.loop, 30);
+	assert_int_equal(pattern_read(fd, 7, 0, 65536), 65536);
+	loop_passes(fx.loop, 30);
+	assert_false(is_read);
+	if (held) /* is not waited for */
+		assert_int_equal(pattern_write(fx.child[1], 7, 3 * 65536, 200000), 0);
+	assert_int_equal(pattern_read(fd, 7, 65536, 3 * 65536), 3 * 65536);
+	assert_true(loop_until(fx.loop, cond_true, &is_read));
+	if (!held) {
+		assert_true(until_over(IO_OUT));
+		assert_false(io_await_readers(fx.io, US_PER_S, on_read, &is_read));
+	}
+	fd_close(&fd);
+	close_child_ends();
+	io_free(steal_ptr(&fx.io));
+	loop_once(fx.loop, 1);
+	clock_set_for_test(0);
+}
+
+static void
+test_io_readers_are_awaited(void **state)
+{
+	(void)state;
+	await_readers(false);
+	await_readers(true);
+}
+
+/* Nobody reads; somebody reads, but without end. */
+static void
+test_io_readers_are_not_awaited_for_ever(void **state)
+{
+	bool is_read = false, again = false;
+	int fd, i;
+
+	(void)state;
+	clock_set_for_test(1000 * US_PER_S);
+	fx.spec.stdout_path = fx.path[1];
+	open_io();
+	io_start(fx.io, NULL);
+	assert_int_equal(pattern_write(fx.child[1], 7, 0, 1000), 0);
+	loop_passes(fx.loop, 10);
+	io_process_exited(fx.io);
+	assert_true(io_await_readers(fx.io, 10 * US_PER_S, on_read, &is_read));
+	clock_set_for_test(1000 * US_PER_S + IO_STALL_US - 1);
+	loop_passes(fx.loop, 30);
+	assert_false(is_read);
+	clock_set_for_test(1000 * US_PER_S + IO_STALL_US);
+	assert_true(loop_until(fx.loop, cond_true, &is_read));
+
+	assert_true(io_await_readers(fx.io, US_PER_S, on_read, &again));
+	fd = open(fx.path[1], O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	assert_true(fd >= 0);
+	for (i = 0; i < 9; i++) {
+		clock_set_for_test(clock_boot_us() + 100 * US_PER_MS);
+		assert_int_equal(
+		    pattern_read(fd, 7, (uint64_t)i, (uint64_t)i + 1), i + 1);
+		loop_passes(fx.loop, 30);
+		assert_false(again);
+	}
+	clock_set_for_test(clock_boot_us() + 100 * US_PER_MS);
+	assert_true(loop_until(fx.loop, cond_true, &again));
+	fd_close(&fd);
+	clock_set_for_test(0);
+}
+
 static void
 test_io_three_streams_at_once(void **state)
 {
@@ -368,6 +498,9 @@ main(void)
 	    FIX_TEST(test_io_output_waits_for_an_absent_reader),
 	    FIX_TEST(test_io_output_survives_its_reader),
 	    FIX_TEST(test_io_last_words_wait_for_a_late_reader),
+	    FIX_TEST(test_io_client_that_opens_late_reads_all),
+	    FIX_TEST(test_io_readers_are_awaited),
+	    FIX_TEST(test_io_readers_are_not_awaited_for_ever),
 	    FIX_TEST(test_io_three_streams_at_once),
 	    FIX_TEST(test_io_equal_paths_keep_the_order),
 	    FIX_TEST(test_io_sink_that_fails_does_not_block_the_container),

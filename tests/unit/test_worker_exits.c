@@ -78,6 +78,44 @@ test_worker_exits_init_is_last(void **state)
 	fk_expect_clean();
 }
 
+/* Whoever hears of an exit stops reading: it is told when the last output was read. */
+static void
+test_worker_exits_wait_for_readers(void **state)
+{
+	uint64_t wait, exec;
+
+	(void)state;
+	start_container();
+	fk_expect(fk_exec("c1", "a"), STATUS_OK);
+	fk_expect(fk_simple("Start", "c1", "a"), STATUS_OK);
+	wait = fk_simple("Wait", "c1", "");
+	exec = fk_simple("Wait", "c1", "a");
+	fk_reading = true;
+	fk_exit(fk_command("exec", 0), 3 << 8);
+	fk_run();
+	fk_reading = false;
+	fk_exit(fk_command("create", 0), 7 << 8); /* of this one nobody reads */
+	expect_exit(wait, 7, 2 * NS_PER_S);
+	assert_false(fk_request(exec)->answered);
+	assert_null(strstr(fk_events(), "exit"));
+	fk_expect(fk_simple("Delete", "c1", "a"), STATUS_UNKNOWN); /* it runs */
+	fk_have_read();
+	expect_exit(exec, 3, NS_PER_S);
+	assert_string_equal(strstr(fk_events(), "exit"), "exit c1/a|exit c1");
+	fk_expect(fk_simple("Delete", "c1", "a"), STATUS_OK);
+	fk_expect(fk_simple("Delete", "c1", ""), STATUS_OK);
+	fk_expect_clean();
+	/* a worker that dies meanwhile: the next one does not wait again */
+	start_container();
+	fk_reading = true;
+	fk_exit(fk_command("create", 1), 4 << 8);
+	fk_run();
+	fk_die();
+	fk_up();
+	fk_reading = false;
+	expect_exit(fk_simple("Wait", "c1", ""), 4, 3 * NS_PER_S);
+}
+
 static void
 test_worker_exits_signal_is_128_more(void **state)
 {
@@ -184,6 +222,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, fk_setup, fk_teardown)
 	    T(test_worker_exits_init_is_last),
+	    T(test_worker_exits_wait_for_readers),
 	    T(test_worker_exits_signal_is_128_more),
 	    T(test_worker_exits_during_start),
 	    T(test_worker_exits_failed_start_has_no_start_event),

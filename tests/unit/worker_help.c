@@ -457,3 +457,27 @@ fk_teardown(void **state)
 	remove_all(fk.dir);
 	return 0;
 }
+
+/* --- clients that read ------------------------------------------------------ */
+
+bool fk_reading;
+static void (*fk_on_read)(void *arg);
+static void *fk_on_read_arg;
+
+bool
+io_await_readers(struct io *io, uint64_t limit_us, void (*cb)(void *arg), void *arg)
+{
+	assert_non_null(io);
+	(void)limit_us;
+	if (fk_reading) {
+		fk_on_read = cb;
+		fk_on_read_arg = arg;
+	}
+	return fk_reading;
+}
+
+void
+fk_have_read(void)
+{
+	fk_on_read(fk_on_read_arg);
+}

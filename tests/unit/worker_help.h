@@ -124,6 +124,9 @@ unsigned fk_count(const char *verb);
 void fk_end(struct fk_step *st, int wait_status);
 /* The process that this step made exits. */
 void fk_exit(struct fk_step *st, int wait_status);
+/* Clients are still reading when a process exits; fk_have_read() ends that. */
+extern bool fk_reading;
+void fk_have_read(void);
 /* "/tasks/create c1|/tasks/start c1|/tasks/exit c1/e1|…" of all events ever. */
 const char *fk_events(void);
 /* Fails the test unless nothing is left: rows, steps, exits, names, files. */
