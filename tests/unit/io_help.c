@@ -212,6 +212,7 @@ fake_become_remote(struct link *lk, struct loop *loop, int sock)
 
 	for (i = 0; i < lk->n; i++)
 		fd_close(&lk->entries[i].fd);
+	lk->wants = NULL; /* they are the parent's */
 	lk->sock = sock;
 	lk->loop = loop;
 	lk->sock_ev =
