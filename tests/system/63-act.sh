@@ -85,4 +85,4 @@ exits 0 "kill without it" kill -s KILL --all c1
 exits 137 "its status" wait c1
 ctd_start
 check "containerd learns of it when it is back" wait_for 30 task_is c1 STOPPED
-finish
+finish 60

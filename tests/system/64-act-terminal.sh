@@ -48,4 +48,4 @@ wait_for 20 ended
 is "$(cat "$T/rc")" 0 "yes is done"
 check "it is dead" wait_for 10 task_is c1 STOPPED
 tm kill-server 2>/dev/null
-finish
+finish 60

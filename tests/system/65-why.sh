@@ -103,4 +103,4 @@ kill -KILL "$k"
 told keeper-dead main "keeper is dead" "a dead keeper"
 raw_delete main >/dev/null
 raw_unbundle main
-finish
+finish 60

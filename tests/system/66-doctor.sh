@@ -55,4 +55,4 @@ is "$(ctl gc)" "Nothing to remove." "nothing more to remove"
 # what a dead keeper's container leaves to the OCI runtime and the kernel
 runc --root "$runtime_root" delete -f a >/dev/null 2>&1
 raw_end b
-finish
+finish 60
