@@ -217,7 +217,7 @@ enum spawn_flags {
 	SPAWN_ADOPT = 1,   /* pid file names the process to adopt */
 	SPAWN_CONSOLE = 2, /* argv element "@console@" becomes a socket whose
 	                         pty master is stored as tty/<key> */
-	SPAWN_NICE = 4,	   /* run at nice 19 */
+	SPAWN_NICE = 4,	   /* at low priority */
 	SPAWN_SURVIVE = 8, /* no PDEATHSIG: log programs */
 };
 

@@ -22,6 +22,9 @@
 #include "base/fd.h"
 #include "ipc/msg.h"
 
+/* Of background work: a tenth of what the others get, which even a full node can spare. */
+#define SPAWN_NICENESS 10
+
 #define FD_HIGH 256 /* above every target */
 
 static _Noreturn void
@@ -184,7 +187,7 @@ child_run(const struct spawn *sp, int fail_fd, pid_t parent)
 
 		/* it takes what is left, and waking up it interrupts nobody */
 		(void)sched_setscheduler(0, SCHED_BATCH, &none);
-		(void)setpriority(PRIO_PROCESS, 0, 19);
+		(void)setpriority(PRIO_PROCESS, 0, SPAWN_NICENESS);
 	}
 	if (sp->oom_first)
 		child_oom_first();

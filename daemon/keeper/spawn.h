@@ -20,7 +20,7 @@ struct spawn {
 	const int *fds;		 /* become fd_nums[]; 0–2 not named: /dev/null */
 	const uint32_t *fd_nums; /* <= 255 */
 	size_t n_fds;
-	bool nice;		     /* at 19 */
+	bool nice;		     /* at low priority */
 	bool die_with_us;	     /* PR_SET_PDEATHSIG */
 	bool oom_first;		     /* before us, if it comes to that */
 	bool own_group;		     /* a process group of its own: spawn_kill() */

@@ -28,6 +28,7 @@
 #include "worker/outbox.h"
 
 #define PUBLISH_DEADLINE_US (10 * US_PER_S)
+#define PUBLISH_STARVED_US  (60 * US_PER_S)
 #define PUBLISH_PRINTED_MAX 4096u
 
 struct publish {
@@ -35,6 +36,7 @@ struct publish {
 	struct link *lk;
 	char *binary, *address, *ns;
 	unsigned flags; /* of the spawn */
+	bool starved;	/* the last child had no time to finish */
 	/* the one delivery under way */
 	uint64_t key; /* 0: none */
 	transport_cb done_cb;
@@ -171,6 +173,7 @@ publish_finish(struct publish *p, const struct msg_step *step)
 	struct link *lk = p->lk;
 	uint64_t key = p->key;
 
+	p->starved = step->timed_out;
 	/* first the row, then the step: who dies between the two finds the step */
 	publish_done(p, rc);
 	publish_forget(lk, key);
@@ -228,8 +231,7 @@ publish_spawn(struct publish *p, const struct outbox_event *ev, int event_fd)
 	const int fds[] = {event_fd, p->out_fd, p->out_fd};
 	AUTO_STRV struct strv argv = {0};
 	char tag[40], name[32];
-	struct msg_spawn spawn = {
-	    .flags = p->flags, .fd_nums = nums, .fds = fds, .n_fds = ARRAY_LEN(fds)};
+	struct msg_spawn spawn = {.fd_nums = nums, .fds = fds, .n_fds = ARRAY_LEN(fds)};
 
 	strv_add(&argv, p->binary);
 	strv_add(&argv, "--address");
@@ -241,7 +243,10 @@ publish_spawn(struct publish *p, const struct outbox_event *ev, int event_fd)
 	strv_add(&argv, p->ns);
 	spawn.key = p->key;
 	spawn.argv = argv.v;
-	spawn.deadline = clock_boot_us() + PUBLISH_DEADLINE_US;
+	/* on a node without idle time a nice one may never get far enough: an event must leave */
+	spawn.flags = p->starved ? 0 : p->flags;
+	spawn.deadline =
+	    clock_boot_us() + (p->starved ? PUBLISH_STARVED_US : PUBLISH_DEADLINE_US);
 	spawn.tag.len = publish_tag_write(tag, sizeof tag, ev->seq);
 	spawn.tag.p = tag;
 	publish_out_name(name, p->key);

@@ -22,7 +22,7 @@ shim_binary() {
 }
 
 # Events by ttrpc: for tests about something else, before the first shim. The publish binary is
-# a Go program at nice 19, which a busy machine keeps waiting, and a pod's end with it.
+# a Go program at low priority, which a busy machine keeps waiting, and a pod's end with it.
 raw_quick_events() {
 	printf '[events]\ntransport = ttrpc\n' >"$T/podshim.conf"
 	export PODSHIM_CONFIG="$T/podshim.conf"
