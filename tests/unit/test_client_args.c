@@ -182,6 +182,14 @@ test_client_args_sheet(void **state)
 /* --- names and completion --------------------------------------------------- */
 
 static void
+assert_nearest(const struct nearest *n, const char *want)
+{
+	AUTO_FREE char *text = nearest_text(n);
+
+	assert_string_equal(text, want);
+}
+
+static void
 test_client_args_nearest(void **state)
 {
 	struct nearest n = {.want = "web"};
@@ -192,13 +200,13 @@ test_client_args_nearest(void **state)
 	assert_int_equal(edit_distance("kitten", "sitting"), 3);
 	assert_int_equal(edit_distance("list", "lits"), 1);
 	nearest_offer(&n, "database");
-	assert_string_equal(nearest_text(&n), "");
+	assert_nearest(&n, "");
 	nearest_offer(&n, "website");
 	nearest_offer(&n, "wed");
 	nearest_offer(&n, "wed");
 	nearest_offer(&n, "ewb");
 	nearest_offer(&n, "wxb");
-	assert_string_equal(nearest_text(&n), ", did you mean 'wed', 'ewb' or 'wxb'?");
+	assert_nearest(&n, ", did you mean 'wed', 'ewb' or 'wxb'?");
 }
 
 static void
