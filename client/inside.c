@@ -301,7 +301,8 @@ helper_main(struct ctl *ctl, const struct inside *in, pid_t parent)
 	(void)close(life[0]);
 	(void)close(status[1]);
 	if (read(status[0], &code, sizeof code) != (ssize_t)sizeof code)
-		code = 128 + SIGKILL; /* the container has ended, and all in it */
+		code = 128 + SIGKILL;	/* the container has ended, and all in it */
+	(void)waitpid(reaper, NULL, 0); /* nobody of ours is in there when we return */
 	_exit(code);
 }
 

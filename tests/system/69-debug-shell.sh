@@ -42,8 +42,10 @@ is "$(podshimctl -n "$NS" debug shell --tools "$T/tools" a -- sh -c 'cd /; echo 
 is "$(mounts)" "$before" "no mount is left"
 
 # what it left running is killed; and all of it if the client is
-inside() { cat "/proc/$pid/root/proc/"[0-9]*/comm 2>/dev/null | sort | uniq -c | tr -s ' \n' ' '; }
+# its own "sleep" comes and goes; ours are looked for by their arguments
+inside() { cat "/proc/$pid/root/proc/"[0-9]*/comm 2>/dev/null | grep -vx sleep | sort | uniq -c | tr -s " \n" " "; }
 quiet=$(inside)
+like "$quiet" " 1 sh " "when a command has returned, nobody of it is in the container"
 tool 'setsid sleep 77101 >/dev/null 2>&1 & sleep 77102 & echo' >/dev/null
 gone() { ! pgrep -f "^sleep 7710[1-4]\$" >/dev/null; }
 check "background processes end with the command" wait_for 5 gone
@@ -54,6 +56,7 @@ kill -KILL $client
 check "a killed client's processes end" wait_for 5 gone
 still() { [ "$(inside)" = "$quiet" ]; }
 check "the container has its own processes, and no others" wait_for 5 still
+still || diag "before: $quiet; now: $(inside)"
 call Pause a >/dev/null
 is "$(timeout 20 podshimctl -n "$NS" debug shell a -- echo works)" works "a paused container can be looked into"
 call Resume a >/dev/null
