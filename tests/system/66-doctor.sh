@@ -6,7 +6,7 @@
 ctd_up
 ctl() { podshimctl -n "$NS" "$@"; }
 doctor() { ctl doctor -o json | jq -r --arg c "$1" '.[] | select(.code == $c) | .text'; }
-dir_of() { ls -d "${PODSHIM_STATE_ROOT:-/run/podshim}/$NS/$1".* | grep -v '\.lock$'; }
+dir_of() { find "$STATE_ROOT/$NS" -maxdepth 1 -type d -name "$1.*"; }
 
 pid=$(raw_run a sleep 1000)
 raw_run b sleep 1000 >/dev/null
