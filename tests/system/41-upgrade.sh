@@ -91,7 +91,7 @@ fallback() { # NAME PATTERN
 }
 refused refuse-check "*this pod is not to my taste*"
 refused hang-check "*its check ended with signal 9*"
-fallback exit "*exited*"
+fallback exit "*died before it was ready*"
 fallback proto "*protocol*"
 fallback hang "*not ready in time*"
 printf '#!/bin/sh\nexit 0\n' >"$W/script"
