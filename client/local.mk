@@ -23,6 +23,7 @@ libclient_a_SOURCES = \
 	%D%/cmd_kill.c \
 	%D%/cmd_list.c \
 	%D%/cmd_logs.c \
+	%D%/cmd_metrics.c \
 	%D%/cmd_pause.c \
 	%D%/cmd_ps.c \
 	%D%/cmd_resize.c \

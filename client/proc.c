@@ -59,6 +59,17 @@ proc_read(pid_t pid, struct proc *out)
 	return true;
 }
 
+int64_t
+proc_pss(pid_t pid)
+{
+	static const char key[] = "\nPss:";
+	size_t len;
+	AUTO_FREE char *text = proc_file(pid, "smaps_rollup", 4096, &len);
+	const char *at = text == NULL ? NULL : strstr(text, key);
+
+	return at == NULL ? -1 : (int64_t)strtoll(at + strlen(key), NULL, 10) * 1024;
+}
+
 static int
 proc_compare(const void *a, const void *b)
 {

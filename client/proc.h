@@ -27,6 +27,8 @@ struct procs {
 
 /* One process. false: it is gone, or cannot be read. */
 bool proc_read(pid_t pid, struct proc *out);
+/* Its memory in bytes, what it shares counted in proportion; -1: nobody may know. */
+int64_t proc_pss(pid_t pid);
 /* All of this machine. */
 void procs_read(struct procs *out);
 void procs_fini(struct procs *procs);

@@ -18,10 +18,11 @@
 #include "proto/caller.h"
 #include "proto/status.h"
 
-#define TASK_SERVICE "containerd.task.v2.Task"
+#define TASK_SERVICE  "containerd.task.v2.Task"
+#define ADMIN_SERVICE "podshim.v1.Admin"
 /* Longer than what the shim is told, so that its own answer to that arrives. */
-#define GRACE_US     (500 * US_PER_MS)
-#define SEND_MS	     2000
+#define GRACE_US      (500 * US_PER_MS)
+#define SEND_MS	      2000
 
 struct rpc {
 	const struct pod *pod;
@@ -131,9 +132,9 @@ rpc_say_silent(const struct rpc *r, struct err *err)
 	    r->method, r->pod->group, state);
 }
 
-int
-rpc_begin(struct rpc *r, const char *method, const ProtobufCMessage *msg, int timeout_ms,
-    uint32_t *stream, struct err *err)
+static int
+rpc_send(struct rpc *r, const char *service, const char *method,
+    const ProtobufCMessage *msg, int timeout_ms, uint32_t *stream, struct err *err)
 {
 	boot_us_t tell = timeout_ms == 0 ? 0 : after_ms(timeout_ms);
 	int rc;
@@ -141,10 +142,17 @@ rpc_begin(struct rpc *r, const char *method, const ProtobufCMessage *msg, int ti
 	free(r->method);
 	r->method = mem_strdup(method);
 	rc = caller_send(
-	    r->caller, TASK_SERVICE, method, msg, tell, after_ms(SEND_MS), stream, err);
+	    r->caller, service, method, msg, tell, after_ms(SEND_MS), stream, err);
 	if (rc == -ETIMEDOUT)
 		return rpc_say_silent(r, err);
 	return rc < 0 ? err_wrap(err, rc, "pod '%s'", r->pod->group) : 0;
+}
+
+int
+rpc_begin(struct rpc *r, const char *method, const ProtobufCMessage *msg, int timeout_ms,
+    uint32_t *stream, struct err *err)
+{
+	return rpc_send(r, TASK_SERVICE, method, msg, timeout_ms, stream, err);
 }
 
 int
@@ -180,4 +188,21 @@ rpc_call(struct rpc *r, const char *method, const ProtobufCMessage *msg, int tim
 	int rc = rpc_begin(r, method, msg, timeout_ms, &stream, err);
 
 	return rc < 0 ? rc : rpc_end(r, stream, timeout_ms, want, out, err);
+}
+
+int
+rpc_admin(const struct pod *pod, const char *method, const ProtobufCMessage *msg,
+    int timeout_ms, const ProtobufCMessageDescriptor *want, ProtobufCMessage **out,
+    struct err *err)
+{
+	struct rpc *r = NULL;
+	uint32_t stream;
+	int rc = rpc_open(pod, &r, err);
+
+	if (rc == 0)
+		rc = rpc_send(r, ADMIN_SERVICE, method, msg, timeout_ms, &stream, err);
+	if (rc == 0)
+		rc = rpc_end(r, stream, timeout_ms, want, out, err);
+	rpc_close(r);
+	return rc;
 }

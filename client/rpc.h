@@ -57,4 +57,9 @@ int rpc_begin(struct rpc *r, const char *method, const ProtobufCMessage *msg,
 int rpc_end(struct rpc *r, uint32_t stream, int timeout_ms,
     const ProtobufCMessageDescriptor *want, ProtobufCMessage **out, struct err *err);
 
+/* One call of our own service, podshim.v1.Admin, on a connection of its own. */
+int rpc_admin(const struct pod *pod, const char *method, const ProtobufCMessage *msg,
+    int timeout_ms, const ProtobufCMessageDescriptor *want, ProtobufCMessage **out,
+    struct err *err);
+
 #endif

@@ -15,6 +15,7 @@
 	V(top)                                                                           \
 	V(events)                                                                        \
 	V(history)                                                                       \
+	V(metrics)                                                                       \
 	V(crashes)                                                                       \
 	V(dump)                                                                          \
 	V(why)                                                                           \

@@ -23,8 +23,9 @@
 #define STORE_WAL_MAX_FRAMES  2048	  /* 2 MiB: a reader stops the reset, copy away */
 #define STORE_BALLAST_BYTES   (64 * 1024)
 #define STORE_BUSY_MS	      500
-#define STORE_READ_BUSY_MS    50 /* another's recovery of the log, nothing else */
-#define STORE_AUDIT_ROWS      1024
+#define STORE_READ_BUSY_MS    50   /* another's recovery of the log, nothing else */
+#define STORE_AUDIT_ROWS      1024 /* those of execs are the last of them */
+#define STORE_AUDIT_EXEC_ROWS 256
 #define STORE_AUDIT_DETAIL    256 /* bytes; the rest is cut */
 #define STORE_LAST_EXITS      64
 #define STORE_SENT_ROWS	      64
@@ -105,8 +106,9 @@ struct store {
 	uint64_t next_sent;
 	uint64_t next_exit;
 	uint64_t next_audit;
-	size_t events_bytes;	/* of pending rows; an upper bound */
-	size_t events_check_at; /* look at the true sum beyond this */
+	uint64_t next_audit_slot[2]; /* of containers, of execs; within their share */
+	size_t events_bytes;	     /* of pending rows; an upper bound */
+	size_t events_check_at;	     /* look at the true sum beyond this */
 	sqlite3_stmt *cached[STMT_COUNT];
 };
 

@@ -63,7 +63,7 @@ static const struct stmt_info infos[STMT_COUNT] = {
 	    .table = 'm', .n_keys = 1},
 	[S_DELETE_META] = {.sql = "DELETE FROM meta WHERE key = ?1", .table = 'm', .n_keys = 1},
 	[S_AUDIT] = {.sql = "INSERT OR REPLACE INTO audit(slot, n, t, container, exec_id, what,"
-	    " detail) VALUES(?1 % " STR(STORE_AUDIT_ROWS) ", ?1, ?2, ?3, ?4, ?5, ?6)",
+	    " detail) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
 	    .frequent = true, .droppable = true},
 
 	[S_GET_ANSWER] = {.sql = "SELECT answer FROM op WHERE n = ?1"},

@@ -373,9 +373,55 @@ oci_copy_members(const char *p, const char *end, char *buf, size_t *used)
 	}
 }
 
+/* One word of a command line as a shell would have to be given it. */
+static char *
+oci_quote(const char *word)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "0123456789_@%+=:,./-";
+	const char *p;
+	char *out, *o;
+
+	if (*word != '\0' && word[strspn(word, plain)] == '\0')
+		return mem_strdup(word);
+	out = o = mem_zalloc(strlen(word) * 4 + 3);
+	*o++ = '\'';
+	for (p = word; *p != '\0'; p++) {
+		if (*p == '\'') {
+			memcpy(o, "'\\''", 4);
+			o += 4;
+		} else {
+			*o++ = *p;
+		}
+	}
+	*o = '\'';
+	return out;
+}
+
+/* args of a checked process; "" if there are none. */
+static char *
+oci_command(const json_t *process)
+{
+	const json_t *args = json_object_get(process, "args"), *arg;
+	char *line = mem_strdup("");
+	size_t i;
+
+	json_array_foreach(args, i, arg)
+	{
+		AUTO_FREE char *quoted = oci_quote(json_string_value(arg));
+		char *longer = mem_printf("%s%s%s", line, i == 0 ? "" : " ", quoted);
+
+		free(line);
+		line = longer;
+		if (strlen(line) >= OCI_COMMAND_MAX)
+			break;
+	}
+	return line;
+}
+
 int
 oci_exec_process(const void *json, size_t len, bool terminal, char **out, size_t *out_len,
-    struct err *err)
+    char **command, struct err *err)
 {
 	static const char yes[] = "{\"terminal\":true", no[] = "{\"terminal\":false";
 	const char *text = len == 0 ? "" : json;
@@ -394,5 +440,7 @@ oci_exec_process(const void *json, size_t len, bool terminal, char **out, size_t
 	buf[used++] = '}';
 	*out = buf;
 	*out_len = used;
+	if (command != NULL)
+		*command = oci_command(doc);
 	return 0;
 }

@@ -24,9 +24,12 @@ void oci_spec_fini(struct oci_spec *spec);
 
 /*
  * An exec's process.json: the JSON of the request's Any with `terminal` forced.
- * *out is malloc'ed. -EINVAL with what is wrong.
+ * *out is malloc'ed. -EINVAL with what is wrong. command, if not NULL: what is
+ * run, for people, quoted where a shell would need it; malloc'ed, the beginning
+ * of it if it is long.
  */
 int oci_exec_process(const void *json, size_t len, bool terminal, char **out,
-    size_t *out_len, struct err *err);
+    size_t *out_len, char **command, struct err *err);
+#define OCI_COMMAND_MAX 256 /* bytes of such a command that are of interest */
 
 #endif

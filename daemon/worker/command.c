@@ -16,6 +16,7 @@
 #include "worker/container.h"
 #include "worker/crashpoint.h"
 #include "worker/link.h"
+#include "worker/meter.h"
 #include "worker/op.h"
 #include "worker/pod.h"
 #include "worker/process.h"
@@ -79,6 +80,24 @@ command_add_fd(struct command *cmd, int fd, uint32_t num)
 
 /* --- the end ------------------------------------------------------------------- */
 
+/* For the counters. */
+static const char *
+command_name(const struct command *cmd)
+{
+	switch (cmd->kind) {
+	case TAG_CREATE: return "create";
+	case TAG_START: return "start";
+	case TAG_EXEC: return "exec";
+	case TAG_DELETE: return "delete";
+	case TAG_KILL: return "kill";
+	case TAG_MOUNT: return "mount";
+	case TAG_UMOUNT: return "unmount";
+	case TAG_OTHER:
+	case TAG_UNKNOWN: break;
+	}
+	return cmd->op->method->name;
+}
+
 static void
 command_done(struct command *cmd, const struct msg_step *step, const char *error)
 {
@@ -90,6 +109,8 @@ command_done(struct command *cmd, const struct msg_step *step, const char *error
 
 	if (error != NULL)
 		log_debug("'%s': %s", op->id, error);
+	meter_add(METER_COMMAND, command_name(cmd), clock_boot_us() - cmd->began,
+	    error != NULL);
 	cmd->cb(op, &res);
 	command_free(cmd);
 }
@@ -214,6 +235,7 @@ command_run(struct command *cmd, command_cb cb)
 	};
 
 	cmd->cb = cb;
+	cmd->began = clock_boot_us();
 	if (!command_known(cmd)) {
 		command_capture(cmd);
 		CRASH_POINT("spawn.before");

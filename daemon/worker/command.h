@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "ipc/msg.h"
 #include "oci/runtime.h"
@@ -40,6 +41,7 @@ struct command {
 	uint32_t fd_nums[MSG_FDS_MAX];
 	size_t n_fds;
 	bool own_output;   /* fds 1 and 2 are the caller's: nothing is captured */
+	boot_us_t began;   /* by this worker's clock; command.c's */
 	uint64_t grace_us; /* at least so long, however late the request is */
 	/* command.c's */
 	char *log_path;

@@ -107,6 +107,16 @@ exits_postpone(struct process *p, int wait_status, int64_t t_real_ns)
 	return io_await_readers(p->io, EXITS_READERS_US, exits_on_read, p);
 }
 
+/* Into the history. */
+static void
+exits_audit(const struct process *p, int wait_status)
+{
+	AUTO_FREE char *how = mem_printf("exit status %u%s", p->exit_status,
+	    WIFSIGNALED(wait_status) ? ", by a signal" : "");
+
+	store_audit(p->c->pod->store, p->c->id, p->exec_id, "exit", how);
+}
+
 static void
 exits_apply(struct process *p, int wait_status, int64_t t_real_ns)
 {
@@ -135,6 +145,7 @@ exits_apply(struct process *p, int wait_status, int64_t t_real_ns)
 	process_put(p);
 	if (process_is_init(p))
 		container_put(c);
+	exits_audit(p, wait_status);
 	exits_answer_waits(p);
 	rc = pod_commit(pod, STORE_KEEP, NULL);
 	log_debug("process %s/%s pid %d: exit status %u", c->id, p->exec_id, p->pid,

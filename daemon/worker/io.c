@@ -512,11 +512,25 @@ io_leave(struct io *io, bool stop)
 	io_unref(io);
 }
 
+static uint64_t io_past[IO_STREAMS];
+
+void
+io_counts_past(uint64_t bytes[3])
+{
+	memcpy(bytes, io_past, sizeof io_past);
+}
+
 void
 io_free(struct io *io)
 {
+	uint64_t bytes[IO_STREAMS];
+	int i;
+
 	if (io == NULL)
 		return;
+	io_counts(io, bytes);
+	for (i = 0; i < IO_STREAMS; i++)
+		io_past[i] += bytes[i];
 	link_fd_drop(io->lk, io->prefix, true);
 	if (io->tty_name != NULL)
 		link_fd_drop(io->lk, io->tty_name, false);

@@ -106,5 +106,7 @@ void io_sweep(struct loop *loop, struct link *lk);
 
 /* Bytes moved so far, not counting what a log program reads: stdin, stdout, stderr. */
 void io_counts(const struct io *io, uint64_t bytes[3]);
+/* The same of all that this worker has freed. */
+void io_counts_past(uint64_t bytes[3]);
 
 #endif

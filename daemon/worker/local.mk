@@ -42,6 +42,7 @@ libworker_a_SOURCES += \
 	%D%/task_exec.c \
 	%D%/task_io.c \
 	%D%/task_kill.c \
+	%D%/task_metrics.c \
 	%D%/task_pause.c \
 	%D%/task_query.c \
 	%D%/task_restore.c \
@@ -53,6 +54,7 @@ libworker_a_SOURCES += \
 # configuration, figures, and events on their way to containerd
 libworker_a_SOURCES += \
 	%D%/conf.c %D%/conf.h \
+	%D%/meter.c %D%/meter.h \
 	%D%/metrics.c %D%/metrics.h %D%/metrics_v1.c %D%/metrics_v2.c \
 	%D%/outbox.c %D%/outbox.h %D%/outbox_publish.c %D%/outbox_ttrpc.c \
 	%D%/ttrpc_client.c %D%/ttrpc_client.h

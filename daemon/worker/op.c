@@ -23,6 +23,7 @@
 #include "proto/wire.h"
 #include "worker/container.h"
 #include "worker/exits.h"
+#include "worker/meter.h"
 #include "worker/pod.h"
 #include "worker/process.h"
 #include "worker/purge.h"
@@ -390,6 +391,7 @@ op_set_fail(struct op *op, enum status_code code, const char *fmt, ...)
 	va_end(ap);
 	log_debug("request %" PRIu64 " (%s of '%s'): %s: %s", op->n, op->method->name,
 	    op->id, status_name(code), text);
+	op->failed = true;
 	free(op->answer);
 	op->answer = mem_zalloc(STATUS_RESPONSE_MAX);
 	op->answer_len =
@@ -420,6 +422,9 @@ op_end(struct op *op)
 	if (op->ended)
 		return;
 	op->ended = true;
+	if (op->n != 0 && !op->method->waits)
+		meter_add(METER_REQUEST, op->method->name, clock_boot_us() - op->t_recv,
+		    op->failed);
 	op_end_steps(op);
 	if (op->n != 0 && !op->told)
 		link_answer(pod->link, op->n, op->orphan ? NULL : op->answer,

@@ -45,6 +45,7 @@ struct op_method {
 	bool of_exec; /* field 2 is an exec id */
 	bool births;  /* Create, Start: a Kill of that process waits for it */
 	bool makes;   /* Create: the container need not exist */
+	bool waits;   /* for what others do: how long it takes says nothing */
 	void (*queued)(struct op *op); /* if any: runs when it joins the queue */
 	void (*absent)(struct op *op); /* if any: instead of NotFound */
 };
@@ -66,6 +67,7 @@ struct op {
 	bool orphan;  /* nobody waits for the answer */
 	bool told;    /* it was DeadlineExceeded; what follows is clean-up */
 	bool stored;  /* the answer has a row */
+	bool failed;  /* the answer is an error */
 	bool waiting; /* in p->waiters */
 	bool ended;
 	struct container *c;

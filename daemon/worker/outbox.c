@@ -31,6 +31,7 @@
 #include "base/mem.h"
 #include "state/store.h"
 #include "worker/conf.h"
+#include "worker/meter.h"
 
 #define OUTBOX_DELAY_MIN_US (1 * US_PER_S)
 #define OUTBOX_DELAY_MAX_US (30 * US_PER_S)
@@ -64,6 +65,7 @@ struct flight {
 	struct lane *lane; /* NULL: nobody waits any more */
 	enum way way;
 	uint64_t seq;
+	boot_us_t began;
 };
 
 struct outbox {
@@ -279,6 +281,7 @@ flight_new(struct outbox *ob, struct lane *lane, enum way way)
 	f->lane = lane;
 	f->way = way;
 	f->seq = lane->head;
+	f->began = clock_boot_us();
 	f->next = ob->flights;
 	ob->flights = f;
 	lane->flight = f;
@@ -437,6 +440,7 @@ outbox_on_done(int rc, void *arg)
 		;
 	*at = f->next;
 	r->in_flight--;
+	meter_add(METER_EVENT, r->tr->name, clock_boot_us() - f->began, rc != 0);
 	if (rc == -EHOSTDOWN)
 		route_failed(r);
 	else

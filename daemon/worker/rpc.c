@@ -64,7 +64,11 @@ static const struct op_method task_methods[] = {
 	.desc = &containerd__task__v2__close_iorequest__descriptor,
 	.begin = task_close_io,
 	.of_exec = true},
-    {.name = "Wait", .desc = TASK(wait), .begin = task_wait, .of_exec = true},
+    {.name = "Wait",
+	.desc = TASK(wait),
+	.begin = task_wait,
+	.of_exec = true,
+	.waits = true},
     {.name = "Connect", .desc = TASK(connect), .begin = task_connect},
     {.name = "Shutdown", .desc = TASK(shutdown), .begin = task_shutdown},
     {.name = "Stats", .desc = TASK(stats), .begin = task_stats},
@@ -88,6 +92,9 @@ static const struct op_method admin_methods[] = {
 	.queued = purge_queued,
 	.absent = purge_absent},
     {.name = "Note", .desc = &podshim__v1__note_request__descriptor, .begin = note_begin},
+    {.name = "Metrics",
+	.desc = &podshim__v1__metrics_request__descriptor,
+	.begin = task_metrics},
 };
 
 static const struct rpc_service {

@@ -53,6 +53,7 @@ task_exec(struct op *op)
 {
 	const exec_request *req = (const exec_request *)op->req;
 	struct err err = ERR_INIT;
+	AUTO_FREE char *command = NULL;
 	enum status_code code;
 	struct process *p;
 	size_t spec_len;
@@ -63,7 +64,7 @@ task_exec(struct op *op)
 	code = exec_check(op, req, &err);
 	if (code == STATUS_OK &&
 	    oci_exec_process(req->spec->value.data, req->spec->value.len, req->terminal,
-		&spec, &spec_len, &err) < 0)
+		&spec, &spec_len, &command, &err) < 0)
 		code = STATUS_INVALID_ARGUMENT;
 	if (code != STATUS_OK) {
 		op_fail(op, code, "%s", err.text);
@@ -83,6 +84,7 @@ task_exec(struct op *op)
 	pod_begin(op->pod);
 	process_put(p);
 	events_exec_added(p);
+	store_audit(op->pod->store, op->c->id, p->exec_id, "exec", command);
 	op_store_answer(op);
 	CRASH_POINT("execadd.final");
 	if (pod_commit(op->pod, STORE_MUST, &err) < 0) {

@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "proto/task.pb-c.h"
 #include "oci/cgroup.h"
 #include "worker/command.h"
@@ -35,6 +36,19 @@ kill_finished(struct op *op)
 	op_fail(op, STATUS_NOT_FOUND, "process already finished");
 }
 
+/* Into the history; it is not done by this, so nothing depends on the row. */
+static void
+kill_audit(struct op *op, bool all)
+{
+	unsigned signo = kill_req(op)->signal;
+	AUTO_FREE char *what = mem_printf("signal %u (%s)%s", signo,
+	    signo == 0 ? "none" : strsignal((int)signo), all ? " to all" : "");
+
+	pod_begin(op->pod);
+	store_audit(op->pod->store, op->id, op->exec_id, "kill", what);
+	(void)pod_commit(op->pod, STORE_KEEP, NULL);
+}
+
 static void
 kill_on_signalled(const struct msg_step *step, void *arg)
 {
@@ -58,6 +72,7 @@ kill_on_signalled(const struct msg_step *step, void *arg)
 			log_warnx("container '%s': kill all: %s", c->id, err.text);
 		cgroup_thaw(c->cgroup);
 	}
+	kill_audit(op, req->all);
 	op_set_empty(op);
 	op_end(op);
 }
@@ -67,6 +82,7 @@ kill_on_all(struct op *op, const struct command_result *res)
 {
 	CRASH_POINT("kill.step");
 	if (res->ok) {
+		kill_audit(op, true);
 		op_set_empty(op);
 		op_end(op);
 	} else if (runtime_error_is_gone(res->error)) {

@@ -47,6 +47,15 @@ start_set_ok(struct op *op)
 
 /* --- init ------------------------------------------------------------------------ */
 
+/* Into the history; nothing depends on it. */
+static void
+start_audit_failure(struct op *op, const char *why)
+{
+	pod_begin(op->pod);
+	store_audit(op->pod->store, op->id, op->exec_id, "start failed", why);
+	(void)pod_commit(op->pod, STORE_KEEP, NULL);
+}
+
 static void
 start_init_done(struct op *op, const struct command_result *res)
 {
@@ -56,6 +65,7 @@ start_init_done(struct op *op, const struct command_result *res)
 	CRASH_POINT("start.done");
 	if (!res->ok) {
 		p->starting = false;
+		start_audit_failure(op, res->error);
 		op_set_fail(op, res->code, "%s", res->error);
 		exits_settle(c);
 		op_end(op);
@@ -128,6 +138,7 @@ start_exec_failed(struct op *op, enum status_code code, const char *text)
 	p->spec = NULL;
 	p->spec_len = 0;
 	pod_begin(op->pod);
+	store_audit(op->pod->store, c->id, p->exec_id, "start failed", text);
 	process_put(p);
 	start_exec_end_waits(p);
 	op_store_answer(op);

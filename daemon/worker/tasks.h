@@ -22,6 +22,7 @@ void task_state(struct op *op);
 void task_pids(struct op *op);
 void task_connect(struct op *op);
 void task_wait(struct op *op);
+void task_metrics(struct op *op); /* of podshim.v1.Admin */
 void task_close_io(struct op *op);
 void task_resize_pty(struct op *op);
 void task_shutdown(struct op *op);

@@ -33,6 +33,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct err err = ERR_INIT;
 	struct oci_spec spec;
 	AUTO_FREE char *out = NULL;
+	AUTO_FREE char *command = NULL;
 	size_t out_len;
 
 	if (dirfd == -1) {
@@ -42,8 +43,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		assert(dirfd != -1);
 	}
-	if (oci_exec_process(data, size, size % 2 != 0, &out, &out_len, &err) == 0)
-		assert(memchr(out, '{', out_len) != NULL);
+	if (oci_exec_process(data, size, size % 2 != 0, &out, &out_len, &command, &err) ==
+	    0)
+		assert(memchr(out, '{', out_len) != NULL && command != NULL);
 	else
 		assert(err.code > 0 && err.text[0] != '\0');
 	if (file_write(dirfd, "config.json", data, size, 0600, &err) < 0)

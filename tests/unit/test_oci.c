@@ -241,7 +241,7 @@ check_process(const char *in, bool terminal, const char *want)
 	struct err err = ERR_INIT;
 	size_t len;
 
-	if (oci_exec_process(copy, strlen(in), terminal, &out, &len, &err) != 0)
+	if (oci_exec_process(copy, strlen(in), terminal, &out, &len, NULL, &err) != 0)
 		fail_msg("%s: %s", in, err.text);
 	assert_int_equal(len, strlen(out));
 	assert_string_equal(out, want);
@@ -272,6 +272,40 @@ test_oci_exec_process_forces_terminal_alone(void **state)
 }
 
 static void
+check_command(const char *json, const char *want)
+{
+	AUTO_FREE char *out = NULL, *command = NULL;
+	size_t len;
+
+	assert_int_equal(
+	    oci_exec_process(json, strlen(json), false, &out, &len, &command, NULL), 0);
+	assert_string_equal(command, want);
+}
+
+static void
+test_oci_exec_process_tells_the_command(void **state)
+{
+	char json[4096] = "{\"args\":[\"a\"";
+	AUTO_FREE char *out = NULL, *command = NULL;
+	size_t len;
+	int i;
+
+	(void)state;
+	check_command("{}", "");
+	check_command("{\"args\":[]}", "");
+	check_command("{\"args\":[\"/bin/ls\",\"-l\"]}", "/bin/ls -l");
+	check_command("{\"args\":[\"sh\",\"-c\",\"echo it's; x\",\"\"]}",
+	    "sh -c 'echo it'\\''s; x' ''");
+	for (i = 0; i < 300; i++)
+		(void)strcat(json, ",\"word\"");
+	(void)strcat(json, "]}");
+	assert_int_equal(
+	    oci_exec_process(json, strlen(json), false, &out, &len, &command, NULL), 0);
+	assert_true(strlen(command) >= OCI_COMMAND_MAX);
+	assert_true(strlen(command) < OCI_COMMAND_MAX + 8);
+}
+
+static void
 test_oci_exec_process_refuses(void **state)
 {
 	static const struct {
@@ -297,13 +331,14 @@ test_oci_exec_process_refuses(void **state)
 		size_t len;
 
 		assert_int_equal(oci_exec_process(cases[i].json, strlen(cases[i].json),
-				     true, &out, &len, &err),
+				     true, &out, &len, NULL, &err),
 		    -EINVAL);
 		if (strstr(err.text, cases[i].words) == NULL ||
 		    strncmp(err.text, "process spec: ", 14) != 0)
 			fail_msg("%s: %s", cases[i].json, err.text);
 	}
-	assert_int_equal(oci_exec_process(NULL, 0, true, NULL, NULL, NULL), -EINVAL);
+	assert_int_equal(
+	    oci_exec_process(NULL, 0, true, NULL, NULL, NULL, NULL), -EINVAL);
 }
 
 int
@@ -318,6 +353,7 @@ main(void)
 	    cmocka_unit_test(test_oci_spec_deep_nesting_is_refused),
 	    cmocka_unit_test(test_oci_spec_missing_file),
 	    cmocka_unit_test(test_oci_exec_process_forces_terminal_alone),
+	    cmocka_unit_test(test_oci_exec_process_tells_the_command),
 	    cmocka_unit_test(test_oci_exec_process_refuses),
 	};
 

@@ -388,7 +388,17 @@ on_audit(const struct row_audit *row, void *arg)
 }
 
 static void
-test_store_audit_is_a_ring(void **state)
+on_first_audit(const struct row_audit *row, void *arg)
+{
+	struct audit_seen *seen = arg;
+
+	if (seen->n++ == 0)
+		(void)snprintf(seen->detail, sizeof seen->detail, "%s", row->detail);
+}
+
+/* Execs have 256 of the rows; what is read comes in order, from both shares. */
+static void
+test_store_audit_is_two_rings(void **state)
 {
 	struct store *st = open_expect(*state, STORE_CREATED);
 	struct audit_seen seen = {0};
@@ -398,21 +408,32 @@ test_store_audit_is_a_ring(void **state)
 	memset(longer, 'x', sizeof longer);
 	longer[sizeof longer - 1] = '\0';
 	store_begin(st);
+	store_audit(st, "c1", "", "exec", "first");
 	for (i = 0; i < STORE_AUDIT_ROWS + 10; i++)
 		store_audit(st, "c1", "e", "exec", "detail");
-	store_audit(st, "c1", NULL, "exec", longer);
 	commit_ok(st);
 	store_close(st);
 	st = open_expect(*state, STORE_OPENED);
+	store_audit(st, "c1", "e", "exec", "detail");
 	store_audit(st, "c1", NULL, "exec", longer);
-	assert_int_equal(store_each_audit(st, 0, on_audit, &seen, NULL), 0);
-	assert_int_equal(seen.n, STORE_AUDIT_ROWS);
-	assert_int_equal(seen.last, STORE_AUDIT_ROWS + 12);
+	assert_int_equal(store_each_audit(st, 1, on_audit, &seen, NULL), 0);
+	assert_int_equal(seen.n, STORE_AUDIT_EXEC_ROWS + 1);
+	assert_int_equal(seen.first, STORE_AUDIT_ROWS + 13 - STORE_AUDIT_EXEC_ROWS);
+	assert_int_equal(seen.last, STORE_AUDIT_ROWS + 13);
 	assert_int_equal(strlen(seen.detail), STORE_AUDIT_DETAIL);
 	seen = (struct audit_seen){0};
+	assert_int_equal(store_each_audit(st, 0, on_first_audit, &seen, NULL), 0);
+	assert_string_equal(seen.detail, "first"); /* no exec has pushed it out */
+
+	store_begin(st);
+	for (i = 0; i < STORE_AUDIT_ROWS; i++)
+		store_audit(st, "c1", "", "exec", "detail");
+	commit_ok(st);
+	seen = (struct audit_seen){0};
 	assert_int_equal(
-	    store_each_audit(st, STORE_AUDIT_ROWS + 10, on_audit, &seen, NULL), 0);
-	assert_int_equal(seen.n, 2);
+	    store_each_audit(st, STORE_AUDIT_ROWS + 13, on_audit, &seen, NULL), 0);
+	assert_int_equal(seen.n, STORE_AUDIT_ROWS - STORE_AUDIT_EXEC_ROWS);
+	assert_int_equal(seen.last, 2 * STORE_AUDIT_ROWS + 13);
 	store_close(st);
 }
 
@@ -437,7 +458,7 @@ main(void)
 	    TEST_IN_DIR(test_store_answers),
 	    TEST_IN_DIR(test_store_counts),
 	    TEST_IN_DIR(test_store_last_exit),
-	    TEST_IN_DIR(test_store_audit_is_a_ring),
+	    TEST_IN_DIR(test_store_audit_is_two_rings),
 	    cmocka_unit_test(test_store_state_names),
 	};
 

@@ -580,6 +580,19 @@ io_sweep(struct loop *loop, struct link *lk)
 	(void)lk;
 }
 
+void
+io_counts(const struct io *io, uint64_t bytes[3])
+{
+	(void)io;
+	memset(bytes, 0, 3 * sizeof *bytes);
+}
+
+void
+io_counts_past(uint64_t bytes[3])
+{
+	memset(bytes, 0, 3 * sizeof *bytes);
+}
+
 /* --- the outbox: rows only ------------------------------------------------------------------ */
 
 void
