@@ -35,7 +35,7 @@ struct net {
 /* --- ip(8) ---------------------------------------------------------------------------- */
 
 /* Run it with these words. 0, or the code to end with, after a message unless quiet. */
-static int __attribute__((sentinel)) run_ip(struct ctl *ctl, bool quiet, ...)
+static int __attribute__((sentinel)) run_ip(struct ctl *ctl, int quiet, ...)
 {
 	const char *argv[16] = {"ip"};
 	int status = 0, n = 1;
