@@ -234,7 +234,8 @@ tests_unit_test_console_LDADD = $(io_test_ldadd) -lutil
 tests_unit_test_console_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=splice
 
 # the worker's core against a keeper that is plain functions
-worker_test_sources = %D%/worker_fake.c %D%/worker_fake.h %D%/worker_help.c %D%/worker_help.h
+worker_test_sources = %D%/worker_fake.c %D%/worker_fake.h %D%/worker_fake_io.c \
+	%D%/worker_help.c %D%/worker_help.h
 worker_test_ldadd = libworker.a liboci.a libstate.a libproto.a libframe.a libbase.a $(EVENT_LIBS) \
 	$(PROTOBUF_C_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) $(INIH_LIBS) $(CMOCKA_LIBS)
 worker_test_ldflags = $(AM_LDFLAGS) -Wl,--wrap=store_commit

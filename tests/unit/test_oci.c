@@ -285,10 +285,10 @@ check_command(const char *json, const char *want)
 static void
 test_oci_exec_process_tells_the_command(void **state)
 {
+	static const char word[] = ",\"word\"";
 	char json[4096] = "{\"args\":[\"a\"";
 	AUTO_FREE char *out = NULL, *command = NULL;
-	size_t len;
-	int i;
+	size_t len, i, at = strlen(json);
 
 	(void)state;
 	check_command("{}", "");
@@ -296,9 +296,9 @@ test_oci_exec_process_tells_the_command(void **state)
 	check_command("{\"args\":[\"/bin/ls\",\"-l\"]}", "/bin/ls -l");
 	check_command("{\"args\":[\"sh\",\"-c\",\"echo it's; x\",\"\"]}",
 	    "sh -c 'echo it'\\''s; x' ''");
-	for (i = 0; i < 300; i++)
-		(void)strcat(json, ",\"word\"");
-	(void)strcat(json, "]}");
+	for (i = 0; i < 300; i++, at += sizeof word - 1)
+		memcpy(json + at, word, sizeof word);
+	memcpy(json + at, "]}", sizeof "]}");
 	assert_int_equal(
 	    oci_exec_process(json, strlen(json), false, &out, &len, &command, NULL), 0);
 	assert_true(strlen(command) >= OCI_COMMAND_MAX);

@@ -1,5 +1,6 @@
 /*
- * The stand-ins of worker_help.h: link.c, outbox.c and io.c as plain functions.
+ * The stand-ins of worker_help.h: link.c and outbox.c as plain functions; io.c's
+ * are in worker_fake_io.c.
  * A test that links this does not pull those from libworker.a.
  */
 #include "worker_fake.h"
@@ -19,7 +20,6 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "proto/ttrpc.pb-c.h"
-#include "worker/io.h"
 #include "worker/link.h"
 #include "worker/outbox.h"
 #include "worker_help.h"
@@ -452,145 +452,6 @@ link_each_fd(struct link *lk, void (*cb)(const char *name, void *arg), void *arg
 	memcpy(copy, fk.names, sizeof copy);
 	for (i = 0; i < n; i++)
 		cb(copy[i], arg);
-}
-
-/* --- stdio ------------------------------------------------------------------------------- */
-
-struct io {
-	struct loop *loop;
-	char prefix[MSG_NAME_MAX];
-	void (*drain_cb)(void *arg);
-	void *drain_arg;
-	struct event *ev;
-};
-
-static struct io *
-io_make(struct loop *loop, const struct io_spec *spec)
-{
-	struct io *io = mem_zalloc(sizeof *io);
-
-	io->loop = loop;
-	(void)snprintf(io->prefix, sizeof io->prefix, "io/%s/%s/", spec->container,
-	    spec->exec_id[0] == '\0' ? "-" : spec->exec_id);
-	return io;
-}
-
-int
-io_open(struct loop *loop, struct link *lk, const struct io_spec *spec, struct io **out,
-    int child_fds[3], struct err *err)
-{
-	char name[MSG_NAME_MAX];
-
-	(void)err;
-	child_fds[0] = child_fds[1] = child_fds[2] = -1;
-	*out = io_make(loop, spec);
-	(void)snprintf(name, sizeof name, "%.180sout", (*out)->prefix);
-	link_fd_put(lk, name, -1);
-	return 0;
-}
-
-struct io *
-io_resume(
-    struct loop *loop, struct link *lk, const struct io_spec *spec, const char *tty_name)
-{
-	(void)lk;
-	(void)tty_name;
-	return io_make(loop, spec);
-}
-
-bool
-io_is_ready(const struct io *io)
-{
-	(void)io;
-	return true;
-}
-
-void
-io_when_ready(struct io *io, void (*cb)(const char *error, void *arg), void *arg)
-{
-	(void)io;
-	(void)cb;
-	(void)arg;
-	abort(); /* who is ready is not waited for */
-}
-
-void
-io_start(struct io *io, const char *tty_name)
-{
-	(void)tty_name;
-	assert_non_null(io);
-}
-
-void
-io_close_stdin(struct io *io)
-{
-	assert_non_null(io);
-}
-
-int
-io_resize(struct io *io, uint16_t width, uint16_t height, struct err *err)
-{
-	(void)io;
-	(void)width;
-	(void)height;
-	(void)err;
-	return 0;
-}
-
-void
-io_process_exited(struct io *io)
-{
-	assert_non_null(io);
-}
-
-static void
-on_drained(evutil_socket_t fd, short what, void *arg)
-{
-	struct io *io = arg;
-
-	(void)fd;
-	(void)what;
-	io->drain_cb(io->drain_arg);
-}
-
-void
-io_drain(struct io *io, uint64_t timeout_us, void (*cb)(void *arg), void *arg)
-{
-	(void)timeout_us;
-	assert_null(io->drain_cb);
-	io->drain_cb = cb;
-	io->drain_arg = arg;
-	io->ev = event_new(loop_base(io->loop), -1, 0, on_drained, io);
-	event_active(io->ev, 0, 0);
-}
-
-void
-io_free(struct io *io)
-{
-	link_fd_drop(NULL, io->prefix, true);
-	if (io->ev != NULL)
-		event_free(io->ev);
-	free(io);
-}
-
-void
-io_sweep(struct loop *loop, struct link *lk)
-{
-	(void)loop;
-	(void)lk;
-}
-
-void
-io_counts(const struct io *io, uint64_t bytes[3])
-{
-	(void)io;
-	memset(bytes, 0, 3 * sizeof *bytes);
-}
-
-void
-io_counts_past(uint64_t bytes[3])
-{
-	memset(bytes, 0, 3 * sizeof *bytes);
 }
 
 /* --- the outbox: rows only ------------------------------------------------------------------ */
