@@ -95,17 +95,7 @@ attach_found(struct ctl *ctl, const struct found *f)
 static int
 cmd_attach(struct ctl *ctl)
 {
-	struct pods pods = {0};
-	struct found f;
-	int rc;
-
-	if (!find_all(ctl, &pods, &rc))
-		return rc;
-	rc = find_container(ctl, &pods, ctl->argv[0], &f);
-	if (rc == CTL_OK)
-		rc = attach_found(ctl, &f);
-	pods_fini(&pods);
-	return rc;
+	return find_and_do(ctl, attach_found);
 }
 
 static const struct ctl_option attach_options[] = {

@@ -201,17 +201,7 @@ logs_of(struct ctl *ctl, const struct found *f)
 static int
 cmd_logs(struct ctl *ctl)
 {
-	struct pods pods = {0};
-	struct found f;
-	int rc;
-
-	if (!find_all(ctl, &pods, &rc))
-		return rc;
-	rc = find_container(ctl, &pods, ctl->argv[0], &f);
-	if (rc == CTL_OK)
-		rc = logs_of(ctl, &f);
-	pods_fini(&pods);
-	return rc;
+	return find_and_do(ctl, logs_of);
 }
 
 static const struct ctl_option logs_options[] = {

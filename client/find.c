@@ -205,3 +205,19 @@ find_any(struct ctl *ctl, struct pods *pods, const char *name, struct found *out
 	}
 	return search_end(ctl, &s, "pod or container", name, near, out);
 }
+
+int
+find_and_do(struct ctl *ctl, int (*act)(struct ctl *ctl, const struct found *f))
+{
+	struct pods pods = {0};
+	struct found f;
+	int rc;
+
+	if (!find_all(ctl, &pods, &rc))
+		return rc;
+	rc = find_container(ctl, &pods, ctl->argv[0], &f);
+	if (rc == CTL_OK)
+		rc = act(ctl, &f);
+	pods_fini(&pods);
+	return rc;
+}

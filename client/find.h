@@ -27,5 +27,7 @@ int find_pod(struct ctl *ctl, struct pods *pods, const char *name, struct found 
 int find_container(
     struct ctl *ctl, struct pods *pods, const char *name, struct found *out);
 int find_any(struct ctl *ctl, struct pods *pods, const char *name, struct found *out);
+/* For verbs that are about one container, their first argument: find it, do it. */
+int find_and_do(struct ctl *ctl, int (*act)(struct ctl *ctl, const struct found *f));
 
 #endif
