@@ -228,43 +228,50 @@ batch_summary(const struct batch *b)
 	js_print(ctl, array);
 }
 
+/* What is asked for, before anything is touched. */
 static int
-replace(struct ctl *ctl, int exe_fd)
+batch_init(struct batch *b, struct ctl *ctl)
 {
-	struct batch b = {
-	    .ctl = ctl, .exe_fd = exe_fd, .all = ctl_option(ctl, "all") != NULL};
+	int64_t jobs = JOBS_DEFAULT;
+	int rc = ctl_one_or_all(ctl);
+
+	if (rc == CTL_OK)
+		rc = ctl_option_num(ctl, "jobs", 1, JOBS_MAX, &jobs);
+	*b = (struct batch){.ctl = ctl,
+	    .exe_fd = -1,
+	    .all = ctl_option(ctl, "all") != NULL,
+	    .at_once = (size_t)jobs};
+	return rc;
+}
+
+static int
+replace(struct ctl *ctl, struct batch *b)
+{
 	struct pods pods = {0};
 	struct found one = {0};
-	int64_t jobs = JOBS_DEFAULT;
 	size_t i;
 	int rc;
 
-	rc = ctl_one_or_all(ctl);
-	if (rc == CTL_OK)
-		rc = ctl_option_num(ctl, "jobs", 1, JOBS_MAX, &jobs);
-	if (rc != CTL_OK)
-		return rc;
-	b.at_once = (size_t)jobs;
 	if (!find_all(ctl, &pods, &rc))
 		return rc;
 	/* what could not be read of a pod does not keep its worker from being replaced */
-	rc = b.all ? CTL_OK : find_pod(ctl, &pods, ctl->argv[0], &one);
+	rc = b->all ? CTL_OK : find_pod(ctl, &pods, ctl->argv[0], &one);
 	if (rc == CTL_OK) {
-		b.n = b.all ? pods.n : 1;
-		b.jobs = mem_zalloc((b.n + 1) * sizeof *b.jobs);
-		for (i = 0; i < b.n; i++)
-			b.jobs[i] =
-			    (struct job){.pod = b.all ? &pods.v[i] : one.pod, .fd = -1};
-		batch_run(&b);
-		batch_summary(&b);
-		if (batch_count(&b, OUT_FAILED) > 0)
+		b->n = b->all ? pods.n : 1;
+		b->jobs = mem_zalloc((b->n + 1) * sizeof *b->jobs);
+		for (i = 0; i < b->n; i++)
+			b->jobs[i] =
+			    (struct job){.pod = b->all ? &pods.v[i] : one.pod, .fd = -1};
+		batch_run(b);
+		batch_summary(b);
+		if (batch_count(b, OUT_FAILED) > 0)
 			rc = CTL_FAILED;
 	}
-	for (i = 0; i < b.n; i++) {
-		free(b.jobs[i].before);
-		free(b.jobs[i].text);
+	for (i = 0; i < b->n; i++) {
+		free(b->jobs[i].before);
+		free(b->jobs[i].text);
 	}
-	free(b.jobs);
+	free(b->jobs);
 	pods_fini(&pods);
 	return rc;
 }
@@ -272,7 +279,10 @@ replace(struct ctl *ctl, int exe_fd)
 static int
 cmd_restart(struct ctl *ctl)
 {
-	return replace(ctl, -1);
+	struct batch b;
+	int rc = batch_init(&b, ctl);
+
+	return rc != CTL_OK ? rc : replace(ctl, &b);
 }
 
 static int
@@ -281,14 +291,20 @@ cmd_upgrade(struct ctl *ctl)
 	const char *worker = ctl_option(ctl, "worker");
 	AUTO_FREE char *path =
 	    worker != NULL ? mem_strdup(worker) : build_installed_path();
-	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	AUTO_CLOSE int fd = -1;
+	struct batch b;
 	struct stat sb;
+	int rc = batch_init(&b, ctl);
 
+	if (rc != CTL_OK)
+		return rc;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd == -1 || fstat(fd, &sb) == -1)
 		return ctl_fail(ctl, "open '%s': %s", path, strerror(errno));
 	if (!S_ISREG(sb.st_mode) || (sb.st_mode & 0111) == 0)
 		return ctl_fail(ctl, "'%s' is not an executable", path);
-	return replace(ctl, fd);
+	b.exe_fd = fd;
+	return replace(ctl, &b);
 }
 
 #define OPTIONS_OF_BOTH                                                                  \

@@ -433,7 +433,7 @@ test_client_text(void **state)
 static void
 test_client_bad_usage(void **state)
 {
-	static const char *const bad[][4] = {
+	static const char *const bad[][5] = {
 	    {"frobnicate"},
 	    {"list", "extra"},
 	    {"inspect"},
