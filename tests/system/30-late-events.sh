@@ -14,10 +14,11 @@ sent_of() { # ID: in order of delivery; one may be sent twice, but in no other o
 	sqlite3 -separator ' ' "file:$(ls "$STATE_ROOT/$NS"/pod.????????/state.db)?mode=ro" \
 		"SELECT topic, exec_id FROM sent WHERE container = '$1' ORDER BY n" | sed 's/ $//' | uniq | tr '\n' ','
 }
-# topics of this pod's events that containerd has taken since it was started
+# topics of this pod's events that containerd has taken since it was started; it says
+# "forwarded" of those by ttrpc, "published" of those by its publish binary
 arrived() {
 	tail -n "+$log_start" "$T/containerd.log" |
-		sed -n "s/.*msg=\"event forwarded\" ns=$NS topic=\([^ ]*\) .*/\1/p" | sort | uniq -c | awk '{ print $2, $1 }'
+		sed -n "s/.*msg=\"event [a-z]*ed\" ns=$NS topic=\([^ ]*\) .*/\1/p" | sort | uniq -c | awk '{ print $2, $1 }'
 }
 check "the first ones are delivered" wait_for 60 none_pending pod
 a=$(task_pid a)

@@ -11,7 +11,7 @@ run_opts=$(group_opts pod)
 i=0
 while [ $i -lt $CONTAINERS ]; do
 	# each ends with a status of its own when it is told to
-	run_d "c$i" sh -c "trap 'exit $((i + 100))' USR1; while :; do sleep 0.2; done" || not_ok "container $i"
+	run_d "c$i" sh -c "trap 'exit $((i + 100))' USR1; sleep 100000 & wait" || not_ok "container $i"
 	i=$((i + 1))
 done
 run_opts=
