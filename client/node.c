@@ -153,6 +153,18 @@ check_container(const struct look *l, const struct container_info *c, const char
 		    c->id, c->bundle);
 }
 
+/* Podshimctl's own pods have a word in place of containerd's socket. */
+static void
+check_containerd_of(const struct look *l, const char *subject, struct findings *out)
+{
+	if (l->address == NULL || l->address[0] != '/' ||
+	    look_somebody_listens(l->address))
+		return;
+	finding_add(out, FINDING_WARNING, "no-containerd", subject,
+	    "start containerd: events and exits are kept for it",
+	    "The pod runs without its containerd: nobody listens at '%s'.", l->address);
+}
+
 void
 node_check_pod(const struct look *l, struct findings *out)
 {
@@ -165,6 +177,7 @@ node_check_pod(const struct look *l, struct findings *out)
 	else
 		for (i = 0; i < l->pod->n_containers; i++)
 			check_container(l, &l->pod->containers[i], subject, out);
+	check_containerd_of(l, subject, out);
 	if (!build_is_old(l->pod))
 		return;
 	build = build_of_pod(l->pod);

@@ -102,6 +102,7 @@ read_v2(const struct cgroup_fds *fds, struct usage *u)
 	/* an io.stat without a line: nothing was read or written yet */
 	u->read_bytes = io == NULL ? -1 : *io == '\0' ? 0 : sum_of(io, "rbytes");
 	u->written_bytes = io == NULL ? -1 : *io == '\0' ? 0 : sum_of(io, "wbytes");
+	u->oom_kills = value_in(fds, DIR_PIDS, "memory.events", "oom_kill");
 }
 
 static void
@@ -120,6 +121,24 @@ read_v1(const struct cgroup_fds *fds, struct usage *u)
 	u->written_bytes = io == NULL ? -1 : sum_of(io, "Write");
 	if (io != NULL && u->read_bytes < 0 && u->written_bytes < 0)
 		u->read_bytes = u->written_bytes = 0;
+	u->oom_kills = value_in(fds, DIR_MEMORY, "memory.oom_control", "oom_kill");
+}
+
+bool
+usage_read_dirs(const struct cgroup_dirs *dirs, struct usage *out)
+{
+	struct cgroup_fds fds;
+
+	*out = (struct usage){-1, -1, -1, -1, -1, -1, -1, -1, -1};
+	if (cgroup_fds_open(&fds, dirs) == 0)
+		return false;
+	out->at_ns = (int64_t)clock_boot_us() * (NS_PER_S / (int64_t)US_PER_S);
+	if (fds.v2)
+		read_v2(&fds, out);
+	else
+		read_v1(&fds, out);
+	cgroup_fds_close(&fds);
+	return true;
 }
 
 bool
@@ -130,23 +149,14 @@ usage_read(const struct container_info *c, struct usage *out)
 	    : 0;
 	struct cgroup_dirs *dirs =
 	    *c->cgroup == '\0' ? NULL : cgroup_dirs_find(init, c->cgroup);
-	struct cgroup_fds fds;
+	bool known;
 
-	*out = (struct usage){-1, -1, -1, -1, -1, -1, -1, -1};
+	*out = (struct usage){-1, -1, -1, -1, -1, -1, -1, -1, -1};
 	if (dirs == NULL)
 		return false;
-	if (cgroup_fds_open(&fds, dirs) == 0) {
-		cgroup_dirs_free(dirs);
-		return false;
-	}
-	out->at_ns = (int64_t)clock_boot_us() * (NS_PER_S / (int64_t)US_PER_S);
-	if (fds.v2)
-		read_v2(&fds, out);
-	else
-		read_v1(&fds, out);
-	cgroup_fds_close(&fds);
+	known = usage_read_dirs(dirs, out);
 	cgroup_dirs_free(dirs);
-	return true;
+	return known;
 }
 
 double

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct cgroup_dirs;
 struct container_info;
 
 /* -1: not known, no such controller, or no limit. */
@@ -20,10 +21,12 @@ struct usage {
 	int64_t pids_limit;
 	int64_t read_bytes; /* from block devices */
 	int64_t written_bytes;
+	int64_t oom_kills; /* processes that the kernel has killed for want of memory */
 };
 
 /* false: it has no cgroup (any more). */
 bool usage_read(const struct container_info *c, struct usage *out);
+bool usage_read_dirs(const struct cgroup_dirs *dirs, struct usage *out);
 /* Processors' worth of time between the two, 100 for one of them; -1 if not known. */
 double usage_cpu_percent(const struct usage *before, const struct usage *now);
 

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "client/usage.h"
 #include "oci/cgroup.h"
 #include "oci/mountinfo.h"
 
@@ -72,13 +73,88 @@ why_init_is_deaf(const struct sight *s, const struct proc *p)
 	    (int)p->pid, p->comm);
 }
 
-static void
-why_init_is_not_reaped(const struct sight *s, const struct proc *p)
+/* ", held by strace (pid 12)" of a traced process, else "". */
+static char *
+held_by(const struct look *l, pid_t pid)
 {
+	AUTO_FREE char *tracer = look_status(pid, "TracerPid");
+	pid_t by = tracer == NULL ? 0 : (pid_t)strtol(tracer, NULL, 10);
+	const struct proc *who = by > 0 ? procs_find(l->procs, by) : NULL;
+
+	return by <= 0
+	    ? mem_strdup("")
+	    : mem_printf(", held by %s (pid %d)", who == NULL ? "?" : who->comm, (int)by);
+}
+
+/* Its memory is gone, but not it: process 1 of a namespace waits for all others of it. */
+static bool
+is_exiting(const struct proc *p)
+{
+	AUTO_FREE char *size = look_status(p->pid, "VmSize");
+
+	return p->state != 'Z' && size == NULL;
+}
+
+static bool
+descends_from(const struct procs *procs, const struct proc *p, pid_t ancestor)
+{
+	size_t steps;
+
+	for (steps = 0; p != NULL && steps < procs->n; steps++) {
+		if (p->ppid == ancestor)
+			return true;
+		p = procs_find(procs, p->ppid);
+	}
+	return false;
+}
+
+/* A zombie that is traced is in no cgroup any more, but still somebody's child. */
+static void
+why_init_cannot_end(const struct sight *s, const struct proc *init)
+{
+	const struct proc *first = NULL;
+	AUTO_FREE char *what = NULL;
+	AUTO_FREE char *by = NULL;
+	size_t i, n = 0;
+
+	for (i = 0; i < s->l->procs->n; i++) {
+		const struct proc *p = &s->l->procs->v[i];
+
+		if (p->pid == init->pid ||
+		    (!is_in_cgroup(s, p->pid) &&
+			!descends_from(s->l->procs, p, init->pid)))
+			continue;
+		first = first == NULL ? p : first;
+		n++;
+	}
+	if (first == NULL)
+		return;
+	what = look_describe(first);
+	by = held_by(s->l, first->pid);
 	finding_add(s->out, FINDING_BAD, "init-zombie", s->subject, NULL,
-	    "Its init, pid %d (%s), has ended, but the kernel waits for %zu other "
-	    "processes of its pid namespace before it can go.",
-	    (int)p->pid, p->comm, s->n_pids > 0 ? s->n_pids - 1 : 0);
+	    "Its init, pid %d (%s), has ended, but the kernel keeps it for %zu other "
+	    "processes of its pid namespace; the first is %s%s.",
+	    (int)init->pid, init->comm, n, what, by);
+}
+
+static void
+why_init_is_zombie(const struct sight *s, const struct proc *p)
+{
+	const struct proc *parent = procs_find(s->l->procs, p->ppid);
+	AUTO_FREE char *by = held_by(s->l, p->pid);
+
+	if (p->threads > 1)
+		finding_add(s->out, FINDING_NOTE, "init-zombie", s->subject, NULL,
+		    "The first thread of its init, pid %d (%s), has ended; %u others of "
+		    "it live on.",
+		    (int)p->pid, p->comm, p->threads - 1);
+	else
+		finding_add(s->out, FINDING_BAD, "init-zombie", s->subject, NULL,
+		    "Its init, pid %d (%s), has ended%s, but its parent, %s (pid %d), "
+		    "has "
+		    "not taken note of it.",
+		    (int)p->pid, p->comm, by, parent == NULL ? "?" : parent->comm,
+		    (int)p->ppid);
 }
 
 /* Frozen processes sleep in D, too: that is told once, not of each. */
@@ -123,19 +199,20 @@ why_processes(const struct sight *s)
 	for (i = 0; i < s->n_pids && shown < SHOWN_MAX; i++) {
 		const struct proc *p = procs_find(s->l->procs, s->pids[i]);
 		AUTO_FREE char *what = NULL;
+		AUTO_FREE char *by = NULL;
 		bool pending;
 
 		if (p == NULL || p->state == 'Z' || frozen || !is_worth_telling(s, p))
 			continue;
 		what = look_describe(p);
+		by = held_by(s->l, p->pid);
 		pending = mask_has(p->pid, "ShdPnd", SIGKILL) ||
 		    mask_has(p->pid, "SigPnd", SIGKILL);
 		shown++;
 		if (p->state == 'D')
 			finding_add(s->out, FINDING_BAD, "process-in-D", s->subject,
 			    "it can not be killed before the kernel lets it go: look for "
-			    "a "
-			    "disk or network file system that hangs",
+			    "a disk or network file system that hangs",
 			    "In its cgroup is %s%s.", what,
 			    pending ? "; SIGKILL waits for it" : "");
 		else
@@ -145,9 +222,9 @@ why_processes(const struct sight *s)
 			    has_ended(s) ? "'podshimctl kill -s KILL --all' ends it"
 					 : NULL,
 			    has_ended(s)
-				? "Its init has ended, but in its cgroup is still %s."
-				: "One of its processes, %s, does not run.",
-			    what);
+				? "Its init has ended, but in its cgroup is still %s%s."
+				: "One of its processes, %s%s, does not run.",
+			    what, by);
 	}
 }
 
@@ -172,9 +249,11 @@ why_init(const struct sight *s)
 		finding_add(s->out, FINDING_BAD, "init-gone", s->subject, NULL,
 		    "Its init, pid %d, is recorded as running but does not exist.",
 		    s->init->pid);
-	else if (p != NULL && p->state == 'Z' && s->n_pids > 1)
-		why_init_is_not_reaped(s, p);
-	else if (p != NULL && p->state != 'Z')
+	else if (p != NULL && p->state == 'Z')
+		why_init_is_zombie(s, p);
+	else if (p != NULL && is_exiting(p))
+		why_init_cannot_end(s, p);
+	else if (p != NULL)
 		why_init_is_deaf(s, p);
 }
 
@@ -246,8 +325,8 @@ why_output_held(
 	finding_add(s->out, FINDING_WARNING, "stdio-held", s->subject,
 	    "Delete waits for it as long as stdio.drain says (podshim.conf), then goes "
 	    "on",
-	    "%s%s%s has ended, but its %s is held open by %s%s.",
-	    *p->exec_id == '\0' ? "Init" : "Exec ", p->exec_id, "", stream, what,
+	    "%s%s has ended, but its %s is held open by %s%s.",
+	    *p->exec_id == '\0' ? "Init" : "Exec ", p->exec_id, stream, what,
 	    is_in_cgroup(s, holder->pid) ? ", which it left behind" : "");
 }
 
@@ -375,6 +454,23 @@ why_rootfs(const struct sight *s)
 	}
 }
 
+/* --- memory ----------------------------------------------------------------------- */
+
+/* By the kernel's own count, while there is one: the worker may not have seen it yet. */
+static void
+why_oom(const struct sight *s)
+{
+	unsigned long long n = s->c->oom_seen;
+	struct usage usage;
+
+	if (usage_read(s->c, &usage) && usage.oom_kills > (int64_t)n)
+		n = (unsigned long long)usage.oom_kills;
+	if (n > 0)
+		finding_add(s->out, FINDING_NOTE, "oom", s->subject,
+		    "give it more memory, or look at what uses it: 'podshimctl stats'",
+		    "The kernel has killed %llu of its processes for want of memory.", n);
+}
+
 void
 why_container(const struct look *l, const struct container_info *c, struct findings *out)
 {
@@ -388,10 +484,7 @@ why_container(const struct look *l, const struct container_info *c, struct findi
 	why_processes(&s);
 	why_stdio(&s);
 	why_rootfs(&s);
-	if (c->oom_seen > 0)
-		finding_add(out, FINDING_NOTE, "oom", s.subject, NULL,
-		    "The kernel has killed %llu of its processes for want of memory.",
-		    (unsigned long long)c->oom_seen);
+	why_oom(&s);
 	free(s.pids);
 	free(s.subject);
 }

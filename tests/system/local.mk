@@ -1,12 +1,13 @@
 # Drivers of the system tests; the tests themselves are run by tests/system/run
 # against an installed tree, not by `make check`.
-system_drivers = %D%/dstate %D%/rpc %D%/storm %D%/badinput %D%/flood %D%/badworker %D%/next-worker \
+system_drivers = %D%/dstate %D%/odd %D%/rpc %D%/storm %D%/badinput %D%/flood %D%/badworker %D%/next-worker \
 	%D%/next-keeper
 check_PROGRAMS += $(system_drivers)
 # it runs in containers that have no libraries: static, and so without sanitizers
 tests_system_dstate_SOURCES = %D%/dstate.c
 tests_system_dstate_CFLAGS = -std=gnu11
 tests_system_dstate_LDFLAGS = -static
+tests_system_odd_SOURCES = %D%/odd.c
 tests_system_rpc_SOURCES = %D%/rpc.c
 tests_system_rpc_LDADD = $(libtests_ldadd)
 tests_system_storm_SOURCES = %D%/storm.c

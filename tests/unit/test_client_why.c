@@ -1,7 +1,7 @@
 /*
- * What `why`, `doctor`, `kill` and `exec` know without a pod: signals' names,
- * the beginning of a request, units of systemd, an exec's process, and how findings
- * are printed.
+ * What `why`, `doctor`, `kill`, `exec` and `stats` know without a pod: signals' names,
+ * the beginning of a request, units of systemd, an exec's process, how findings
+ * are printed, what keepers and workers may be in, and files of cgroup v2.
  */
 #include <errno.h>
 #include <signal.h>
@@ -10,12 +10,16 @@
 
 #include <jansson.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "client/act.h"
 #include "client/exec_spec.h"
 #include "client/finding.h"
 #include "client/look.h"
 #include "client/unit.h"
+#include "client/usage.h"
+#include "client/why.h"
+#include "oci/cgroup_dirs.h"
 #include "store_helper.h"
 
 static void
@@ -224,6 +228,188 @@ test_why_findings(void **state)
 	findings_fini(&f);
 }
 
+/* --- of a pod, what no shell can make for real ------------------------------------ */
+
+struct scene {
+	struct pod pod;
+	struct proc proc;
+	struct procs procs;
+	struct look look;
+	struct event_info event;
+	struct findings out;
+};
+
+static char running[] = "worker_state=running\n";
+static char ns_text[] = "ns", group_text[] = "web", path_text[] = "/nonexistent";
+
+static void
+scene_make(struct scene *s, enum keeper_state keeper)
+{
+	*s = (struct scene){.pod = {.ns = ns_text,
+				.group = group_text,
+				.path = path_text,
+				.keeper = keeper,
+				.known = true,
+				.status = running},
+	    .proc = {.pid = 2000000000, .comm = "podshim-worker"}};
+	s->procs = (struct procs){.v = &s->proc, .n = 1};
+	s->look = (struct look){.pod = &s->pod,
+	    .procs = &s->procs,
+	    .keeper = 1999999999,
+	    .young_us = 1000000};
+}
+
+/* The only finding, and its text. */
+static void
+scene_says(struct scene *s, const char *code, enum severity severity, const char *text)
+{
+	why_pod(&s->look, &s->out);
+	assert_int_equal(s->out.n, 1);
+	assert_string_equal(s->out.v[0].code, code);
+	assert_int_equal(s->out.v[0].severity, severity);
+	if (strstr(s->out.v[0].text, text) == NULL)
+		fail_msg("'%s' is not in '%s'", text, s->out.v[0].text);
+	findings_fini(&s->out);
+}
+
+static void
+test_why_pod_worker(void **state)
+{
+	char status[] = "worker_state=down\ndeaths=2\n";
+	struct scene s;
+
+	(void)state;
+	scene_make(&s, KEEPER_ANSWERED);
+	s.pod.status = status;
+	scene_says(&s, "worker-none", FINDING_WARNING, "no worker at this moment (down)");
+	s.look.worker = s.proc.pid;
+	s.proc.state = 'D';
+	scene_says(&s, "worker-in-D", FINDING_WARNING,
+	    "The worker is pid 2000000000 (podshim-worker,");
+	s.proc.state = 'T';
+	scene_says(&s, "worker-stopped", FINDING_BAD, "stopped by a signal");
+	s.proc.state = 'S';
+	why_pod(&s.look, &s.out);
+	assert_int_equal(s.out.n, 0);
+	s.pod.known = false;
+	scene_says(&s, "no-database", FINDING_WARNING, "cannot be read");
+}
+
+static void
+test_why_pod_keeper(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	scene_make(&s, KEEPER_BROKEN);
+	scene_says(&s, "keeper-broken", FINDING_BAD, "is no keeper of podshim's");
+	scene_make(&s, KEEPER_UNRESPONSIVE);
+	scene_says(&s, "keeper-silent", FINDING_BAD, "Somebody listens");
+	s.look.keeper = s.proc.pid;
+	s.proc.state = 'D';
+	scene_says(&s, "keeper-silent", FINDING_BAD, "it is pid 2000000000 (podshim-");
+	scene_make(&s, KEEPER_DENIED);
+	why_pod(&s.look, &s.out);
+	assert_int_equal(s.out.n, 0);
+}
+
+static void
+test_why_pod_events(void **state)
+{
+	char topic[] = "/tasks/exit", id[] = "c", gone[] = "/nonexistent/containerd";
+	char listening[] = "/dev/null";
+	struct scene s;
+
+	(void)state;
+	scene_make(&s, KEEPER_ANSWERED);
+	s.look.worker = s.proc.pid;
+	s.proc.state = 'S';
+	s.event = (struct event_info){
+	    .topic = topic, .container = id, .t = clock_real_ns() - 90 * NS_PER_S};
+	s.pod.events = &s.event;
+	s.pod.n_events = 1;
+	scene_says(&s, "events-pending", FINDING_NOTE, "since 1 min after 0 attempts");
+	s.look.publisher = gone;
+	scene_says(&s, "events-pending", FINDING_BAD, "publish binary is not there");
+	s.look.address = listening;
+	scene_says(&s, "events-pending", FINDING_WARNING, "does not listen");
+	/* what has just happened is on its way */
+	s.event.t = clock_real_ns();
+	why_pod(&s.look, &s.out);
+	assert_int_equal(s.out.n, 0);
+}
+
+static void
+test_why_pod_requests(void **state)
+{
+	char wait[] = "Wait", kill_text[] = "Kill", a[] = "a", none[] = "";
+	struct look_request requests[] = {
+	    {.method = wait, .id = a, .exec_id = none, .age_us = 9000000},
+	    {.method = kill_text, .id = a, .exec_id = none, .age_us = 9000000},
+	};
+	struct scene s;
+
+	(void)state;
+	scene_make(&s, KEEPER_ANSWERED);
+	s.look.worker = s.proc.pid;
+	s.proc.state = 'S';
+	s.look.requests = requests;
+	s.look.n_requests = 2;
+	/* a Wait waits by its nature, and nobody waits behind one */
+	scene_says(&s, "request-waits", FINDING_WARNING,
+	    "Kill of container 'a' waits for 9 s, no worker has taken it yet.");
+	requests[1].delivered = requests[1].orphan = true;
+	scene_says(
+	    &s, "request-waits", FINDING_WARNING, "waits for 9 s; whoever asked is gone");
+	requests[1].age_us = 10;
+	why_pod(&s.look, &s.out);
+	assert_int_equal(s.out.n, 0);
+}
+
+/* --- a container's use ------------------------------------------------------------ */
+
+static void
+test_why_usage_v2(void **state)
+{
+	struct cgroup_dirs dirs = {.v2 = true, .path = {*state}};
+	struct cgroup_dirs none = {.v2 = true, .path = {path_text}};
+	struct usage u;
+
+	assert_false(usage_read_dirs(&none, &u));
+	/* controllers that are not there are not known, and never 0 */
+	assert_true(usage_read_dirs(&dirs, &u));
+	assert_true(u.cpu_ns == -1 && u.memory == -1 && u.memory_limit == -1);
+	assert_true(u.pids == -1 && u.pids_limit == -1 && u.oom_kills == -1);
+	assert_true(u.read_bytes == -1 && u.written_bytes == -1);
+	put(*state, "cpu.stat", "usage_usec 1500\nuser_usec 1000\nsystem_usec 500\n");
+	put(*state, "memory.current", "1000000\n");
+	put(*state, "memory.stat", "anon 5\nactive_file 7\ninactive_file 400000\n");
+	put(*state, "memory.max", "max\n");
+	put(*state, "memory.events", "low 0\noom 9\noom_kill 3\noom_group_kill 1\n");
+	put(*state, "pids.current", "4\n");
+	put(*state, "pids.max", "100\n");
+	put(*state, "io.stat", "");
+	assert_true(usage_read_dirs(&dirs, &u));
+	assert_int_equal(u.cpu_ns, 1500000);
+	assert_int_equal(u.memory, 600000);
+	assert_int_equal(u.memory_limit, -1);
+	assert_int_equal(u.pids, 4);
+	assert_int_equal(u.pids_limit, 100);
+	assert_int_equal(u.oom_kills, 3);
+	assert_int_equal(u.read_bytes, 0);
+	put(*state, "io.stat",
+	    "8:0 rbytes=10 wbytes=1 rios=1 wios=1 dbytes=9 dios=1\n"
+	    "8:16 rbytes=20 wbytes=2 rios=1 wios=1 dbytes=9 dios=1\n");
+	put(*state, "memory.max", "2000000\n");
+	/* file pages may be counted a moment later than all of them */
+	put(*state, "memory.current", "300000\n");
+	assert_true(usage_read_dirs(&dirs, &u));
+	assert_int_equal(u.read_bytes, 30);
+	assert_int_equal(u.written_bytes, 3);
+	assert_int_equal(u.memory_limit, 2000000);
+	assert_int_equal(u.memory, 0);
+}
+
 #define SCENE(f) cmocka_unit_test_setup_teardown(f, dir_setup, dir_teardown)
 
 int
@@ -235,6 +421,11 @@ main(void)
 	    SCENE(test_why_units),
 	    SCENE(test_why_exec_spec),
 	    SCENE(test_why_findings),
+	    SCENE(test_why_pod_worker),
+	    SCENE(test_why_pod_keeper),
+	    SCENE(test_why_pod_events),
+	    SCENE(test_why_pod_requests),
+	    SCENE(test_why_usage_v2),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
