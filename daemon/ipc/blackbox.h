@@ -23,7 +23,10 @@ struct blackbox_trace {
 struct blackbox {
 	uint32_t magic;
 	uint32_t size;
-	/* request number at each dispatch and continuation; 0 between them */
+	/*
+	 * Request number at each dispatch and continuation; 0 between them. With
+	 * KEY_INTERNAL (msg.h) the worker's own name for work that no request stands for.
+	 */
 	volatile uint64_t in_hand;
 	/* grows once per pass of the worker's loop */
 	volatile uint64_t loops;

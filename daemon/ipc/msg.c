@@ -105,7 +105,7 @@ msg_encode_welcome(
 	size_t len = 0;
 	int rc;
 
-	*head = (struct msg_head){0};
+	*head = (struct msg_head){.a = m->suspect};
 	rc = msg_put(buf, cap, &len, MF_NUM, num, sizeof num);
 	if (rc == 0)
 		rc = msg_put(buf, cap, &len, MF_INST, m->inst, sizeof m->inst);
@@ -346,6 +346,7 @@ msg_decode_welcome(
 	m->gen = (uint32_t)num[1];
 	m->failed_boots = (uint32_t)num[2];
 	m->mode = (enum boot_mode)num[3];
+	m->suspect = head->a;
 	m->dir_alias = msg_get_str(head, buf, MF_NAME);
 	if (m->dir_alias == NULL)
 		m->dir_alias = "";

@@ -81,7 +81,8 @@ enum msg_type {
  * named is 0. "codec": use msg_encode_x() and msg_decode_x() below.
  *
  * HELLO    codec
- * WELCOME  codec; 1 fd, the black box: BLACKBOX_SIZE bytes, may be mapped shared
+ * WELCOME  codec; 1 fd, the black box: BLACKBOX_SIZE bytes, may be mapped shared.
+ *          a = what the last worker had in hand if its death was its own doing
  * STEP     codec. The keeper keeps a step until its request is answered; an
  *          internal one until ACK; one that is RUNNING when its request is
  *          answered turns internal; one that adopted a process until the
@@ -209,6 +210,7 @@ struct msg_welcome {
 	uint32_t gen;	       /* of this worker: 1 for the first in a keeper's life */
 	uint32_t failed_boots; /* consecutive boots that never became READY */
 	enum boot_mode mode;
+	uint64_t suspect;      /* in hand when the last one killed itself; 0 none */
 	uint8_t inst[16];      /* random, of this keeper */
 	const char *dir_alias; /* short path of the pod's directory: /proc/K/fd/N */
 };

@@ -80,6 +80,7 @@ struct life {
 	uint32_t gen;
 	uint32_t failed_boots;
 	uint32_t attempts; /* deaths in a row, for the back-off */
+	uint64_t suspect;  /* what the last one had in hand if it killed itself */
 	bool robbed;	   /* the last one was ready, and was killed from outside */
 	bool ran;	   /* ever */
 	boot_us_t t_go;
@@ -293,6 +294,7 @@ life_on_hello(struct life *life, const struct msg_hello *hello)
 	welcome.mode = life->trying		     ? BOOT_UPGRADE
 	    : life->failed_boots >= LIMIT_BOOTS_SAFE ? BOOT_SAFE
 						     : BOOT_NORMAL;
+	welcome.suspect = life->suspect;
 	memcpy(welcome.inst, life->pod->inst, sizeof welcome.inst);
 	welcome.dir_alias = life->pod->dir_alias;
 	(void)msg_encode_welcome(&head, buf, sizeof buf, &welcome);
@@ -374,6 +376,7 @@ life_gone(struct life *life, int status)
 	bool was_ready = life->t_go != 0;
 	bool own = life_bury(life, status);
 
+	life->suspect = own ? blame_in_hand(life->pod->blame) : 0;
 	life->robbed = was_ready && !own;
 	if (life->ending) {
 		life->state = LIFE_ENDED;

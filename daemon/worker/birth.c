@@ -44,7 +44,7 @@ birth_on_ready(const char *error, void *arg)
 	struct birth *b = arg;
 	struct op *op = b->cmd->op;
 	struct link *lk = op->pod->link;
-	uint64_t was = link_in_hand(lk, op->n, op->method->name);
+	uint64_t was = link_in_hand(lk, op_hand(op), op->method->name);
 	size_t i;
 
 	if (error == NULL && op->told)

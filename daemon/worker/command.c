@@ -146,7 +146,7 @@ command_on_out(int fd, void *arg)
 {
 	struct command *cmd = arg;
 	struct link *lk = cmd->op->pod->link;
-	uint64_t was = link_in_hand(lk, cmd->op->n, cmd->op->method->name);
+	uint64_t was = link_in_hand(lk, op_hand(cmd->op), cmd->op->method->name);
 	AUTO_FREE char *error = NULL;
 
 	cmd->out_fd = fd;
@@ -162,6 +162,8 @@ command_on_step(const struct msg_step *step, void *arg)
 	struct link *lk = cmd->op->pod->link;
 	AUTO_FREE char *error = NULL;
 
+	/* the link puts it back */
+	(void)link_in_hand(lk, op_hand(cmd->op), cmd->op->method->name);
 	CRASH_POINT("step.unread");
 	if (step->state == STEP_DONE && WIFEXITED(step->wait_status) &&
 	    WEXITSTATUS(step->wait_status) == 0) {

@@ -30,6 +30,7 @@ crashpoint_hit(const char *name)
 {
 	char text[128], *save = NULL, *word;
 	unsigned long count = 1;
+	bool always = false;
 	ssize_t n;
 	AUTO_CLOSE int fd =
 	    openat(crashpoint_dirfd, CRASHPOINT_FILE, O_RDONLY | O_CLOEXEC);
@@ -44,7 +45,8 @@ crashpoint_hit(const char *name)
 	if (word == NULL || strcmp(word, name) != 0)
 		return;
 	word = strtok_r(NULL, ":\n", &save);
-	if (word != NULL)
+	always = word != NULL && strcmp(word, "always") == 0;
+	if (word != NULL && !always)
 		count = strtoul(word, NULL, 10);
 	word = strtok_r(NULL, ":\n", &save);
 	if (count > 1) {
@@ -56,7 +58,8 @@ crashpoint_hit(const char *name)
 		    crashpoint_dirfd, CRASHPOINT_FILE, next, (size_t)len, 0600, NULL);
 		return;
 	}
-	(void)unlinkat(crashpoint_dirfd, CRASHPOINT_FILE, 0);
+	if (!always)
+		(void)unlinkat(crashpoint_dirfd, CRASHPOINT_FILE, 0);
 	log_info("crash point %s", name);
 	if (word != NULL && strcmp(word, "abrt") == 0)
 		abort();

@@ -4,7 +4,8 @@
  *
  * Armed by a file `crashpoint` in the pod's directory, looked up at each point:
  * "name", "name:3" (the third time), "name:1:abrt" (abort instead of
- * SIGKILL), "name:1:hang" (its loop stands still). It is taken away before the worker dies, so it works once.
+ * SIGKILL), "name:1:hang" (its loop stands still). It is taken away before the worker
+ * dies, so it works once; "name:always:abrt" stays, and kills each worker that comes by.
  */
 #ifndef PODSHIM_WORKER_CRASHPOINT_H
 #define PODSHIM_WORKER_CRASHPOINT_H

@@ -21,6 +21,7 @@
 #include "worker/container.h"
 #include "worker/crashpoint.h"
 #include "worker/io.h"
+#include "worker/leftover.h"
 #include "oci/mount.h"
 #include "oci/oci.h"
 #include "worker/op.h"
@@ -90,6 +91,7 @@ undo_final(struct op *op)
 	link_unpin(pod->link, c->id);
 	pod_begin(pod);
 	store_delete_container(pod->store, c->id);
+	leftover_undone(c);
 	store_audit(pod->store, c->id, "", "create failed", "");
 	op_store_answer(op);
 	(void)pod_commit(pod, STORE_KEEP, NULL);
@@ -121,6 +123,7 @@ undo_rest(struct op *op)
 	struct container *c = op->c;
 	AUTO_FREE char *path = c->foreign ? NULL : undo_cgroup_of_spec(c);
 
+	CRASH_POINT("undo.rest");
 	if (path != NULL) {
 		(void)cgroup_kill(path, NULL);
 		cgroup_remove(path);
@@ -175,6 +178,7 @@ undo_on_create_ended(const struct msg_step *step, void *arg)
 {
 	struct op *op = arg;
 
+	(void)link_in_hand(op->pod->link, op_hand(op), op->method->name);
 	/* its container process, if it made one: delete --force may not find it */
 	if (step->state == STEP_DONE && step->child_pid > 0)
 		link_signal(op->pod->link, link_internal_key(op->pod->link), step->key,
@@ -198,8 +202,11 @@ undo_create_step(struct op *op)
 static void
 undo_on_mount_ended(const struct msg_step *step, void *arg)
 {
+	struct op *op = arg;
+
 	(void)step;
-	undo_create_step(arg);
+	(void)link_in_hand(op->pod->link, op_hand(op), op->method->name);
+	undo_create_step(op);
 }
 
 void

@@ -349,7 +349,7 @@ exits_settle(struct container *c)
 	cb = c->settle_cb;
 	c->settle_waiter = NULL;
 	if (op != NULL) {
-		uint64_t was = link_in_hand(c->pod->link, op->n, op->method->name);
+		uint64_t was = link_in_hand(c->pod->link, op_hand(op), op->method->name);
 
 		cb(op);
 		(void)link_in_hand(c->pod->link, was, NULL);

@@ -20,6 +20,7 @@ libworker_a_SOURCES += \
 	%D%/exits.c %D%/exits.h \
 	%D%/fatal.c %D%/fatal.h \
 	%D%/halt.c %D%/halt.h \
+	%D%/leftover.c %D%/leftover.h \
 	%D%/link.c %D%/link.h %D%/link_int.h \
 	%D%/link_fd.c \
 	%D%/link_step.c \

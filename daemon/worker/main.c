@@ -373,6 +373,7 @@ worker_come_up(struct worker *w, const struct worker_args *a, struct err *err)
 	    &welcome, err);
 	if (rc < 0)
 		return rc;
+	pod->suspect = welcome.suspect;
 	fatal_init(link_blackbox(pod->link), WORKER_CHANNEL_FD);
 	log_set_trace(link_trace);
 	CRASH_POINT("boot.hello");

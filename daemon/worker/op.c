@@ -106,6 +106,26 @@ op_find(struct pod *pod, uint64_t n)
 	return op;
 }
 
+/* --- blame ---------------------------------------------------------------------- */
+
+/* FNV-1a: the next worker must find the same. */
+uint64_t
+op_hand_of(const char *container)
+{
+	uint64_t h = UINT64_C(0xcbf29ce484222325);
+
+	for (; *container != '\0'; container++)
+		h = (h ^ (unsigned char)*container) * UINT64_C(0x100000001b3);
+	return h | KEY_INTERNAL;
+}
+
+uint64_t
+op_hand(const struct op *op)
+{
+	/* n is the keeper's only until it has an answer */
+	return op->n != 0 && !op->told ? op->n : op_hand_of(op->id);
+}
+
 /* --- order ---------------------------------------------------------------------- */
 
 /* Must `later` wait until `earlier` has ended? Both are of one container. */
@@ -164,7 +184,7 @@ op_was_begun(struct op *op)
 static void
 op_begin(struct op *op)
 {
-	uint64_t was = link_in_hand(op->pod->link, op->n, op->method->name);
+	uint64_t was = link_in_hand(op->pod->link, op_hand(op), op->method->name);
 
 	op->begun = true;
 	if (op->orphan && op->n != 0 && !op_was_begun(op))

@@ -100,6 +100,13 @@ void op_refuse(struct container *c);
 void op_cancel(struct pod *pod, uint64_t n);
 struct op *op_find(struct pod *pod, uint64_t n);
 
+/*
+ * What the black box says while it is in hand: its number, or a name for what is
+ * done for that container on nobody's behalf.
+ */
+uint64_t op_hand(const struct op *op);
+uint64_t op_hand_of(const char *container);
+
 /* Did an earlier worker begin it? */
 bool op_has_steps(struct op *op);
 const struct msg_step *op_step_known(struct op *op, unsigned step);

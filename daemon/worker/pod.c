@@ -361,6 +361,7 @@ pod_fini(struct pod *pod)
 	event_free(pod->flush_ev);
 	event_free(pod->idle_ev);
 	free(pod->log_path);
+	free(pod->leaked);
 	free(pod->spent);
 	free(pod->unacked);
 	pod->spent = pod->unacked = NULL;

@@ -48,6 +48,8 @@ struct pod {
 	struct held_exit *held;	      /* exits.c */
 	struct event *oom_ev; /* oom.c: the nested epoll, once there is need of it */
 
+	uint64_t suspect;   /* what the last worker killed itself with (msg.h, WELCOME) */
+	char *leaked;	    /* leftover.c: ids, NULL none */
 	uint64_t highest_n; /* of any request seen */
 	bool live;	    /* GO was said: operations may begin */
 	bool leaving;	    /* QUIESCE was said, or the keeper is gone */

@@ -23,6 +23,7 @@
 #include "worker/container.h"
 #include "worker/crashpoint.h"
 #include "worker/exits.h"
+#include "worker/leftover.h"
 #include "worker/op.h"
 #include "worker/pod.h"
 #include "worker/process.h"
@@ -67,6 +68,7 @@ purge_absent(struct op *op)
 		purge_set_ok(op, pid, exit_status, exited_at);
 	else
 		op_set_ok(op, &r.base);
+	leftover_taken(op->pod, op->id);   /* the one who asks cleans by itself then */
 	link_unpin(op->pod->link, op->id); /* containerd gave up before its Create */
 	op_end(op);
 }
@@ -201,6 +203,7 @@ purge_honour(struct pod *pod, const char *id)
 		log_info("container '%s': purged by the delete action", id);
 		purge_forget(c);
 	}
+	leftover_taken(pod, id);
 	(void)unlinkat(pod->dirfd, mark, 0);
 }
 

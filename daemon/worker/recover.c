@@ -26,6 +26,7 @@
 #include "worker/criu.h"
 #include "worker/exits.h"
 #include "worker/io.h"
+#include "worker/leftover.h"
 #include "worker/link.h"
 #include "worker/oom.h"
 #include "worker/op.h"
@@ -116,6 +117,7 @@ recover_load(struct pod *pod, struct err *err)
 	if (rc < 0)
 		return rc;
 	pod->shutdown_seen = seen != NULL;
+	leftover_load(pod);
 	HASH_ITER (hh, pod->containers, c, next) {
 		if (c->init != NULL || c->from_row)
 			continue;
@@ -360,10 +362,10 @@ recover_oom(struct pod *pod)
 	}
 }
 
+/* Which Create is request n? */
 struct recover_find {
-	const char *container;
-	uint64_t n; /* 0: any */
-	uint64_t create_key, mount_key;
+	uint64_t n;
+	bool begun;  /* it has steps that need undoing */
 	char *found; /* the container's id */
 };
 
@@ -374,16 +376,10 @@ recover_match(const struct msg_step *step, void *arg)
 	struct tag tag;
 	AUTO_FREE char *copy = NULL;
 
-	if (!tag_read(&step->tag, &tag, &copy) || key_is_internal(step->key))
+	if (key_is_internal(step->key) || key_request(step->key) != f->n ||
+	    !tag_read(&step->tag, &tag, &copy))
 		return;
-	if (f->n != 0 && key_request(step->key) != f->n)
-		return;
-	if (f->container != NULL && strcmp(f->container, tag.container) != 0)
-		return;
-	if (tag.kind == TAG_CREATE)
-		f->create_key = step->key;
-	if (tag.kind == TAG_MOUNT)
-		f->mount_key = step->key;
+	f->begun |= tag.kind == TAG_CREATE || tag.kind == TAG_MOUNT;
 	if (f->found == NULL)
 		f->found = mem_strdup(tag.container);
 }
@@ -406,30 +402,12 @@ recover_one_condemned(struct pod *pod, uint64_t n)
 	c = f.found == NULL ? NULL : container_get(pod, f.found);
 	free(f.found);
 	log_warnx("request %" PRIu64 " is condemned, undoing it", n);
-	if (c != NULL && c->state == TASK_CREATING &&
-	    (f.create_key != 0 || f.mount_key != 0))
+	if (c != NULL && c->state == TASK_CREATING && f.begun)
 		create_undo_condemned(c, n);
 	else /* its steps, if any, have no request then, and end as such */
 		link_answer(pod->link, n, NULL, 0);
 	if (c != NULL && c->state == TASK_RUNNING && c->cgroup[0] != '\0')
 		cgroup_thaw(c->cgroup); /* in case it was a Pause */
-}
-
-static void
-recover_leftovers(struct pod *pod)
-{
-	struct container *c, *next;
-
-	HASH_ITER (hh, pod->containers, c, next) {
-		struct recover_find f = {.container = c->id};
-
-		if (!c->from_row || c->ops != NULL)
-			continue;
-		log_warnx("container '%s': its Create is gone, undoing it", c->id);
-		link_each_step(pod->link, recover_match, &f);
-		free(f.found);
-		create_undo_leftover(c, f.mount_key, f.create_key);
-	}
 }
 
 static void
@@ -473,8 +451,8 @@ recover_go(struct pod *pod)
 	free(condemned.n);
 	condemned.n = NULL;
 	condemned.count = 0;
+	leftover_undo_all(pod);
 	op_go(pod);
-	recover_leftovers(pod);
 	io_sweep(pod->loop, pod->link);
 	link_each_step(pod->link, recover_step, pod);
 	link_each_fd(pod->link, recover_fd, pod);

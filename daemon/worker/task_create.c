@@ -30,6 +30,7 @@
 #include "worker/exits.h"
 #include "worker/halt.h"
 #include "worker/io.h"
+#include "worker/leftover.h"
 #include "oci/mount.h"
 #include "oci/oci.h"
 #include "worker/oom.h"
@@ -225,6 +226,7 @@ create_final(struct op *op)
 	pod_begin(pod);
 	container_put(c);
 	process_put(c->init);
+	leftover_taken(pod, c->id);
 	events_create(c, create_req(op));
 	store_audit(pod->store, c->id, "", "create", c->opts.binary_name);
 	op_store_answer(op);

@@ -25,4 +25,5 @@ tests_crash_fakeruntime_LDFLAGS = $(AM_LDFLAGS) $(PODSHIM_PROG_LDFLAGS)
 
 crash-harness: $(crash_programs)
 .PHONY: crash-harness
-EXTRA_DIST += %D%/run $(srcdir)/%D%/10-hang.sh $(srcdir)/%D%/11-poison.sh
+EXTRA_DIST += %D%/run $(srcdir)/%D%/10-hang.sh $(srcdir)/%D%/11-poison.sh \
+	$(srcdir)/%D%/12-poison-undo.sh

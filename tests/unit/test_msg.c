@@ -34,6 +34,7 @@ test_msg_hello_and_welcome_round_trip(void **state)
 	    .gen = 7,
 	    .failed_boots = 3,
 	    .mode = BOOT_SAFE,
+	    .suspect = UINT64_MAX,
 	    .inst = {1, 2, 3, 16},
 	    .dir_alias = "/proc/9/fd/8"};
 	struct msg_welcome w2;
@@ -51,6 +52,7 @@ test_msg_hello_and_welcome_round_trip(void **state)
 	assert_int_equal(msg_decode_welcome(&head, buf, &w2, NULL), 0);
 	assert_int_equal(w2.gen, 7);
 	assert_int_equal(w2.mode, BOOT_SAFE);
+	assert_true(w2.suspect == UINT64_MAX);
 	assert_memory_equal(w.inst, w2.inst, 16);
 	assert_string_equal(w2.dir_alias, "/proc/9/fd/8");
 	/* another message is not taken for it */

@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "proto/status.h"
 #include "proto/task.pb-c.h"
 #include "worker/container.h"
@@ -92,6 +93,77 @@ test_worker_recover_leftover_mount(void **state)
 	assert_int_equal(fk_count("create"), 0);
 	assert_int_equal(fk_count("delete"), 0);
 	assert_int_equal(fk_count("unmount"), 1);
+}
+
+static bool
+meta_is(const char *key, const char *value)
+{
+	AUTO_FREE char *is = store_get_meta(fk.pod.store, key);
+
+	return is == NULL ? value == NULL : value != NULL && strcmp(is, value) == 0;
+}
+
+/* An undo that kills each worker is given up; nobody else is kept waiting by it. */
+static void
+test_worker_recover_undo_that_kills(void **state)
+{
+	uint64_t del;
+
+	(void)state;
+	fk_expect(fk_create("other", false), STATUS_OK);
+	leave_create("create");
+	fk.poison = "unmount";
+	fk.n_poison = 100;
+	fk_run();
+	assert_int_equal(fk.n_poison, 98);
+	assert_null(container_get(&fk.pod, "c1"));
+	assert_true(meta_is("leaked", "c1"));
+	assert_true(meta_is("undo.c1", NULL));
+	/* a worker that comes later lets it be */
+	fk_die();
+	fk_run();
+	assert_int_equal(fk.n_poison, 98);
+	assert_true(meta_is("leaked", "c1"));
+	fk_expect(fk_simple("Start", "other", ""), STATUS_OK);
+	/* containerd's delete: it cleans by itself, for we know nothing */
+	fk_expect(fk_simple("podshim.v1.Admin/Purge", "other", ""), STATUS_OK);
+	assert_true(meta_is("leaked", "c1"));
+	del = fk_simple("podshim.v1.Admin/Purge", "c1", "");
+	fk_expect(del, STATUS_OK);
+	assert_int_equal(fk_request(del)->payload_len, 0);
+	assert_true(meta_is("leaked", NULL));
+	fk_expect_clean();
+}
+
+/* The same id again: its Create takes the name over. */
+static void
+test_worker_recover_create_after_a_leak(void **state)
+{
+	(void)state;
+	leave_create("mount");
+	fk.poison = "unmount";
+	fk.n_poison = 2;
+	fk_run();
+	assert_true(meta_is("leaked", "c1"));
+	fk_expect(fk_create("c1", false), STATUS_OK);
+	assert_true(meta_is("leaked", NULL));
+	fk_expect(fk_simple("Delete", "c1", ""), STATUS_OK);
+	fk_expect_clean();
+}
+
+/* Workers that somebody kills in the middle of an undo do not count. */
+static void
+test_worker_recover_undo_killed_from_outside(void **state)
+{
+	(void)state;
+	leave_create("create");
+	fk.poison = "unmount";
+	fk.poison_outside = true;
+	fk.n_poison = 7;
+	fk_expect_clean();
+	assert_int_equal(fk.n_poison, 0);
+	assert_true(meta_is("leaked", NULL));
+	assert_true(meta_is("undo.c1", NULL));
 }
 
 static void
@@ -394,6 +466,9 @@ main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, fk_setup, fk_teardown)
 	    T(test_worker_recover_leftover_create),
 	    T(test_worker_recover_leftover_mount),
+	    T(test_worker_recover_undo_that_kills),
+	    T(test_worker_recover_create_after_a_leak),
+	    T(test_worker_recover_undo_killed_from_outside),
 	    T(test_worker_recover_condemned_create),
 	    T(test_worker_recover_condemned_exec_start),
 	    T(test_worker_recover_finished_but_condemned),

@@ -153,6 +153,17 @@ watch_step(uint64_t key, link_step_cb cb, void *arg)
 	watch[i].fresh = true;
 }
 
+static void
+poison(const char *verb)
+{
+	if (!fk.in_run || fk.poison == NULL || strcmp(verb, fk.poison) != 0 ||
+	    fk.n_poison == 0)
+		return;
+	fk.n_poison--;
+	fk.suspect = fk.poison_outside ? 0 : fk.in_hand;
+	longjmp(fk.env, 1);
+}
+
 void
 link_spawn(struct link *lk, const struct msg_spawn *spawn, link_step_cb cb, void *arg)
 {
@@ -161,6 +172,7 @@ link_spawn(struct link *lk, const struct msg_spawn *spawn, link_step_cb cb, void
 	(void)lk;
 	if (st == NULL) {
 		tick();
+		poison(verb_of(spawn));
 		/* or it would mount behind the other's back */
 		if (strcmp(verb_of(spawn), "unmount") == 0 &&
 		    fk_command("mount", 0) != NULL)
@@ -378,10 +390,12 @@ link_unpin(struct link *lk, const char *id)
 uint64_t
 link_in_hand(struct link *lk, uint64_t n, const char *what)
 {
+	uint64_t was = fk.in_hand;
+
 	(void)lk;
-	(void)n;
 	(void)what;
-	return 0;
+	fk.in_hand = n;
+	return was;
 }
 
 /* --- the fd store: names only ---------------------------------------------------------- */
@@ -541,7 +555,9 @@ fake_deliver_steps(void)
 			continue;
 		watch[i].fresh = false;
 		copy = st->s;
+		fk.in_hand = key_is_internal(copy.key) ? 0 : key_request(copy.key);
 		watch[i].cb(&copy, watch[i].arg);
+		fk.in_hand = 0;
 		any = true;
 	}
 	return any;

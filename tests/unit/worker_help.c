@@ -84,6 +84,9 @@ fk_up(void)
 	fake_forget();
 	pod_init(&fk.pod, loop_new());
 	fk.up = true;
+	fk.in_hand = 0;
+	fk.pod.suspect = fk.suspect;
+	fk.suspect = 0;
 	fk.pod.ns = "ns";
 	fk.pod.group = "g";
 	fk.pod.dir = fk.dir;

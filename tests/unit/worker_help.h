@@ -74,6 +74,10 @@ struct fk {
 	bool survives;	   /* SIGKILL to a process takes its time: fk_exit() ends it */
 	bool hold_answers; /* the channel is full: answers die with the worker */
 	/* dying */
+	const char *poison; /* so many workers die of asking for this verb … */
+	unsigned n_poison;
+	bool poison_outside; /* … killed by somebody else in that moment */
+	uint64_t in_hand, suspect;
 	long ticks;		   /* moments so far in this test */
 	long die_at, die_again_at; /* 0 never */
 	jmp_buf env;
