@@ -332,7 +332,8 @@ ctd_cleanup() {
 	for cl_p in $not_ours; do
 		kill -KILL "$cl_p" 2>/dev/null
 	done
-	[ -n "$ctd_pid" ] && kill -KILL "$ctd_pid" 2>/dev/null
+	# waited for here, or the shell says "Killed" in the middle of the sweep
+	ctd_kill
 	sweep
 	wait 2>/dev/null
 	if [ -n "${PODSHIM_TEST_KEEP:-}" ] && [ "$cl_rc" -ne 0 ]; then
