@@ -1,7 +1,7 @@
 /*
  * podshimctl history: what happened to containers and execs, as the worker
- * wrote it down. Arguments of execs may hold secrets: they are shown when asked
- * for only.
+ * wrote it down. Arguments of execs and of the commands of `debug` may hold secrets:
+ * they are shown when asked for only.
  */
 #include <string.h>
 
@@ -44,12 +44,18 @@ without_args(const char *detail)
 				   : mem_printf("%.*s ...", (int)len, detail);
 }
 
+static bool
+is_command(const struct past_line *l)
+{
+	return strcmp(l->what, "exec") == 0 || strcmp(l->what, "trace") == 0 ||
+	    strncmp(l->what, "debug-", 6) == 0;
+}
+
 static void
 line_row(struct show *s, const struct past_line *l)
 {
-	bool exec = strcmp(l->what, "exec") == 0;
 	AUTO_FREE char *detail =
-	    exec && !s->args ? without_args(l->detail) : mem_strdup(l->detail);
+	    is_command(l) && !s->args ? without_args(l->detail) : mem_strdup(l->detail);
 
 	sheet_time(s->sheet, l->t);
 	sheet_text(s->sheet, l->ns);
@@ -87,7 +93,7 @@ cmd_history(struct ctl *ctl)
 }
 
 static const struct ctl_option options[] = {
-    {"args", 0, NULL, "with the arguments of execs, which may hold secrets"},
+    {"args", 0, NULL, "with the arguments of commands, which may hold secrets"},
     {"follow", 'f', NULL, "go on with what comes; with -o json as with jsonl"},
     {0},
 };

@@ -5,8 +5,8 @@
  * --rm) is done by the pod's events (run_event.c), so nothing waits beside a
  * container in the background.
  *
- * Exit codes as docker's and podman's: the container's own, or 125 (podshim or
- * the runtime failed), 126 (the command cannot be executed), 127 (there is none).
+ * Exit codes as docker's and podman's: the container's own, or 125 (bad usage,
+ * podshim or the runtime failed), 126 (the command cannot be executed), 127 (there is none).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -487,8 +487,9 @@ const struct ctl_verb verb_run = {
 	"The same shim runs it, in namespace 'podshim' unless -n names another; all\n"
 	"other commands know it. Its output goes to /var/log/podshim/NAMESPACE/ID.log\n"
 	"and, without -d, here. Signals are passed on; ctrl-p ctrl-q detaches from a\n"
-	"terminal. The exit status is the container's, or 125 if podshim or the\n"
-	"runtime failed, 126 if CMD cannot be executed, 127 if there is no such CMD.",
+	"terminal. The exit status is the container's, or 125 if the call was\n"
+	"wrong, podshim or the runtime failed, 126 if CMD cannot be executed, 127 if\n"
+	"there is no such CMD.",
     .options = run_options_table,
     .examples =
 	"  podshimctl run --rm --rootfs /srv/busybox hello echo hello\n"
@@ -498,4 +499,5 @@ const struct ctl_verb verb_run = {
     .min_args = 1,
     .max_args = CTL_ANY_NUMBER,
     .run = cmd_run,
+    .misuse = CTL_NOT_RUN,
 };

@@ -61,7 +61,8 @@ ctl_misuse(struct ctl *ctl, const char *fmt, ...)
 		(void)fprintf(ctl->err, "Try 'podshimctl --help'.\n");
 	else
 		(void)fprintf(ctl->err, "Try 'podshimctl %s --help'.\n", ctl->path);
-	return CTL_USAGE;
+	return ctl->verb != NULL && ctl->verb->misuse != CTL_OK ? (int)ctl->verb->misuse
+								: CTL_USAGE;
 }
 
 enum ctl_exit

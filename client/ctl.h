@@ -96,6 +96,7 @@ struct ctl_verb {
 	int max_args;
 	const struct ctl_verb *const *subs; /* verbs below this one, NULL-terminated */
 	int (*run)(struct ctl *ctl);	    /* NULL if there are subs */
+	enum ctl_exit misuse;		    /* of bad usage; 0: CTL_USAGE */
 };
 
 /* The whole program but its process. Returns an exit code. */
@@ -124,7 +125,8 @@ int ctl_one_or_all(struct ctl *ctl);
 int ctl_fail(struct ctl *ctl, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 int ctl_fail_as(struct ctl *ctl, enum ctl_exit code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-/* Bad usage: what is wrong, and where to read on. Returns CTL_USAGE. */
+/* Bad usage: what is wrong, and where to read on. Returns CTL_USAGE, or
+ * what the verb has in its place. */
 int ctl_misuse(struct ctl *ctl, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 /* The exit code for a -errno: CTL_DENIED, CTL_TIMEOUT or CTL_FAILED. */

@@ -31,7 +31,10 @@ fails 125 'Is a directory' --log "$T" bad true
 fails 125 "unknown key 'colour'" --log-opt colour=red bad true
 fails 125 "--pid-file '/no/dir/x': its directory" --pid-file /no/dir/x bad true
 fails 125 'a command' bad
-fails 2 'no name for a container' ../bad true
+fails 125 'no name for a container' ../bad true
+fails 125 "unknown option '--nosuch'" --nosuch bad true
+fails 125 "'run' wants ID"
+fails 125 'unknown output format' -o nosuch bad true
 check "nothing is left of all that" no_run_dirs
 
 # in the background, two in one pod

@@ -39,6 +39,8 @@ pod_with_past(const char *root)
 	store_audit(st, "front", "sh", "exec", "sh -c 'secret'");
 	store_audit(st, "front", "q", "exec", "'my sh' -c secret");
 	store_audit(st, "front", "one", "exec", "true");
+	store_audit(st, "front", "", "debug-shell", "curl -u secret");
+	store_audit(st, "front", "", "trace", "strace -f -e secret");
 	store_audit(st, "gone", "", "delete", "");
 	commit_ok(st);
 	store_close(st);
@@ -83,16 +85,20 @@ test_client_see_history(void **state)
 	AUTO_RUN struct run r = RUN(*state, "history", "web");
 
 	assert_int_equal(r.code, CTL_OK);
-	assert_non_null(strstr(r.out, "  web  front      -     create  runc\n"));
-	assert_non_null(strstr(r.out, "  web  front      sh    exec    sh ...\n"));
-	assert_non_null(strstr(r.out, "  web  front      q     exec    'my sh' ...\n"));
-	assert_non_null(strstr(r.out, "  web  front      one   exec    true\n"));
-	assert_non_null(strstr(r.out, "  web  gone       -     delete  -\n"));
+	assert_non_null(strstr(r.out, "  web  front      -     create       runc\n"));
+	assert_non_null(strstr(r.out, "  web  front      sh    exec         sh ...\n"));
+	assert_non_null(
+	    strstr(r.out, "  web  front      q     exec         'my sh' ...\n"));
+	assert_non_null(strstr(r.out, "  web  front      one   exec         true\n"));
+	assert_non_null(strstr(r.out, "debug-shell  curl ...\n"));
+	assert_non_null(strstr(r.out, "trace        strace ...\n"));
+	assert_non_null(strstr(r.out, "  web  gone       -     delete       -\n"));
 	assert_null(strstr(r.out, "secret"));
 	AUTO_RUN struct run j = RUN(*state, "history", "front", "-o", "json");
 	assert_null(strstr(j.out, "secret"));
 	assert_null(strstr(j.out, "gone"));
 	AUTO_RUN struct run args = RUN(*state, "history", "web", "--args");
+	assert_non_null(strstr(args.out, "curl -u secret\n"));
 	assert_non_null(strstr(args.out, "sh -c 'secret'\n"));
 	AUTO_RUN struct run gone = RUN(*state, "history", "gone");
 	assert_int_equal(gone.code, CTL_OK);
