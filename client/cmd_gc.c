@@ -21,6 +21,7 @@
 #include "base/podlock.h"
 #include "client/find.h"
 #include "client/json.h"
+#include "client/leavings.h"
 #include "client/node.h"
 #include "client/text.h"
 #include "client/verbs.h"
@@ -66,34 +67,76 @@ gc_say(struct gc *gc, enum fate fate, const char *path, const char *why)
 
 /* --- pods ------------------------------------------------------------------------- */
 
-/* Why the pod is an orphan, or (-EBUSY, -ENOENT) is none, as it is this moment. */
+/*
+ * Why the pod is an orphan, or (-EBUSY, -ENOENT) is none, as it is this moment. *pods is
+ * the caller's; *now: the pod among them.
+ */
 static int
-pod_is_orphan_now(const struct gc *gc, const struct pod *seen, char **why)
+pod_is_orphan_now(const struct gc *gc, const struct pod *seen, struct pods *pods,
+    struct pod **now, char **why)
 {
-	struct pods pods = {0};
 	struct procs procs = {0};
 	struct look look;
 	int rc = -ENOENT;
 	size_t i;
 
-	(void)pods_find(gc->ctl->root, seen->ns, &pods, NULL);
-	for (i = 0; i < pods.n; i++) {
-		struct pods one = {.v = &pods.v[i], .n = 1};
+	*pods = (struct pods){0};
+	(void)pods_find(gc->ctl->root, seen->ns, pods, NULL);
+	for (i = 0; i < pods->n; i++) {
+		struct pods one = {.v = &pods->v[i], .n = 1};
 
-		if (strcmp(pods.v[i].path, seen->path) != 0)
+		if (strcmp(pods->v[i].path, seen->path) != 0)
 			continue;
+		*now = &pods->v[i];
 		pods_ask(&one, PODS_TIMEOUT_MS);
-		(void)pod_load(&pods.v[i], NULL);
+		(void)pod_load(*now, NULL);
 		procs_read(&procs);
-		look_at(&pods.v[i], &procs, &look);
+		look_at(*now, &procs, &look);
 		rc = node_pod_is_orphan(&look, why);
 		look_fini(&look);
 		procs_fini(&procs);
 	}
-	pods_fini(&pods);
 	if (rc == -ENOENT)
 		*why = mem_strdup("it is gone already");
 	return rc;
+}
+
+static bool
+pod_is_orphan(const struct gc *gc, const struct pod *seen, char **why)
+{
+	struct pods pods;
+	struct pod *now;
+	int rc = pod_is_orphan_now(gc, seen, &pods, &now, why);
+
+	pods_fini(&pods);
+	return rc != -EBUSY;
+}
+
+/* What its containers have left beside the pod's directory, which alone knows of it. */
+static bool
+gc_leavings(struct gc *gc, const struct pod *pod)
+{
+	enum fate fate = gc->dry ? FATE_WOULD : FATE_REMOVED;
+	struct err err = ERR_INIT;
+	size_t i;
+
+	for (i = 0; i < pod->n_containers; i++) {
+		const struct container_info *c = &pod->containers[i];
+		AUTO_FREE char *dir = leavings_runtime_dir(c);
+		AUTO_FREE char *cgroup =
+		    leavings_cgroup(c) == NULL ? NULL : mem_strdup(leavings_cgroup(c));
+		AUTO_FREE char *whose = mem_printf("of container '%s'", c->id);
+
+		if (!gc->dry && leavings_remove(c, pod->ns, &err) < 0) {
+			gc_say(gc, FATE_FAILED, whose, err.text);
+			return false;
+		}
+		if (dir != NULL)
+			gc_say(gc, fate, dir, whose);
+		if (cgroup != NULL)
+			gc_say(gc, fate, cgroup, whose);
+	}
+	return true;
 }
 
 /* Under its lock. */
@@ -102,12 +145,18 @@ gc_remove_pod(struct gc *gc, const struct pod *pod, const char *lock_path)
 {
 	AUTO_FREE char *why = NULL;
 	AUTO_FREE char *socket = NULL;
-	int rc = pod_is_orphan_now(gc, pod, &why);
+	struct pods pods;
+	struct pod *now;
+	int rc = pod_is_orphan_now(gc, pod, &pods, &now, &why);
+	bool clean = rc == 0 && gc_leavings(gc, now);
 
+	pods_fini(&pods);
 	if (rc < 0) {
 		gc_say(gc, FATE_LEFT, pod->path, why);
 		return;
 	}
+	if (!clean)
+		return;
 	socket = node_stale_socket(pod);
 	if (!gc->dry) {
 		rc = poddir_remove(pod->path, clock_boot_us() + REMOVE_LIMIT_US);
@@ -133,7 +182,7 @@ gc_pod(struct gc *gc, const struct pod *pod)
 	AUTO_CLOSE int lock = -1;
 	bool had_lock;
 
-	if (pod->keeper != KEEPER_DEAD || pod_is_orphan_now(gc, pod, &why) == -EBUSY) {
+	if (pod->keeper != KEEPER_DEAD || !pod_is_orphan(gc, pod, &why)) {
 		if (pod->keeper == KEEPER_DEAD)
 			gc_say(gc, FATE_LEFT, pod->path, why);
 		return;
@@ -229,9 +278,11 @@ const struct ctl_verb verb_gc = {
     .summary = "remove what is provably nobody's",
     .text =
 	"Directories and sockets of pods whose keeper is dead, whose containers have no\n"
-	"process left, and of which containerd has no bundle any more. All else is left\n"
-	"alone, and said so. It never races a pod that is being started: it holds the\n"
-	"pod's lock.",
+	"process left, and of which containerd has no bundle any more; and what their\n"
+	"containers left to the OCI runtime and the kernel: its record of them, "
+	"cgroups.\n"
+	"All else is left alone, and said so; nothing is killed. It never races a pod\n"
+	"that is being started: it holds the pod's lock.",
     .options = options,
     .examples = "  podshimctl gc --dry-run",
     .run = cmd_gc,

@@ -45,6 +45,7 @@ libclient_a_SOURCES = \
 	%D%/inside.c %D%/inside.h \
 	%D%/inside_root.c \
 	%D%/json.c %D%/json.h \
+	%D%/leavings.c %D%/leavings.h \
 	%D%/log_read.c %D%/log_read.h \
 	%D%/look.c %D%/look.h \
 	%D%/nearest.c %D%/nearest.h \

@@ -37,22 +37,32 @@ wait_for 10 sh -c "! kill -0 $pid 2>/dev/null"
 like "$(ctl gc)" "left alone *still has its bundle*" "and what containerd will ask for"
 rm -rf "$bundle_a"
 like "$(doctor orphaned-directory)" "*is left over*" "an orphaned directory"
-like "$(ctl gc --dry-run)" "would remove $dir: *would remove $socket: *" "gc --dry-run tells"
-check "and removes nothing" test -d "$dir"
+like "$(ctl gc --dry-run)" "would remove $runtime_root/a: *would remove *cgroup*would remove $dir: *would remove $socket: *" \
+	"gc --dry-run tells"
+check "and removes nothing" test -d "$dir" -a -d "$runtime_root/a"
+# whose name another container bears by now is not ours to delete
+sed -i.ours "s|$bundle_a|/else/where|g" "$runtime_root/a/state.json"
+case $(ctl gc --dry-run) in
+*"$runtime_root/a"* | *cgroup*) not_ok "what belongs to another one of that name is left alone" ;;
+*) ok "what belongs to another one of that name is left alone" ;;
+esac
+mv "$runtime_root/a/state.json.ours" "$runtime_root/a/state.json"
+ctd_kill # gc does not ask it
 
 # whoever holds the pod's lock is not disturbed
 exec 5>>"$dir.lock"
 flock 5
 like "$(ctl gc)" "left alone *is held by another process*" "not while its lock is held"
 exec 5>&-
-like "$(ctl gc)" "removed $dir: *removed $socket: *" "gc removes it"
+like "$(ctl gc)" "removed $runtime_root/a: *removed *cgroup*removed $dir: *removed $socket: *" "gc removes it"
+check "the runtime's record" test ! -e "$runtime_root/a"
+is "$(cgroups_of a)" "" "the cgroups"
 check "the directory" test ! -e "$dir"
 check "the socket" test ! -e "$socket"
 check "the lock" test ! -e "$dir.lock"
 is "$(ctl list -o json | jq -r '.[].pod')" b "the other pod is there"
 is "$(raw_state b)" "$RUNNING" "and well"
 is "$(ctl gc)" "Nothing to remove." "nothing more to remove"
-# what a dead keeper's container leaves to the OCI runtime and the kernel
-runc --root "$runtime_root" delete -f a >/dev/null 2>&1
+ctd_start
 raw_end b
 finish 60
