@@ -54,7 +54,8 @@ enum store_open_result {
 };
 
 /*
- * Open `state.db` in dir for writing. safe: set whatever is there aside. A
+ * Open `state.db` in dir for writing. safe: set whatever is there aside, unless
+ * it is ours and too new. A
  * migration, if one is needed, is begun but committed only by
  * store_commit_migration() (recovery.md 1.14). Result: enum store_open_result
  * (>= 0), *why (if not NULL; caller frees; NULL if nothing was) says what was set

@@ -340,20 +340,41 @@ integrity_check(struct store *st, struct err *err)
 	return rc == -EUCLEAN ? integrity_check_once(st, err) : rc;
 }
 
+/* Connect, and see whether the file is this keeper's and not too new for us. */
+static int
+open_own(struct store *st, unsigned *version, char **why, struct err *err)
+{
+	int rc = db_connect(st, err);
+
+	if (rc == 0)
+		rc = version_read(st, version, err);
+	if (rc == 0) /* first: a stranger's file is set aside, however new */
+		rc = identity_check(st, why, err);
+	if (rc == 0)
+		rc = reader_check(st, *version, err);
+	return rc;
+}
+
+/* To begin anew is a cure for what we cannot digest, not for what is too new for us. */
+static int
+open_may_set_aside(struct store *st, struct err *err)
+{
+	AUTO_FREE char *why = NULL;
+	unsigned version;
+	int rc = open_own(st, &version, &why, err);
+
+	db_disconnect(st);
+	st->damaged = false;
+	return rc == -EPROTO ? rc : 0;
+}
+
 /* A file that exists. -ESTALE and -EUCLEAN: set it aside, *why says why. */
 static int
 open_existing(struct store *st, char **why, struct err *err)
 {
 	unsigned version;
-	int rc;
+	int rc = open_own(st, &version, why, err);
 
-	rc = db_connect(st, err);
-	if (rc == 0)
-		rc = version_read(st, &version, err);
-	if (rc == 0) /* first: a stranger's file is set aside, however new */
-		rc = identity_check(st, why, err);
-	if (rc == 0)
-		rc = reader_check(st, version, err);
 	if (rc == 0)
 		rc = integrity_check(st, err);
 	if (rc == 0 && version < st->n_migrations) {
@@ -419,11 +440,14 @@ open_for_writing(struct store *st, bool safe, char **why, struct err *err)
 		rc = open_new(st, err);
 		return rc < 0 ? rc : STORE_CREATED;
 	}
-	if (safe)
-		*why = mem_strdup("asked to begin anew");
-	else if (!S_ISREG(sb.st_mode))
+	if (!S_ISREG(sb.st_mode)) {
 		*why = mem_strdup("not a regular file");
-	else {
+	} else if (safe) {
+		rc = open_may_set_aside(st, err);
+		if (rc < 0)
+			return rc;
+		*why = mem_strdup("asked to begin anew");
+	} else {
 		rc = open_existing(st, why, err);
 		if (rc == 0)
 			return STORE_OPENED;

@@ -46,6 +46,7 @@
 #define WORKER_LOCK_MS	  1000
 #define WORKER_LEAVE_US	  (2 * US_PER_S)
 #define WORKER_SAFE_AFTER 3u /* boots that failed in a row */
+#define WORKER_REFUSED	  78 /* exit status: not with this keeper or this store */
 
 struct worker_args {
 	const char *ns;
@@ -399,6 +400,7 @@ worker_run(const struct worker_args *a)
 	struct worker w = {.lock_fd = -1};
 	struct err err = ERR_INIT;
 	struct loop *loop = loop_new();
+	int rc;
 
 	if (loop == NULL)
 		abort();
@@ -410,9 +412,11 @@ worker_run(const struct worker_args *a)
 	conf_load(&w.pod.conf);
 	if (w.pod.conf.debug)
 		log_set_debug(true);
-	if (worker_come_up(&w, a, &err) < 0) {
-		log_errx("%s", err.text);
-		return 1;
+	rc = worker_come_up(&w, a, &err);
+	if (rc < 0) {
+		log_errx("%s%s", err.text,
+		    rc == -EPROTO ? "; refusing to work, nothing is changed" : "");
+		return rc == -EPROTO ? WORKER_REFUSED : 1;
 	}
 	loop_run(loop, worker_on_pass, &w);
 	/* everything else is given back by exiting; the store's file is not */

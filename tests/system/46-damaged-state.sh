@@ -72,22 +72,4 @@ for how in deleted truncated garbage header unreadable; do
 	ctr c rm ${how}1 ${how}2
 done
 
-# A newer podshim's file is refused, and left alone at first. Since a keeper never goes
-# back to an older build, it is an accident: the third refusal sets it aside.
-run_opts=$(group_opts newer)
-run_d newer sh -c 'trap "exit 14" USR1; while :; do sleep 0.1; done'
-run_opts=
-dir=$(ls -d "$STATE_ROOT/$NS"/newer.????????)
-pid=$(task_pid newer)
-sqlite3 "$dir/state.db" "PRAGMA user_version = 99; UPDATE meta SET value = '99' WHERE key = 'min_reader'"
-like "$(podshimctl -n "$NS" list 2>&1 >/dev/null)" "*wants a reader of 99*" "newer: podshimctl says so"
-kill -KILL "$(pod_field newer worker_pid)"
-clear_words() { grep -q "pod=newer.*wants a reader of 99" "$T/containerd.log"; }
-check "newer: the log says so" wait_for 5 clear_words
-check "newer: the pod works" wait_for 10 alive newer
-is "$(task_pid newer)" "$pid" "newer: the container has not noticed"
-is "$(for f in "$dir"/state.db.bad-?; do sqlite3 "$f" 'PRAGMA user_version'; done)" 99 "newer: the file is kept"
-usr1 "$pid"
-check "newer: it ends" wait_for 5 task_is newer STOPPED
-like "$(ctr task rm newer 2>&1)" "*exit code 14*" "newer: with its true status"
 finish

@@ -383,6 +383,8 @@ test_open_newer_file_is_left_alone(void **state)
 	store_close(st);
 	assert_int_equal(file_read(AT_FDCWD, path, 1 << 20, &before, &len, NULL), 0);
 	assert_int_equal(store_open(*state, &id, false, &st, NULL, &err), -EPROTO);
+	/* not even to begin anew: there is nothing wrong with it */
+	assert_int_equal(store_open(*state, &id, true, &st, NULL, &err), -EPROTO);
 	assert_int_equal(store_open_readonly(*state, &st, &err), -EPROTO);
 	assert_int_equal(file_read(AT_FDCWD, path, 1 << 20, &after, &len2, NULL), 0);
 	assert_int_equal(len, len2);
