@@ -105,7 +105,8 @@ enum msg_type {
  *          With CONSOLE and status 0, DONE means that tty/<key> is stored
  *          (key as %llx, lower case, no leading zeros).
  * SIGNAL   key; a = target's key, b = signo; MF_TAG optional. STEP comes at once:
- *          DONE, or FAILED with ESRCH: no such process, or it has exited.
+ *          DONE, or FAILED with ESRCH: no such process, or it has exited. With an
+ *          internal key, a = 0 and a tag it is a memo for the next worker (link_memo()).
  * ACK      key; a = enum ack_what. ACK_STEP: an ended internal step. ACK_EXIT: an
  *          EXIT that the worker was sent, and the step of that key.
  * FD_PUT   MF_NAME; 1 fd; a = enum fd_put_how. Replaces. Only a failure is answered

@@ -93,6 +93,8 @@ command_name(const struct command *cmd)
 	case TAG_MOUNT: return "mount";
 	case TAG_UMOUNT: return "unmount";
 	case TAG_OTHER:
+	case TAG_DELETED:
+	case TAG_PURGED:
 	case TAG_UNKNOWN: break;
 	}
 	return cmd->op->method->name;

@@ -30,7 +30,7 @@ container_visible(struct pod *pod, const char *id)
 {
 	struct container *c = container_get(pod, id);
 
-	return c == NULL || c->state == TASK_CREATING ? NULL : c;
+	return c == NULL || c->state == TASK_CREATING || c->deleted ? NULL : c;
 }
 
 struct container *

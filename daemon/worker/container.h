@@ -36,6 +36,7 @@ struct container {
 	bool create_sent;
 	bool from_row; /* a CREATING row that no Create has claimed yet */
 	bool foreign;  /* the runtime had one of that name before us */
+	bool deleted;  /* somebody was told so; only what is left of it has to go */
 	bool purging;  /* containerd has given it up: no events */
 	uint64_t oom_seen;
 	struct cgroup_dirs *dirs; /* NULL: not looked up yet, or none */

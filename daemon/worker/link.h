@@ -77,6 +77,12 @@ void link_spawn(
  */
 void link_signal(struct link *lk, uint64_t key, uint64_t target, int signo,
     link_step_cb cb, void *arg);
+/*
+ * A note for the next worker, in the keeper's memory: a step that does nothing, with
+ * that tag; in each snapshot until link_ack(). It is there before whatever is sent
+ * after it. Returns its key.
+ */
+uint64_t link_memo(struct link *lk, const struct msg_bytes *tag);
 const struct msg_step *link_step_known(struct link *lk, uint64_t key);
 /* Attach a callback to a step that is RUNNING or ended already (after a restart). */
 void link_step_watch(struct link *lk, uint64_t key, link_step_cb cb, void *arg);

@@ -293,6 +293,29 @@ link_signal(
 	(void)link_send(lk, &head, NULL, NULL, 0);
 }
 
+/* Its end says nothing; it stays until link_ack(). */
+static void
+link_on_memo(const struct msg_step *step, void *arg)
+{
+	(void)step;
+	(void)arg;
+}
+
+uint64_t
+link_memo(struct link *lk, const struct msg_bytes *tag)
+{
+	_Alignas(8) char buf[MSG_TAG_MAX + 64];
+	struct msg_head head = {.type = MSG_SIGNAL, .key = link_internal_key(lk)};
+	struct link_step *s = link_step_new(lk, head.key, STEP_SIGNAL);
+	size_t len = 0;
+
+	s->cb = link_on_memo;
+	(void)msg_put(buf, sizeof buf, &len, MF_TAG, tag->p, tag->len);
+	head.len = (uint32_t)len;
+	(void)link_send(lk, &head, buf, NULL, 0);
+	return head.key;
+}
+
 const struct msg_step *
 link_step_known(struct link *lk, uint64_t key)
 {

@@ -128,7 +128,27 @@ pod_flush(struct pod *pod)
 	free(pod->unacked);
 	pod->unacked = NULL;
 	pod->n_unacked = 0;
+	for (i = 0; i < pod->n_memos; i++)
+		link_ack(pod->link, pod->memos[i]);
+	free(pod->memos);
+	pod->memos = NULL;
+	pod->n_memos = 0;
 	return true;
+}
+
+void
+pod_note_gone(struct pod *pod, enum tag_kind kind, const char *container,
+    const char *exec_id, int commit_rc)
+{
+	const struct tag tag = {.kind = kind, .container = container, .exec_id = exec_id};
+	char text[MSG_TAG_MAX];
+	struct msg_bytes bytes = {.p = text};
+
+	if (commit_rc == 0)
+		return;
+	bytes.len = tag_write(text, &tag);
+	pod->memos = mem_realloc(pod->memos, (pod->n_memos + 1) * sizeof *pod->memos);
+	pod->memos[pod->n_memos++] = link_memo(pod->link, &bytes);
 }
 
 static void
@@ -364,5 +384,6 @@ pod_fini(struct pod *pod)
 	free(pod->leaked);
 	free(pod->spent);
 	free(pod->unacked);
-	pod->spent = pod->unacked = NULL;
+	free(pod->memos);
+	pod->spent = pod->unacked = pod->memos = NULL;
 }

@@ -12,6 +12,7 @@
 
 #include "state/store.h"
 #include "worker/conf.h"
+#include "worker/tag.h"
 
 struct container;
 struct err;
@@ -63,6 +64,9 @@ struct pod {
 	/* exits whose rows the disk did not take yet */
 	uint64_t *unacked;
 	size_t n_unacked;
+	/* memos of what was answered from memory, until its rows are written */
+	uint64_t *memos;
+	size_t n_memos;
 	struct event *flush_ev; /* while the store has a backlog */
 	struct event *idle_ev;	/* while there is no container */
 };
@@ -86,6 +90,14 @@ int pod_writable(struct pod *pod, struct err *err);
 void pod_spent(struct pod *pod, uint64_t n);
 /* The exit of this process is in a committed transaction (rc of pod_commit). */
 void pod_ack_exit(struct pod *pod, uint64_t key, int commit_rc);
+
+/*
+ * The caller is about to be told that this container (or its exec) is gone; what
+ * pod_commit returned for that. If the rows are not written, a memo in the keeper sees
+ * to it that the next worker does not bring it back. kind: TAG_DELETED or TAG_PURGED.
+ */
+void pod_note_gone(struct pod *pod, enum tag_kind kind, const char *container,
+    const char *exec_id, int commit_rc);
 
 /* Something went: is the pod empty, and may it end? */
 void pod_check_idle(struct pod *pod);

@@ -153,6 +153,7 @@ purge_forget(struct container *c)
 	Containerd__Task__V2__WaitResponse r = CONTAINERD__TASK__V2__WAIT_RESPONSE__INIT;
 	Google__Protobuf__Timestamp ts;
 	struct op *op;
+	int rc;
 
 	wire_timestamp(&ts, init->exited_at);
 	r.exit_status = init->exit_status;
@@ -167,7 +168,8 @@ purge_forget(struct container *c)
 	}
 	store_delete_container(pod->store, c->id);
 	store_audit(pod->store, c->id, "", "purge", "by its mark");
-	(void)pod_commit(pod, STORE_KEEP, NULL);
+	rc = pod_commit(pod, STORE_KEEP, NULL);
+	pod_note_gone(pod, TAG_PURGED, c->id, "", rc);
 	HASH_ITER (hh, c->execs, p, next) {
 		exits_end_waits(p);
 		process_free(p);

@@ -204,6 +204,8 @@ recover_step(const struct msg_step *step, void *arg)
 	AUTO_FREE char *copy = NULL;
 	bool ours = tag_read(&step->tag, &tag, &copy);
 
+	if (tag.kind == TAG_DELETED || tag.kind == TAG_PURGED)
+		return; /* a memo: whoever deletes acknowledges it */
 	if (key_is_internal(step->key)) {
 		/* signals, and deletes and unmounts of ours: they may end as they like */
 		if (step->kind == STEP_SIGNAL || ours)
@@ -452,6 +454,7 @@ recover_go(struct pod *pod)
 	condemned.n = NULL;
 	condemned.count = 0;
 	leftover_undo_all(pod);
+	delete_noted(pod);
 	op_go(pod);
 	io_sweep(pod->loop, pod->link);
 	link_each_step(pod->link, recover_step, pod);

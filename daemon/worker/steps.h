@@ -27,6 +27,7 @@ enum {
 	STEP_DELETE = 1,
 	STEP_UMOUNT = 2,
 	STEP_DELETE_KILL = 3,
+	STEP_DELETE_MEMO = 4, /* no step of its own: the memo that it is done for */
 };
 
 #endif

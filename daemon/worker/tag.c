@@ -45,7 +45,7 @@ tag_write(char out[MSG_TAG_MAX], const struct tag *tag)
 static enum tag_kind
 tag_kind_of(char c)
 {
-	static const char known[] = "csxdkmuo";
+	static const char known[] = "csxdkmuoDP";
 
 	return c != '\0' && strchr(known, c) != NULL ? (enum tag_kind)c : TAG_UNKNOWN;
 }

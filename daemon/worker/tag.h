@@ -21,6 +21,9 @@ enum tag_kind {
 	TAG_MOUNT = 'm',
 	TAG_UMOUNT = 'u',
 	TAG_OTHER = 'o',
+	/* of memos, not of commands: a Delete, a Purge was answered, its row is not gone yet */
+	TAG_DELETED = 'D',
+	TAG_PURGED = 'P',
 };
 
 struct tag {

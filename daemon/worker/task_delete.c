@@ -30,6 +30,7 @@
 #include "worker/op.h"
 #include "worker/pod.h"
 #include "worker/process.h"
+#include "worker/purge.h"
 #include "worker/steps.h"
 #include "worker/tasks.h"
 
@@ -92,6 +93,7 @@ delete_exec_final(struct op *op)
 {
 	struct process *p = op->p;
 	struct container *c = op->c;
+	int rc;
 
 	delete_set_ok(op);
 	pod_begin(op->pod);
@@ -99,7 +101,8 @@ delete_exec_final(struct op *op)
 	delete_answer_waits(p);
 	op_store_answer(op);
 	CRASH_POINT("delete.final");
-	(void)pod_commit(op->pod, STORE_KEEP, NULL);
+	rc = pod_commit(op->pod, STORE_KEEP, NULL);
+	pod_note_gone(op->pod, TAG_DELETED, c->id, p->exec_id, rc);
 	CRASH_POINT("delete.committed");
 	delete_leavings(p);
 	op->p = NULL;
@@ -140,6 +143,7 @@ delete_final(struct op *op)
 	struct pod *pod = op->pod;
 	AUTO_FREE char *prefix = mem_printf("io/%s/", c->id);
 	struct process *p, *next;
+	int rc;
 
 	d->answer(op);
 	pod_begin(pod);
@@ -152,7 +156,8 @@ delete_final(struct op *op)
 	store_audit(pod->store, c->id, "", c->purging ? "purge" : "delete", "");
 	op_store_answer(op);
 	CRASH_POINT("delete.final");
-	(void)pod_commit(pod, STORE_KEEP, NULL);
+	rc = pod_commit(pod, STORE_KEEP, NULL);
+	pod_note_gone(pod, c->purging ? TAG_PURGED : TAG_DELETED, c->id, "", rc);
 	CRASH_POINT("delete.committed");
 	HASH_ITER (hh, c->execs, p, next) {
 		delete_leavings(p);
@@ -287,5 +292,97 @@ task_delete(struct op *op)
 	} else {
 		op_fail(op, STATUS_UNKNOWN, "cannot delete a %s process",
 		    c->state == TASK_RUNNING ? "running" : task_state_name(c->state));
+	}
+}
+
+/* --- one that was answered, but not written ----------------------------------------------- */
+
+static void
+delete_rest_begin(struct op *op)
+{
+	op->p = op->c->init;
+	if (op->p->key == 0)
+		exits_never_ran(op->c);
+	delete_when_settled(op);
+}
+
+static const struct op_method delete_rest_method = {
+    .name = "rest of a Delete",
+    .begin = delete_rest_begin,
+    .class = OP_QUEUE,
+};
+
+/* Its request is still open: then that is run again, and writes what is to be written. */
+static bool
+delete_is_open(const struct pod *pod, const struct tag *tag)
+{
+	const struct op *op;
+
+	for (op = pod->ops; op != NULL; op = op->hh.next)
+		if ((op->method->begin == task_delete ||
+			op->method->begin == purge_begin) &&
+		    strcmp(op->id, tag->container) == 0 &&
+		    strcmp(op->exec_id, tag->exec_id) == 0)
+			return true;
+	return false;
+}
+
+static void
+delete_rest_of_exec(struct process *p, uint64_t memo)
+{
+	struct pod *pod = p->c->pod;
+	int rc;
+
+	pod_begin(pod);
+	store_delete_process(pod->store, p->c->id, p->exec_id);
+	rc = pod_commit(pod, STORE_KEEP, NULL);
+	pod_note_gone(pod, TAG_DELETED, p->c->id, p->exec_id, rc);
+	delete_leavings(p);
+	process_free(p);
+	link_ack(pod->link, memo);
+}
+
+static void
+delete_on_memo(const struct msg_step *step, void *arg)
+{
+	struct pod *pod = arg;
+	AUTO_FREE char *copy = NULL;
+	struct container *c;
+	struct process *p;
+	struct tag tag;
+	struct op *op;
+
+	if (!key_is_internal(step->key) || step->kind != STEP_SIGNAL ||
+	    !tag_read(&step->tag, &tag, &copy) ||
+	    (tag.kind != TAG_DELETED && tag.kind != TAG_PURGED))
+		return;
+	c = container_get(pod, tag.container);
+	p = c == NULL ? NULL : process_find(c, tag.exec_id);
+	if (p == NULL || p->state == TASK_RUNNING || c->deleted ||
+	    delete_is_open(pod, &tag)) {
+		link_ack(pod->link, step->key);
+		return;
+	}
+	log_info("container '%s': %s%s was deleted when the disk was full", c->id,
+	    p->exec_id[0] != '\0' ? "exec " : "it", p->exec_id);
+	if (!process_is_init(p)) {
+		delete_rest_of_exec(p, step->key);
+		return;
+	}
+	c->deleted = true;
+	c->purging |= tag.kind == TAG_PURGED;
+	op = op_new_internal(c, &delete_rest_method);
+	op->keys[STEP_DELETE_MEMO] = step->key; /* acknowledged with the others */
+}
+
+void
+delete_noted(struct pod *pod)
+{
+	struct container *c, *next;
+
+	link_each_step(pod->link, delete_on_memo, pod);
+	HASH_ITER (hh, pod->containers, c, next) {
+		if (c->deleted)
+			op_pump(c);
 	}
 }

@@ -63,5 +63,7 @@ void create_undo_condemned(struct container *c, uint64_t n);
  * rows, files. purge: no events, and the runtime's opinion does not matter.
  */
 void delete_stopped(struct op *op, bool force, void (*answer)(struct op *op));
+/* GO: what the last worker told as deleted (pod_note_gone()) and could not write. */
+void delete_noted(struct pod *pod);
 
 #endif

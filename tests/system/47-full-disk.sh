@@ -28,6 +28,8 @@ raw_new new sleep 1000
 raw_jq=.
 p1=$(raw_call_pid() { call State "$1" | value pid; }; raw_call_pid c1)
 p2=$(call State c2 | value pid)
+raw_exec c4 early sh -c 'exit 4' >/dev/null
+is "$(call Wait c4 exec_id=early | value exit_status)" 4 "an exec has ended"
 check "nothing pending" wait_for 10 none_pending full
 fill() { dd if=/dev/zero of="$R/ballast.$1" bs=4096 >/dev/null 2>&1; }
 fills=0
@@ -58,11 +60,16 @@ wait_for 60 catches_usr1 "$p2"
 check "Kill works" call Kill c2 signal=10
 is "$(call Wait c2 | value exit_status)" 32 "and its exit, too"
 is "$(call Delete c1 | value exit_status)" 31 "Delete works"
+is "$(call Delete c4 exec_id=early | value exit_status)" 4 "of an exec, too"
 is "$(raw_state c3)" "$RUNNING" "the others run"
 # the worker dies with all of that unwritten
 kill -KILL "$(pod_field full worker_pid)"
 is "$(call State c2 | value exit_status)" 32 "after a crash the unwritten exit is still known"
+like "$(call State c1 2>&1)" "*error=5 *" "what was told as deleted is not brought back"
+like "$(call State c4 exec_id=early 2>&1)" "*error=5 *" "nor is the exec"
 is "$(raw_state c3)" "$RUNNING" "and the others run"
+kill -KILL "$(pod_field full worker_pid)"
+like "$(call State c1 2>&1)" "*error=5 *" "nor by the next worker"
 fill last
 usr1 "$(call State c3 | value pid)"
 is "$(call Wait c3 | value exit_status)" 33 "and exits are seen"
@@ -71,13 +78,15 @@ rows() { sqlite3 "file:$(ls "$R/$NS"/full.????????/state.db)?mode=ro" "SELECT ex
 row_is() { [ "$(rows "$1")" = "$2" ]; }
 check "with room again, c2's exit is written" wait_for 10 row_is c2 32
 check "and c3's" wait_for 10 row_is c3 33
-# c1's Delete was answered, but died with the worker: containerd's own \`delete\` heals that
+check "c1 is deleted there, too" wait_for 10 row_is c1 ""
+check "and its exec" sh -c '[ -z "$(sqlite3 "$1" "SELECT exec_id FROM process WHERE exec_id = '"'early'"'")" ]' - "file:$(ls "$R/$NS"/full.????????/state.db)?mode=ro"
 raw_delete c1 >"$T/delete1"
 is "$(value exit_status <"$T/delete1")" 31 "delete still knows c1's status"
-check "and c1 is deleted there, too" wait_for 5 row_is c1 ""
-check "and Create works" raw_create new
+check "Create works" raw_create new
 check "Exec, too" raw_exec c4 again true
 check "the events went out" wait_for 20 events_has c3 /tasks/exit
+check "c1's last event, too" wait_for 20 events_has c1 /tasks/delete
+is "$(events_of c1 | tr '\n' ' ')" "/tasks/create /tasks/start /tasks/exit /tasks/delete " "each once and in order"
 for i in 1 2 3; do
 	is "$(event_body "c$i" /tasks/exit | jq -r .exit_status | sort -u)" $((30 + i)) "c$i: its event is true"
 done

@@ -226,6 +226,21 @@ link_signal(
 	tick();
 }
 
+uint64_t
+link_memo(struct link *lk, const struct msg_bytes *tag)
+{
+	uint64_t key = link_internal_key(lk);
+	struct fk_step *st;
+
+	tick();
+	st = new_step(key, STEP_SIGNAL, "memo");
+	memcpy(st->tag, tag->p, tag->len);
+	st->s.tag = (struct msg_bytes){st->tag, tag->len};
+	st->s.state = STEP_FAILED;
+	st->s.error = ESRCH;
+	return key;
+}
+
 const struct msg_step *
 link_step_known(struct link *lk, uint64_t key)
 {
