@@ -128,21 +128,24 @@ head_print(const struct top *t, const struct pods *pods, const struct stats *now
 	(void)fputc('\n', f);
 }
 
-/* Print as many lines as the screen has, each over what was there. */
+/* Print as many lines as the screen has, each over what was there. What is erased is
+ * erased before: behind a line as wide as the screen the cursor is still on its end. */
 static void
 screen_print(const struct top *t, const char *text)
 {
-	unsigned height = term_height(t->ctl->out), line = 1;
+	unsigned height = term_height(t->ctl->out), line = 0;
 	const char *end;
 
 	(void)fputs("\x1b[H", t->ctl->out);
 	while (*text != '\0' && (height == 0 || line < height)) {
 		end = text + strcspn(text, "\n");
-		(void)fprintf(t->ctl->out, "%.*s\x1b[K\n", (int)(end - text), text);
+		(void)fprintf(t->ctl->out, "%s\x1b[K%.*s", line == 0 ? "" : "\n",
+		    (int)(end - text), text);
 		text = *end == '\n' ? end + 1 : end;
 		line++;
 	}
-	(void)fputs("\x1b[J", t->ctl->out);
+	if (height == 0 || line < height)
+		(void)fputs("\n\x1b[J", t->ctl->out);
 }
 
 static void

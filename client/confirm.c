@@ -33,7 +33,9 @@ ctl_confirm(struct ctl *ctl, const char *fmt, ...)
 	safe = text_safe(text == NULL ? "Go on?" : text);
 	(void)fprintf(ctl->err, "%s [y/N] ", safe);
 	(void)fflush(ctl->err);
-	if (fgets(answer, sizeof answer, stdin) != NULL && is_yes(answer))
+	if (fgets(answer, sizeof answer, stdin) == NULL)
+		(void)fputc('\n', ctl->err); /* the terminal has not ended the line */
+	else if (is_yes(answer))
 		return CTL_OK;
 	return ctl_fail_as(ctl, CTL_DECLINED, "nothing done");
 }

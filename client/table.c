@@ -9,13 +9,16 @@
 #include "client/text.h"
 
 #define GAP	  2 /* blanks between columns */
-#define WIDTH_MIN 6 /* no column is cut below */
+#define WIDTH_MIN 6 /* no column is cut below, */
+#define HEAD_MIN  5 /* nor is a head */
 
 struct table {
 	size_t columns;
 	struct strv cells; /* safe; the heads first */
 	unsigned char *looks;
-	size_t *widths; /* of what has been flushed */
+	/* of what has been flushed */
+	size_t *widths;
+	size_t *bodies;
 };
 
 static void
@@ -44,6 +47,7 @@ table_free(struct table *t)
 	strv_fini(&t->cells);
 	free(t->looks);
 	free(t->widths);
+	free(t->bodies);
 	free(t);
 }
 
@@ -69,14 +73,37 @@ table_add_num(struct table *t, int64_t n)
 	table_put(t, text, LOOK_PLAIN);
 }
 
-/* Take from the widest, one by one, until it fits or nothing more can go. */
+/* By how much is the head wider than what stands below it, as far as it may be cut? */
+static size_t
+head_surplus(size_t width, size_t body)
+{
+	size_t least = body > HEAD_MIN ? body : HEAD_MIN;
+
+	return width > least ? width - least : 0;
+}
+
+/*
+ * Until it fits or nothing more can go, one by one: first from heads, which people
+ * know also by their beginning, then from the widest.
+ */
 static void
-widths_cut(size_t *widths, size_t n, size_t columns)
+widths_cut(size_t *widths, const size_t *bodies, size_t n, size_t columns)
 {
 	size_t i, widest, sum = 0;
 
 	for (i = 0; i < n; i++)
 		sum += widths[i] + (i > 0 ? GAP : 0);
+	while (sum > columns) {
+		widest = 0;
+		for (i = 1; i < n; i++)
+			if (head_surplus(widths[i], bodies[i]) >
+			    head_surplus(widths[widest], bodies[widest]))
+				widest = i;
+		if (head_surplus(widths[widest], bodies[widest]) == 0)
+			break;
+		widths[widest]--;
+		sum--;
+	}
 	while (sum > columns) {
 		widest = 0;
 		for (i = 1; i < n; i++)
@@ -121,13 +148,13 @@ widths_grow(const struct table *t, size_t from, size_t *widths)
 }
 
 static void
-rows_print(const struct table *t, size_t from, const size_t *wanted, FILE *out,
-    unsigned columns, bool colours)
+rows_print(const struct table *t, size_t from, const size_t *wanted, const size_t *bodies,
+    FILE *out, unsigned columns, bool colours)
 {
 	size_t i, *widths = mem_dup(wanted, t->columns * sizeof *widths);
 
 	if (columns > 0)
-		widths_cut(widths, t->columns, columns);
+		widths_cut(widths, bodies, t->columns, columns);
 	for (i = from; i < t->cells.n; i++)
 		cell_print(t, i, widths[i % t->columns], colours, out);
 	free(widths);
@@ -137,10 +164,13 @@ void
 table_print_at(struct table *t, FILE *out, unsigned columns, bool colours)
 {
 	size_t *widths = mem_zalloc(t->columns * sizeof *widths);
+	size_t *bodies = mem_zalloc(t->columns * sizeof *bodies);
 
 	widths_grow(t, 0, widths);
-	rows_print(t, 0, widths, out, columns, colours);
+	widths_grow(t, t->columns, bodies);
+	rows_print(t, 0, widths, bodies, out, columns, colours);
 	free(widths);
+	free(bodies);
 }
 
 void
@@ -154,10 +184,14 @@ table_flush(struct table *t, FILE *out)
 {
 	size_t from = t->widths == NULL ? 0 : t->columns;
 
-	if (t->widths == NULL)
+	if (t->widths == NULL) {
 		t->widths = mem_zalloc(t->columns * sizeof *t->widths);
+		t->bodies = mem_zalloc(t->columns * sizeof *t->bodies);
+	}
 	widths_grow(t, from, t->widths);
-	rows_print(t, from, t->widths, out, term_width(out), term_has_colours(out));
+	widths_grow(t, t->columns, t->bodies);
+	rows_print(
+	    t, from, t->widths, t->bodies, out, term_width(out), term_has_colours(out));
 	/* the head stays, so that cells are counted from a row's beginning */
 	while (t->cells.n > t->columns)
 		free(t->cells.v[--t->cells.n]);

@@ -15,6 +15,8 @@ term() {
 	tm new-session -d -s t -x 100 -y 30 "$*; echo \$? >$T/rc.new; mv $T/rc.new $T/rc"
 }
 ended() { [ -e "$T/rc" ]; }
+# ^C reaches the shell around it, too
+ended_or_gone() { ended || ! tm has-session -t t 2>/dev/null; }
 
 term podshimctl -n "$NS" exec -it c1 sh
 wait_for 20 seen '#'
@@ -41,11 +43,50 @@ type_in n
 wait_for 20 ended
 is "$(cat "$T/rc")" 6 "no is exit code 6"
 check "and nothing happened" task_is c1 RUNNING
+# ^C ends podshimctl; ^D and an empty line are no yes, and leave the prompt on a line of its own
+term podshimctl -n "$NS" kill -s KILL c1
+wait_for 20 seen '\[y/N\]'
+tm send-keys -t t C-c
+wait_for 20 ended_or_gone
+rm -f "$T/rc"
+check "^C: nothing happened" task_is c1 RUNNING
+for key in C-d Enter; do
+	term "podshimctl -n '$NS' kill -s KILL c1; rc=\$?; echo \$rc >$T/key; until [ -e $T/seen ]; do sleep 0.1; done; (exit \$rc)"
+	wait_for 20 seen '\[y/N\]'
+	tm send-keys -t t "$key"
+	check "$key: 'nothing done' begins a line" wait_for 20 seen '^podshimctl: nothing done'
+	is "$(cat "$T/key")" 6 "$key is no"
+	: >"$T/seen"
+	wait_for 20 ended
+	rm "$T/seen"
+done
+check "nothing happened" task_is c1 RUNNING
 term podshimctl -n "$NS" kill -s KILL c1
 wait_for 20 seen '\[y/N\]'
 type_in y
 wait_for 20 ended
 is "$(cat "$T/rc")" 0 "yes is done"
 check "it is dead" wait_for 10 task_is c1 STOPPED
+
+# top follows the window's size, and fills it to the last column
+term podshimctl -n "$NS" top
+check "top" wait_for 20 seen '^NAMESPACE .*READ  WRITTEN'
+width=$(tm capture-pane -p -t t | grep '^NAMESPACE' | head -n 1 | wc -L)
+tm resize-window -t t -x "$width" -y 20
+check "as wide as its table: nothing is cut" wait_for 20 seen '^NAMESPACE .*READ  WRITTEN$'
+tm resize-window -t t -x 40 -y 5
+check "small: a row is there yet" wait_for 20 seen '^podsh'
+tm resize-window -t t -x 100 -y 30
+check "large again" wait_for 20 seen '^NAMESPACE .*READ  WRITTEN'
+tm send-keys -t t q
+check "q ends it" wait_for 20 ended
+is "$(cat "$T/rc")" 0 "with 0"
+term "podshimctl -n '$NS' list; NO_COLOR=1 podshimctl -n '$NS' tasks; until [ -e $T/seen ]; do sleep 0.1; done"
+wait_for 20 seen 'stopped'
+coloured() { tm capture-pane -p -e -t t | grep "$1" | grep -q "$(printf '\033')"; }
+check "list has colours" coloured RESTARTS
+check "NO_COLOR: none" sh -c "! $(command -v tmux) -L '$TEST_ID' capture-pane -p -e -t t | grep EXITED | grep -q \"\$(printf '\\033')\""
+: >"$T/seen"
+wait_for 20 ended
 tm kill-server 2>/dev/null
 finish 60

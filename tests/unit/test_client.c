@@ -383,6 +383,32 @@ test_client_table_fits(void **state)
 	table_free(t);
 }
 
+/* Heads give way before names do. */
+static void
+test_client_table_heads(void **state)
+{
+	static const char *const heads[] = {"NAME", "CONTAINERS", "EVENTS", NULL};
+	struct table *t = table_new(heads);
+	char *out = NULL;
+	size_t len;
+	FILE *f = open_memstream(&out, &len);
+
+	(void)state;
+	table_add(t, "a-long-name");
+	table_add_num(t, 7);
+	table_add_num(t, 1234567);
+	table_print_at(t, f, 28, false);
+	table_print_at(t, f, 26, false);
+	(void)fclose(f);
+	assert_string_equal(out,
+	    "NAME         CONTA\xe2\x80\xa6  EVENTS\n"
+	    "a-long-name  7       1234567\n"
+	    "NAME        CONT\xe2\x80\xa6  EVENTS\n"
+	    "a-long-na\xe2\x80\xa6  7      1234567\n");
+	free(out);
+	table_free(t);
+}
+
 static void
 assert_text(char *got, const char *want)
 {
@@ -486,6 +512,7 @@ main(void)
 	    TEST_IN_DIR(test_client_hostile_rows_are_printed_safely),
 	    cmocka_unit_test(test_client_table),
 	    cmocka_unit_test(test_client_table_fits),
+	    cmocka_unit_test(test_client_table_heads),
 	    cmocka_unit_test(test_client_text),
 	    TEST_IN_DIR(test_client_bad_usage),
 	};
