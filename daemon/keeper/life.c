@@ -446,8 +446,7 @@ life_fork(struct life *life, int channel_fd)
 	    .argv = (char *const *)(uintptr_t)argv,
 	    .fds = &channel_fd,
 	    .fd_nums = &three,
-	    .n_fds = 1,
-	    .oom_first = true};
+	    .n_fds = 1};
 
 	return spawn_fork(&sp, &life->fail_fd);
 }

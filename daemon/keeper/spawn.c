@@ -94,38 +94,6 @@ child_signals(void)
 	    SYS_rt_sigprocmask, (long)SIG_SETMASK, zero, NULL, (long)(NSIG - 1) / 8);
 }
 
-/* Our own score plus one, in the few calls that are allowed here. */
-static void
-child_oom_first(void)
-{
-	AUTO_CLOSE int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
-	char buf[16], out[16];
-	ssize_t n;
-	int score = 0, i = 0;
-	unsigned abs_score, len = sizeof out;
-
-	if (fd == -1 || (n = read(fd, buf, sizeof buf - 1)) <= 0)
-		return;
-	buf[n] = '\0';
-	if (buf[0] == '-')
-		i++;
-	for (; buf[i] >= '0' && buf[i] <= '9'; i++)
-		score = score * 10 + (buf[i] - '0');
-	if (buf[0] == '-')
-		score = -score;
-	if (score >= 1000)
-		return;
-	score++;
-	abs_score = (unsigned)(score < 0 ? -score : score);
-	do {
-		out[--len] = (char)('0' + abs_score % 10);
-		abs_score /= 10;
-	} while (abs_score > 0);
-	if (score < 0)
-		out[--len] = '-';
-	(void)!pwrite(fd, out + len, sizeof out - len, 0);
-}
-
 static const char *
 path_of(char *const *envp)
 {
@@ -189,8 +157,6 @@ child_run(const struct spawn *sp, int fail_fd, pid_t parent)
 		(void)sched_setscheduler(0, SCHED_BATCH, &none);
 		(void)setpriority(PRIO_PROCESS, 0, SPAWN_NICENESS);
 	}
-	if (sp->oom_first)
-		child_oom_first();
 	if (sp->nofile != NULL)
 		(void)setrlimit(RLIMIT_NOFILE, sp->nofile);
 	if (chdir(sp->cwd != NULL ? sp->cwd : "/") == -1)

@@ -22,7 +22,6 @@ struct spawn {
 	size_t n_fds;
 	bool nice;		     /* at low priority */
 	bool die_with_us;	     /* PR_SET_PDEATHSIG */
-	bool oom_first;		     /* before us, if it comes to that */
 	bool own_group;		     /* a process group of its own: spawn_kill() */
 	const struct rlimit *nofile; /* NULL: ours */
 };

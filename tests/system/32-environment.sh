@@ -54,7 +54,9 @@ raw_timeout=10 call State a >/dev/null
 is "$(grep -c ":$cg\$" "/proc/$(worker_pids)/cgroup")" "$(echo "$cg_made" | wc -w)" "the next worker is"
 adj() { cat "/proc/$1/oom_score_adj"; }
 is "$(adj "$keeper")" "$(($(adj $$) + 1))" "the keeper's OOM score is that of who started it, and one"
-check "the worker's is no lower" test "$(adj "$(worker_pids)")" -ge "$(adj "$keeper")"
+is "$(adj "$(worker_pids)")" "$(adj "$keeper")" "the worker's is the same"
+rss() { cut -d' ' -f2 "/proc/$1/statm"; }
+check "and it is larger, so the first to go" test "$(rss "$(worker_pids)")" -gt "$(rss "$keeper")"
 check "-debug: the log has more" wait_for 5 grep -q 'level=debug.*pod=a' "$T/shim.log"
 raw_end a
 wait_for 60 pid_gone "$keeper" || not_ok "the keeper stays"
