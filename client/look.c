@@ -17,71 +17,22 @@
 #include "ipc/admin.h"
 
 #define DETAIL_TIMEOUT_MS 500
-#define CMDLINE_MAX	  65536u
 
 /* --- processes -------------------------------------------------------------------- */
-
-/* The argument behind `flag` in an argv of len bytes; malloc'ed, NULL. */
-static char *
-argv_value(const char *argv, size_t len, const char *flag)
-{
-	const char *p, *end = argv + len;
-
-	for (p = argv; p < end; p += strlen(p) + 1)
-		if (strcmp(p, flag) == 0 && p + strlen(p) + 1 < end)
-			return mem_strdup(p + strlen(p) + 1);
-	return NULL;
-}
-
-/* Its arguments; malloc'ed, NULL. */
-static char *
-keeper_argv(pid_t pid, size_t *len)
-{
-	AUTO_FREE char *path = mem_printf("/proc/%d/cmdline", (int)pid);
-	char *argv = NULL;
-
-	return file_read(AT_FDCWD, path, CMDLINE_MAX, &argv, len, NULL) < 0 ? NULL : argv;
-}
-
-char *
-look_keeper_dir(pid_t pid)
-{
-	AUTO_FREE char *argv = NULL;
-	size_t len;
-
-	argv = keeper_argv(pid, &len);
-	return argv == NULL ? NULL : argv_value(argv, len, "-dir");
-}
-
-static bool
-look_take_keeper(struct look *l, const struct proc *p)
-{
-	AUTO_FREE char *argv = NULL;
-	AUTO_FREE char *dir = NULL;
-	size_t len;
-
-	if (strcmp(p->comm, "podshim-keeper") != 0)
-		return false;
-	argv = keeper_argv(p->pid, &len);
-	dir = argv == NULL ? NULL : argv_value(argv, len, "-dir");
-	if (dir == NULL || strcmp(dir, l->pod->path) != 0)
-		return false;
-	l->keeper = p->pid;
-	l->address = argv_value(argv, len, "-address");
-	l->publisher = argv_value(argv, len, "-publish-binary");
-	return true;
-}
 
 static void
 look_find_processes(struct look *l)
 {
 	const struct procs *procs = l->procs;
+	const struct proc *keeper = procs_find_keeper(procs, l->pod->path);
 	size_t i;
 
+	if (keeper == NULL)
+		return;
+	l->keeper = keeper->pid;
+	l->address = proc_argument(keeper->pid, "-address");
+	l->publisher = proc_argument(keeper->pid, "-publish-binary");
 	for (i = 0; i < procs->n; i++)
-		if (look_take_keeper(l, &procs->v[i]))
-			break;
-	for (i = 0; l->keeper != 0 && i < procs->n; i++)
 		if (procs->v[i].ppid == l->keeper &&
 		    strcmp(procs->v[i].comm, "podshim-worker") == 0)
 			l->worker = procs->v[i].pid;
@@ -341,24 +292,4 @@ look_describe(const struct proc *p)
 	return mem_printf("pid %d (%s, %s old) %s%s%s", (int)p->pid, p->comm,
 	    look_span(proc_age(p) / 1000), state_words(p->state),
 	    wchan != NULL ? " at " : "", wchan != NULL ? wchan : "");
-}
-
-char *
-look_status(pid_t pid, const char *key)
-{
-	AUTO_FREE char *path = mem_printf("/proc/%d/status", (int)pid);
-	AUTO_FREE char *text = NULL;
-	size_t len, n = strlen(key);
-	char *line, *save = NULL;
-
-	if (file_read(AT_FDCWD, path, CMDLINE_MAX, &text, &len, NULL) < 0)
-		return NULL;
-	for (line = strtok_r(text, "\n", &save); line != NULL;
-	     line = strtok_r(NULL, "\n", &save)) {
-		if (strncmp(line, key, n) != 0 || line[n] != ':')
-			continue;
-		line += n + 1;
-		return mem_strdup(line + strspn(line, " \t"));
-	}
-	return NULL;
 }

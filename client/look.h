@@ -56,9 +56,6 @@ struct look {
 void look_at(const struct pod *pod, const struct procs *procs, struct look *out);
 void look_fini(struct look *l);
 
-/* The pod's directory that a keeper was started for; malloc'ed, NULL: it is no keeper. */
-char *look_keeper_dir(pid_t pid);
-
 /* Service, method and ids of a request by the first bytes of its frame. */
 void look_parse_frame(const char *hex, struct look_request *out);
 
@@ -69,7 +66,5 @@ bool look_somebody_listens(const char *path);
 char *look_describe(const struct proc *p);
 /* "3 s", "2 min", "1 h 4 min". Static buffer. */
 const char *look_span(int64_t us);
-/* A line "Key:\tvalue" of /proc/PID/status; malloc'ed, NULL. */
-char *look_status(pid_t pid, const char *key);
 
 #endif

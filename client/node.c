@@ -240,7 +240,7 @@ check_processes(const struct node *node, struct findings *out)
 		/* a child that is about to become another program */
 		if (parent != NULL && strcmp(parent->comm, "podshim-keeper") == 0)
 			continue;
-		dir = look_keeper_dir(p->pid);
+		dir = proc_argument(p->pid, "-dir");
 		if (dir == NULL || strncmp(dir, below, strlen(below)) != 0 ||
 		    keeper_is_of_pods(node, dir) || access(dir, F_OK) == 0)
 			continue;

@@ -15,7 +15,9 @@
 #include "base/fd.h"
 #include "base/mem.h"
 
-#define CMDLINE_MAX 4096
+#define CMDLINE_MAX 4096 /* for people; what is longer is cut */
+#define ARGV_MAX    65536
+#define STATUS_MAX  65536
 
 /* The text of /proc/PID/name, malloc'ed; NULL if it cannot be read. */
 static char *
@@ -124,25 +126,20 @@ procs_find(const struct procs *procs, pid_t pid)
 	    : bsearch(&key, procs->v, procs->n, sizeof key, proc_compare);
 }
 
-/* "-dir" and the pod's directory, one behind the other? */
-static bool
-is_of_pod(pid_t pid, const char *dir)
-{
-	AUTO_FREE char *want = mem_printf(" -dir %s ", dir);
-	AUTO_FREE char *cmdline = proc_cmdline(pid);
-
-	return cmdline != NULL && strstr(cmdline, want) != NULL;
-}
-
 const struct proc *
 procs_find_keeper(const struct procs *procs, const char *pod_dir)
 {
 	size_t i;
 
-	for (i = 0; i < procs->n; i++)
-		if (strcmp(procs->v[i].comm, "podshim-keeper") == 0 &&
-		    is_of_pod(procs->v[i].pid, pod_dir))
-			return &procs->v[i];
+	for (i = 0; i < procs->n; i++) {
+		const struct proc *p = &procs->v[i];
+		AUTO_FREE char *dir = strcmp(p->comm, "podshim-keeper") == 0
+		    ? proc_argument(p->pid, "-dir")
+		    : NULL;
+
+		if (dir != NULL && strcmp(dir, pod_dir) == 0)
+			return p;
+	}
 	return NULL;
 }
 
@@ -176,6 +173,38 @@ proc_cmdline(pid_t pid)
 	if (len > 0)
 		return text;
 	free(text);
+	return NULL;
+}
+
+char *
+proc_argument(pid_t pid, const char *flag)
+{
+	size_t len;
+	AUTO_FREE char *argv = proc_file(pid, "cmdline", ARGV_MAX, &len);
+	const char *p, *end = argv == NULL ? NULL : argv + len;
+
+	for (p = argv; p < end; p += strlen(p) + 1)
+		if (strcmp(p, flag) == 0 && p + strlen(p) + 1 < end)
+			return mem_strdup(p + strlen(p) + 1);
+	return NULL;
+}
+
+char *
+proc_status(pid_t pid, const char *key)
+{
+	size_t len, n = strlen(key);
+	AUTO_FREE char *text = proc_file(pid, "status", STATUS_MAX, &len);
+	char *line, *save = NULL;
+
+	if (text == NULL)
+		return NULL;
+	for (line = strtok_r(text, "\n", &save); line != NULL;
+	     line = strtok_r(NULL, "\n", &save)) {
+		if (strncmp(line, key, n) != 0 || line[n] != ':')
+			continue;
+		line += n + 1;
+		return mem_strdup(line + strspn(line, " \t"));
+	}
 	return NULL;
 }
 

@@ -41,6 +41,10 @@ const struct proc *procs_find_keeper(const struct procs *procs, const char *pod_
 char *proc_wchan(pid_t pid);
 /* Its arguments with blanks between, malloc'ed; NULL: none, as of a zombie. */
 char *proc_cmdline(pid_t pid);
+/* The argument behind `flag`, malloc'ed; NULL: there is none. */
+char *proc_argument(pid_t pid, const char *flag);
+/* A line "Key:\tvalue" of its status, malloc'ed; NULL. */
+char *proc_status(pid_t pid, const char *key);
 /* How long it lives, in nanoseconds. */
 int64_t proc_age(const struct proc *p);
 

@@ -55,7 +55,7 @@ is_in_cgroup(const struct sight *s, pid_t pid)
 static bool
 mask_has(pid_t pid, const char *key, int signo)
 {
-	AUTO_FREE char *mask = look_status(pid, key);
+	AUTO_FREE char *mask = proc_status(pid, key);
 
 	return mask != NULL && (strtoull(mask, NULL, 16) >> (signo - 1) & 1) != 0;
 }
@@ -77,7 +77,7 @@ why_init_is_deaf(const struct sight *s, const struct proc *p)
 static char *
 held_by(const struct look *l, pid_t pid)
 {
-	AUTO_FREE char *tracer = look_status(pid, "TracerPid");
+	AUTO_FREE char *tracer = proc_status(pid, "TracerPid");
 	pid_t by = tracer == NULL ? 0 : (pid_t)strtol(tracer, NULL, 10);
 	const struct proc *who = by > 0 ? procs_find(l->procs, by) : NULL;
 
@@ -90,7 +90,7 @@ held_by(const struct look *l, pid_t pid)
 static bool
 is_exiting(const struct proc *p)
 {
-	AUTO_FREE char *size = look_status(p->pid, "VmSize");
+	AUTO_FREE char *size = proc_status(p->pid, "VmSize");
 
 	return p->state != 'Z' && size == NULL;
 }

@@ -66,7 +66,7 @@ static void
 why_worker_held(
     const struct look *l, const struct proc *p, const char *subject, struct findings *out)
 {
-	AUTO_FREE char *tracer = look_status(p->pid, "TracerPid");
+	AUTO_FREE char *tracer = proc_status(p->pid, "TracerPid");
 	pid_t by = tracer == NULL ? 0 : (pid_t)strtol(tracer, NULL, 10);
 	const struct proc *who = by > 0 ? procs_find(l->procs, by) : NULL;
 
