@@ -16,6 +16,7 @@
 #include "client/act.h"
 #include "client/exec_io.h"
 #include "client/exec_spec.h"
+#include "client/foreground.h"
 #include "client/json.h"
 #include "client/verbs.h"
 #include "proto/task.pb-c.h"
@@ -177,7 +178,7 @@ exec_run(struct exec *x)
 		return ctl_fail_as(x->ctl, rc == -ETIMEDOUT ? CTL_TIMEOUT : CTL_NOT_RUN,
 		    "container '%s': %s", x->t.container->id, err.text);
 	if (!x->detach)
-		exec_io_hold_signals();
+		foreground_hold_signals();
 	rc = exec_start(x, &pid, &err);
 	exec_io_unlink(&x->io);
 	if (rc < 0)

@@ -18,19 +18,16 @@
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "client/foreground.h"
 #include "client/rpc.h"
 #include "proto/task.pb-c.h"
 
 #define CHUNK 65536u
-
-static const int signals[] = {
-    SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 
 /* --- FIFOs ------------------------------------------------------------------------ */
 
@@ -108,35 +105,6 @@ exec_io_close(struct exec_io *io)
 	*io = EXEC_IO_NONE;
 }
 
-/* --- our terminal ----------------------------------------------------------------- */
-
-/* To be restored however we end, but by SIGKILL. */
-static struct termios cooked;
-static bool is_raw;
-
-static void
-terminal_restore(void)
-{
-	if (is_raw)
-		(void)tcsetattr(STDIN_FILENO, TCSADRAIN, &cooked);
-	is_raw = false;
-}
-
-static void
-terminal_raw(void)
-{
-	static bool registered;
-	struct termios raw;
-
-	if (tcgetattr(STDIN_FILENO, &cooked) == -1)
-		return;
-	if (!registered)
-		registered = atexit(terminal_restore) == 0;
-	raw = cooked;
-	cfmakeraw(&raw);
-	is_raw = tcsetattr(STDIN_FILENO, TCSADRAIN, &raw) == 0;
-}
-
 /* --- running ---------------------------------------------------------------------- */
 
 struct run {
@@ -152,31 +120,6 @@ struct run {
 	uint32_t status;
 	struct err *err;
 };
-
-void
-exec_io_hold_signals(void)
-{
-	sigset_t set;
-	size_t i;
-
-	(void)sigemptyset(&set);
-	for (i = 0; i < ARRAY_LEN(signals); i++)
-		(void)sigaddset(&set, signals[i]);
-	(void)sigprocmask(SIG_BLOCK, &set, NULL);
-	(void)signal(SIGPIPE, SIG_IGN);
-}
-
-static int
-signal_fd_open(void)
-{
-	sigset_t set;
-	size_t i;
-
-	(void)sigemptyset(&set);
-	for (i = 0; i < ARRAY_LEN(signals); i++)
-		(void)sigaddset(&set, signals[i]);
-	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-}
 
 /* Its answer does not matter: the window may have been closed meanwhile. */
 static void
@@ -388,7 +331,7 @@ run_begin(struct run *r)
 	Containerd__Task__V2__WaitRequest msg = CONTAINERD__TASK__V2__WAIT_REQUEST__INIT;
 	AUTO_FREE char *id = mem_strdup(r->id), *exec_id = mem_strdup(r->exec_id);
 
-	r->signal_fd = signal_fd_open();
+	r->signal_fd = foreground_signal_fd();
 	if (r->signal_fd == -1)
 		return err_set(r->err, errno, "signalfd");
 	msg.id = id;
@@ -412,7 +355,7 @@ exec_io_run(struct exec_io *io, struct rpc *rpc, const char *id, const char *exe
 
 	fd_close(&io->in_guard);
 	if (io->terminal && io->in != -1)
-		terminal_raw();
+		(void)foreground_raw();
 	run_resize(&r);
 	while (rc == 0 && !r.deleted)
 		rc = run_once(&r);
@@ -421,7 +364,7 @@ exec_io_run(struct exec_io *io, struct rpc *rpc, const char *id, const char *exe
 		;
 	while (io->err != -1 && run_pump_out(&io->err, STDERR_FILENO))
 		;
-	terminal_restore();
+	foreground_restore();
 	fd_close(&r.signal_fd);
 	if (rc == 0)
 		*status = r.status;

@@ -32,11 +32,8 @@ int exec_io_open(const char *pod_dir, bool with_stdin, bool terminal, struct exe
 void exec_io_unlink(struct exec_io *io);
 void exec_io_close(struct exec_io *io);
 
-/* Signals are kept for exec_io_run() from now on. */
-void exec_io_hold_signals(void);
-
 /*
- * From Start's answer to the process's end. *status is its exit status. Errors:
+ * From Start's answer to the process's end; foreground_hold_signals() has been called. *status is its exit status. Errors:
  * the shim is lost (-EPIPE), or says no; -EINTR: signalled while the shim does
  * not answer.
  */

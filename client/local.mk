@@ -42,6 +42,7 @@ libclient_a_SOURCES = \
 	%D%/exec_spec.c %D%/exec_spec.h \
 	%D%/find.c %D%/find.h \
 	%D%/finding.c %D%/finding.h \
+	%D%/foreground.c %D%/foreground.h \
 	%D%/inside.c %D%/inside.h \
 	%D%/inside_root.c \
 	%D%/json.c %D%/json.h \

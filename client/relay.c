@@ -19,13 +19,13 @@
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "client/foreground.h"
 #include "client/rpc.h"
 #include "ipc/admin.h"
 #include "ipc/attach.h"
@@ -41,9 +41,6 @@
 /* How long after the container's end its output may pause. */
 #define OUTPUT_END_US (2 * US_PER_S)
 
-static const int forwarded[] = {
-    SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM};
-
 struct relay {
 	const struct relay_spec *spec;
 	struct relay_end *end;
@@ -54,7 +51,6 @@ struct relay {
 	int fifo_fd; /* the container's; -1 */
 	bool key_1;  /* the first detach key was pressed */
 	bool raw;
-	struct termios was;
 	/* to the container */
 	char in[CHUNK];
 	size_t in_len, in_at;
@@ -156,25 +152,10 @@ relay_close_stdin(struct relay *r)
 
 /* --- signals ----------------------------------------------------------------------------- */
 
-static void
-signals_of_relay(sigset_t *set)
-{
-	size_t i;
-
-	(void)sigemptyset(set);
-	for (i = 0; i < ARRAY_LEN(forwarded); i++)
-		(void)sigaddset(set, forwarded[i]);
-	(void)sigaddset(set, SIGWINCH);
-}
-
 void
 relay_hold_signals(void)
 {
-	sigset_t set;
-
-	signals_of_relay(&set);
-	(void)sigprocmask(SIG_BLOCK, &set, NULL);
-	(void)signal(SIGPIPE, SIG_IGN);
+	foreground_hold_signals();
 	(void)signal(SIGTTOU, SIG_IGN);
 }
 
@@ -370,14 +351,7 @@ relay_turn(struct relay *r, struct err *err)
 static void
 relay_set_raw(struct relay *r)
 {
-	struct termios raw;
-
-	if (!r->spec->terminal || r->fifo_fd == -1 ||
-	    tcgetattr(STDIN_FILENO, &r->was) == -1)
-		return;
-	raw = r->was;
-	cfmakeraw(&raw);
-	r->raw = tcsetattr(STDIN_FILENO, TCSADRAIN, &raw) == 0;
+	r->raw = r->spec->terminal && r->fifo_fd != -1 && foreground_raw();
 }
 
 int
@@ -385,7 +359,6 @@ relay_run(
     const struct relay_spec *spec, uint32_t wait, struct relay_end *end, struct err *err)
 {
 	struct relay *r = mem_zalloc(sizeof *r);
-	sigset_t set;
 	int rc = 0;
 
 	*end = (struct relay_end){0};
@@ -395,9 +368,8 @@ relay_run(
 	r->attach_fd = spec->attach_fd;
 	r->fifo_fd = spec->stdin_fifo;
 	r->in_fd = spec->stdin_fifo == -1 ? -1 : STDIN_FILENO;
-	signals_of_relay(&set);
 	relay_hold_signals();
-	r->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	r->signal_fd = foreground_signal_fd();
 	if (r->signal_fd == -1)
 		rc = err_set(err, errno, "signalfd");
 	relay_set_raw(r);
@@ -406,8 +378,7 @@ relay_run(
 		rc = relay_on_rpc(r, err);
 	while (rc == 0 && !relay_over(r))
 		rc = relay_turn(r, err);
-	if (r->raw)
-		(void)tcsetattr(STDIN_FILENO, TCSADRAIN, &r->was);
+	foreground_restore();
 	fd_close(&r->signal_fd);
 	fd_close(&r->attach_fd);
 	fd_close(&r->fifo_fd);
