@@ -5,20 +5,29 @@
 #include "client/verbs.h"
 #include "proto/task.pb-c.h"
 
+/* msg: with *id, which becomes the container's. */
+static int
+call_container(
+    struct ctl *ctl, const char *method, const ProtobufCMessage *msg, char **id)
+{
+	struct target t;
+	int rc = target_open(ctl, ctl->argv[0], NULL, &t);
+
+	if (rc == CTL_OK) {
+		*id = t.container->id;
+		rc = target_call(ctl, &t, method, msg, RPC_RUNTIME_TIMEOUT_MS);
+	}
+	target_close(&t);
+	return rc;
+}
+
 static int
 cmd_pause(struct ctl *ctl)
 {
 	Containerd__Task__V2__PauseRequest msg =
 	    CONTAINERD__TASK__V2__PAUSE_REQUEST__INIT;
-	struct target t;
-	int rc = target_open(ctl, ctl->argv[0], NULL, &t);
 
-	if (rc == CTL_OK) {
-		msg.id = t.container->id;
-		rc = target_call(ctl, &t, "Pause", &msg.base, RPC_RUNTIME_TIMEOUT_MS);
-	}
-	target_close(&t);
-	return rc;
+	return call_container(ctl, "Pause", &msg.base, &msg.id);
 }
 
 static int
@@ -26,15 +35,8 @@ cmd_resume(struct ctl *ctl)
 {
 	Containerd__Task__V2__ResumeRequest msg =
 	    CONTAINERD__TASK__V2__RESUME_REQUEST__INIT;
-	struct target t;
-	int rc = target_open(ctl, ctl->argv[0], NULL, &t);
 
-	if (rc == CTL_OK) {
-		msg.id = t.container->id;
-		rc = target_call(ctl, &t, "Resume", &msg.base, RPC_RUNTIME_TIMEOUT_MS);
-	}
-	target_close(&t);
-	return rc;
+	return call_container(ctl, "Resume", &msg.base, &msg.id);
 }
 
 const struct ctl_verb verb_pause = {

@@ -48,38 +48,34 @@ run_pod_of(const char *state_root, const char *ns, const char *bundle, struct po
 	return NULL;
 }
 
-/* By the shim, as far as it goes: what it does not do, its `delete` will. */
 static void
-remove_task(const struct pod *pod, const char *id)
+remove_shutdown(struct rpc *rpc, char *id)
+{
+	Containerd__Task__V2__ShutdownRequest shut =
+	    CONTAINERD__TASK__V2__SHUTDOWN_REQUEST__INIT;
+
+	shut.id = id;
+	(void)rpc_call(rpc, "Shutdown", &shut.base, SHUTDOWN_MS, NULL, NULL, NULL);
+}
+
+/*
+ * By the shim, as far as it goes: what it does not do, its `delete` will. Once that has
+ * taken away what Delete would not, only Shutdown is left, so that the pod may end.
+ */
+static void
+remove_task(const struct pod *pod, const char *id, bool only_shutdown)
 {
 	Containerd__Task__V2__DeleteRequest del =
 	    CONTAINERD__TASK__V2__DELETE_REQUEST__INIT;
-	Containerd__Task__V2__ShutdownRequest shut =
-	    CONTAINERD__TASK__V2__SHUTDOWN_REQUEST__INIT;
 	AUTO_FREE char *copy = mem_strdup(id);
 	struct rpc *rpc = NULL;
 
 	if (rpc_open(pod, &rpc, NULL) < 0)
 		return;
-	del.id = shut.id = copy;
-	(void)rpc_call(rpc, "Delete", &del.base, DELETE_MS, NULL, NULL, NULL);
-	(void)rpc_call(rpc, "Shutdown", &shut.base, SHUTDOWN_MS, NULL, NULL, NULL);
-	rpc_close(rpc);
-}
-
-/* Once more after `delete` has taken away what Delete would not: now the pod may end. */
-static void
-remove_shutdown(const struct pod *pod, const char *id)
-{
-	Containerd__Task__V2__ShutdownRequest shut =
-	    CONTAINERD__TASK__V2__SHUTDOWN_REQUEST__INIT;
-	AUTO_FREE char *copy = mem_strdup(id);
-	struct rpc *rpc = NULL;
-
-	if (rpc_open(pod, &rpc, NULL) < 0)
-		return;
-	shut.id = copy;
-	(void)rpc_call(rpc, "Shutdown", &shut.base, SHUTDOWN_MS, NULL, NULL, NULL);
+	del.id = copy;
+	if (!only_shutdown)
+		(void)rpc_call(rpc, "Delete", &del.base, DELETE_MS, NULL, NULL, NULL);
+	remove_shutdown(rpc, copy);
 	rpc_close(rpc);
 }
 
@@ -99,11 +95,11 @@ run_remove(const char *state_root, const char *ns, const char *id, struct err *e
 	(void)run_info_read(dir_fd, &info, NULL);
 	pod = run_pod_of(state_root, ns, path, &pods);
 	if (pod != NULL)
-		remove_task(pod, id);
+		remove_task(pod, id, false);
 	rc = run_shim_delete(state_root, ns, id, path, err);
 	if (rc == 0) {
 		if (pod != NULL)
-			remove_shutdown(pod, id);
+			remove_task(pod, id, true);
 		run_dir_remove(path, &info);
 	}
 	pods_fini(&pods);
