@@ -119,6 +119,17 @@ raw_exec() {
 	call Start "$re_id" "exec_id=$re_exec"
 }
 
+# field N STRING: a length-delimited field of a message, shorter than 128 bytes
+field() {
+	printf '%b' "\\0$(printf %o $(($1 << 3 | 2)))\\0$(printf %o ${#2})"
+	printf %s "$2"
+}
+# raw_wrap LINE: $T/wrap, a runc that first runs this line
+raw_wrap() {
+	printf '#!/bin/sh\n%s\nexec runc "$@"\n' "$1" >"$T/wrap"
+	chmod 755 "$T/wrap"
+}
+
 # raw_run ID ARGS...: a bundle, start, Create and Start without stdio; prints the pid
 raw_run() {
 	raw_new "$@" && raw_create "$1" >/dev/null && call Start "$1" | value pid

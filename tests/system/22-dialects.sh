@@ -11,11 +11,6 @@ start() {
 		-namespace "$NS" -address "$SOCK" -publish-binary "$(command -v containerd)" -id "$1" start \
 		9<&-) >"$T/answer" 2>"$T/answer.err"
 }
-# field N STRING: a length-delimited field of a message, shorter than 128 bytes
-field() {
-	printf '%b' "\\0$(printf %o $(($1 << 3 | 2)))\\0$(printf %o ${#2})"
-	printf %s "$2"
-}
 serves() {
 	raw_addr=unix://$(sock_path "$1")
 	is "$(call Connect "$1" | value task_pid)" 0 "$2: it serves"

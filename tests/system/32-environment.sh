@@ -5,18 +5,7 @@
 [ -n "$PODSHIM" ] || skip_all "podshim's own promises"
 raw_quick_events
 ctd_up
-cat >"$T/wrap" <<END
-#!/bin/sh
-# runc, and the environment it got
-env | sort >"$T/env"
-exec runc "\$@"
-END
-chmod 755 "$T/wrap"
-# field N STRING: a length-delimited field of a message, shorter than 128 bytes
-field() {
-	printf '%b' "\\0$(printf %o $(($1 << 3 | 2)))\\0$(printf %o ${#2})"
-	printf %s "$2"
-}
+raw_wrap "env | sort >'$T/env'" # runc, and the environment it got
 # options on stdin of start: containerd.runc.v1.Options with shim_cgroup
 cg=/$NS/shim
 { field 1 containerd.runc.v1.Options; field 2 "$(field 3 "$cg")"; } >"$T/any"

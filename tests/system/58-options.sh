@@ -5,18 +5,7 @@
 [ -n "$PODSHIM" ] || skip_all "the Go shim knows one message, and dies of another"
 raw_quick_events
 ctd_up
-cat >"$T/wrap" <<END
-#!/bin/sh
-# runc, and what it was called with
-echo "\$*" >>"$T/argv"
-exec runc "\$@"
-END
-chmod 755 "$T/wrap"
-# field N STRING: a length-delimited field of a message, shorter than 128 bytes
-field() {
-	printf '%b' "\\0$(printf %o $(($1 << 3 | 2)))\\0$(printf %o ${#2})"
-	printf %s "$2"
-}
+raw_wrap "echo \"\$*\" >>'$T/argv'" # runc, and what it was called with
 # used: the command line of the last create
 used() { grep -e ' create ' "$T/argv" | tail -n 1; }
 raw_run a sleep 1000 >/dev/null

@@ -273,9 +273,9 @@ tests_unit_test_logger_SOURCES = %D%/test_logger.c $(io_test_sources)
 tests_unit_test_logger_LDADD = $(io_test_ldadd) -lutil
 
 unit_tests += %D%/test_podshim_logger
-tests_unit_test_podshim_logger_SOURCES = %D%/test_podshim_logger.c
+tests_unit_test_podshim_logger_SOURCES = %D%/test_podshim_logger.c %D%/tmpdir.h
 tests_unit_test_podshim_logger_LDADD = liblogger.a libipc.a $(unit_ldadd)
 
 unit_tests += %D%/test_client_run
-tests_unit_test_client_run_SOURCES = %D%/test_client_run.c
+tests_unit_test_client_run_SOURCES = %D%/test_client_run.c %D%/tmpdir.h
 tests_unit_test_client_run_LDADD = $(client_ldadd) $(CMOCKA_LIBS)

@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,32 +25,7 @@
 #include "client/run_event.h"
 #include "client/run_logger.h"
 #include "client/run_spec.h"
-
-static char dir[] = "/tmp/podshim-run.XXXXXX";
-
-static int
-remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-	(void)st;
-	(void)flag;
-	(void)ftw;
-	return remove(path);
-}
-
-static int
-setup(void **state)
-{
-	(void)state;
-	memcpy(dir + strlen(dir) - 6, "XXXXXX", 6);
-	return mkdtemp(dir) == NULL;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	return nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
+#include "tmpdir.h"
 
 static void
 put(const char *name, const char *text)

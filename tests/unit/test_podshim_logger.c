@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,32 +29,7 @@
 #include "logger/lines.h"
 #include "logger/out.h"
 #include "logger/watch.h"
-
-static char dir[] = "/tmp/podshim-logger.XXXXXX";
-
-static int
-remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-	(void)st;
-	(void)flag;
-	(void)ftw;
-	return remove(path);
-}
-
-static int
-setup(void **state)
-{
-	(void)state;
-	memcpy(dir + strlen(dir) - 6, "XXXXXX", 6);
-	return mkdtemp(dir) == NULL;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	return nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
+#include "tmpdir.h"
 
 static char *
 content(const char *name)
