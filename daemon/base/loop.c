@@ -1,6 +1,9 @@
 /*
  * libevent with a graveyard. EVLOOP_ONCE runs every callback that is ready,
  * then returns; burials happen between two such passes.
+ *
+ * Our own timers stand in a list, by time; the first one has libevent's timer.
+ * That one got its place in libevent's heap when the loop was made.
  */
 #include "base/loop.h"
 
@@ -8,6 +11,7 @@
 #include <event2/event.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/clock.h"
 
@@ -15,12 +19,98 @@ struct loop {
 	struct event_base *base;
 	struct grave *graves;
 	bool stop;
+	TAILQ_HEAD(timer_list, loop_timer) timers; /* by when_us */
+	struct event *ev_timer;
 };
+
+static uint64_t
+mono_us(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * US_PER_S + (uint64_t)ts.tv_nsec / 1000;
+}
+
+/* Have libevent wake us for the first. */
+static void
+timers_arm(struct loop *loop)
+{
+	const struct loop_timer *first = TAILQ_FIRST(&loop->timers);
+	uint64_t now = mono_us(), us;
+	struct timeval tv;
+
+	if (first == NULL) {
+		(void)event_del(loop->ev_timer);
+		return;
+	}
+	us = first->when_us > now ? first->when_us - now : 0;
+	tv = (struct timeval){(time_t)(us / US_PER_S), (suseconds_t)(us % US_PER_S)};
+	(void)event_add(loop->ev_timer, &tv);
+}
+
+static void
+timers_on_due(evutil_socket_t fd, short what, void *arg)
+{
+	struct loop *loop = arg;
+	uint64_t now = mono_us();
+	struct loop_timer *t;
+
+	(void)fd;
+	(void)what;
+	/* one that its own callback sets again is, as a rule, later than now */
+	while ((t = TAILQ_FIRST(&loop->timers)) != NULL && t->when_us <= now) {
+		TAILQ_REMOVE(&loop->timers, t, link);
+		t->on = false;
+		t->cb(t->arg);
+	}
+	timers_arm(loop);
+}
+
+void
+loop_timer_init(struct loop_timer *t, void (*cb)(void *arg), void *arg)
+{
+	*t = (struct loop_timer){.cb = cb, .arg = arg};
+}
+
+void
+loop_timer_stop(struct loop *loop, struct loop_timer *t)
+{
+	bool first = t == TAILQ_FIRST(&loop->timers);
+
+	if (!t->on)
+		return;
+	TAILQ_REMOVE(&loop->timers, t, link);
+	t->on = false;
+	if (first)
+		timers_arm(loop);
+}
+
+void
+loop_timer_set(struct loop *loop, struct loop_timer *t, uint64_t us)
+{
+	struct loop_timer *before;
+
+	loop_timer_stop(loop, t);
+	t->when_us = mono_us() + us;
+	t->on = true;
+	/* most are later than all others */
+	before = TAILQ_LAST(&loop->timers, timer_list);
+	while (before != NULL && before->when_us > t->when_us)
+		before = TAILQ_PREV(before, timer_list, link);
+	if (before != NULL)
+		TAILQ_INSERT_AFTER(&loop->timers, before, t, link);
+	else
+		TAILQ_INSERT_HEAD(&loop->timers, t, link);
+	if (before == NULL)
+		timers_arm(loop);
+}
 
 struct loop *
 loop_new(void)
 {
 	struct loop *loop = calloc(1, sizeof *loop);
+	const struct timeval hour = {.tv_sec = 3600};
 	struct event_config *cfg;
 
 	if (loop == NULL)
@@ -33,10 +123,14 @@ loop_new(void)
 		loop->base = event_base_new_with_config(cfg);
 		event_config_free(cfg);
 	}
-	if (loop->base == NULL) {
-		free(loop);
+	TAILQ_INIT(&loop->timers);
+	if (loop->base != NULL)
+		loop->ev_timer = evtimer_new(loop->base, timers_on_due, loop);
+	if (loop->ev_timer == NULL || evtimer_add(loop->ev_timer, &hour) == -1) {
+		loop_free(loop);
 		return NULL;
 	}
+	(void)event_del(loop->ev_timer); /* its place stays */
 	return loop;
 }
 
@@ -57,7 +151,10 @@ loop_free(struct loop *loop)
 	if (loop == NULL)
 		return;
 	loop_dig(loop);
-	event_base_free(loop->base);
+	if (loop->ev_timer != NULL)
+		event_free(loop->ev_timer);
+	if (loop->base != NULL)
+		event_base_free(loop->base);
 	free(loop);
 }
 
@@ -108,7 +205,8 @@ loop_on_event(const struct event_base *base, const struct event *ev, void *arg)
 	struct timeval when, left;
 
 	(void)base;
-	if (event_pending(ev, EV_TIMEOUT, &when) == 0)
+	if (event_get_callback(ev) == timers_on_due ||
+	    event_pending(ev, EV_TIMEOUT, &when) == 0)
 		return 0;
 	evutil_timersub(&when, &each->now, &left);
 	each->cb((int64_t)left.tv_sec * US_PER_S + left.tv_usec,
@@ -122,6 +220,10 @@ loop_each_timer(
 {
 	struct each_timer each = {.cb = cb, .arg = arg};
 
+	const struct loop_timer *t;
+
+	TAILQ_FOREACH (t, &loop->timers, link)
+		cb((int64_t)(t->when_us - mono_us()), (uint64_t)(uintptr_t)t->cb, arg);
 	(void)evutil_gettimeofday(&each.now, NULL);
 	(void)event_base_foreach_event(loop->base, loop_on_event, &each);
 }

@@ -5,7 +5,9 @@
 #ifndef PODSHIM_BASE_LOOP_H
 #define PODSHIM_BASE_LOOP_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 struct event_base;
 struct loop;
@@ -23,6 +25,24 @@ void loop_run(struct loop *loop, void (*pass_cb)(void *arg), void *arg);
 /* One pass; blocks for an event unless nonblock. Tests use it. */
 void loop_once(struct loop *loop, int nonblock);
 void loop_stop(struct loop *loop);
+
+/*
+ * A timer inside its owner: setting it cannot fail, whatever the memory, so it
+ * can be what everything else falls back on. {0} and init before use; stop it
+ * before its owner goes.
+ */
+struct loop_timer {
+	TAILQ_ENTRY(loop_timer) link;
+	uint64_t when_us; /* CLOCK_MONOTONIC: suspended time does not count */
+	bool on;
+	void (*cb)(void *arg);
+	void *arg;
+};
+
+void loop_timer_init(struct loop_timer *t, void (*cb)(void *arg), void *arg);
+/* cb runs once, in us microseconds; one that runs already is set anew. */
+void loop_timer_set(struct loop *loop, struct loop_timer *t, uint64_t us);
+void loop_timer_stop(struct loop *loop, struct loop_timer *t);
 
 /*
  * Each timer that runs: in how many microseconds (less than 0: it is due), and

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <event2/event_struct.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -48,12 +49,13 @@ struct channel {
 	int fd;
 	const struct channel_ops *ops;
 	void *arg;
-	struct event *ev_read;
-	struct event *ev_write;
-	struct event *ev_retry; /* the same, by time */
+	struct event ev_read;
+	struct event ev_write;
+	struct loop_timer retry; /* both, by time */
 	struct out *head, **tail;
 	size_t queued;
-	bool dead; /* freed under its own callback */
+	bool ended; /* on_end was called */
+	bool dead;  /* freed under its own callback */
 	struct grave grave;
 };
 
@@ -262,7 +264,8 @@ channel_on_read(evutil_socket_t fd, short what, void *arg)
 		rc = channel_take(ch);
 	if (ch->dead || rc == 1 || rc == -EAGAIN)
 		return;
-	(void)event_del(ch->ev_read);
+	ch->ended = true;
+	(void)event_del(&ch->ev_read);
 	ch->ops->on_end(rc, ch->arg);
 }
 
@@ -283,12 +286,16 @@ is_shortage(int rc)
 static void
 channel_arm(struct channel *ch, int rc)
 {
-	const struct timeval pause = {.tv_usec = RETRY_US};
+	if (is_shortage(rc) || event_add(&ch->ev_write, NULL) == -1)
+		loop_timer_set(ch->loop, &ch->retry, RETRY_US);
+}
 
-	if (is_shortage(rc))
-		(void)evtimer_add(ch->ev_retry, &pause);
-	else
-		(void)event_add(ch->ev_write, NULL);
+/* With no memory for that, in a little while. */
+static void
+channel_listen(struct channel *ch)
+{
+	if (!ch->ended && event_add(&ch->ev_read, NULL) == -1)
+		loop_timer_set(ch->loop, &ch->retry, RETRY_US);
 }
 
 static void
@@ -305,14 +312,14 @@ channel_drop_queue(struct channel *ch)
 }
 
 static void
-channel_on_write(evutil_socket_t fd, short what, void *arg)
+channel_flush(void *arg)
 {
 	struct channel *ch = arg;
 	struct out *out;
 	int rc;
 
-	(void)fd;
-	(void)what;
+	if (!event_pending(&ch->ev_read, EV_READ, NULL))
+		channel_listen(ch);
 	while ((out = ch->head) != NULL) {
 		rc = packet_write(
 		    ch->fd, &out->head, out->data, out->len, out->fds, out->n_fds);
@@ -333,6 +340,14 @@ channel_on_write(evutil_socket_t fd, short what, void *arg)
 }
 
 static void
+channel_on_write(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	channel_flush(arg);
+}
+
+static void
 channel_release(void *arg)
 {
 	free(arg);
@@ -346,12 +361,11 @@ channel_free(struct channel *ch)
 		return;
 	ch->dead = true;
 	channel_drop_queue(ch);
-	if (ch->ev_read != NULL)
-		event_free(ch->ev_read);
-	if (ch->ev_write != NULL)
-		event_free(ch->ev_write);
-	if (ch->ev_retry != NULL)
-		event_free(ch->ev_retry);
+	if (ch->fd != -1) {
+		(void)event_del(&ch->ev_read);
+		(void)event_del(&ch->ev_write);
+	}
+	loop_timer_stop(ch->loop, &ch->retry);
 	fd_close(&ch->fd);
 	loop_bury(ch->loop, &ch->grave, channel_release, ch);
 }
@@ -368,17 +382,22 @@ channel_new(struct loop *loop, int fd, const struct channel_ops *ops, void *arg)
 	ch->ops = ops;
 	ch->arg = arg;
 	ch->tail = &ch->head;
-	ch->ev_read =
-	    event_new(loop_base(loop), fd, EV_READ | EV_PERSIST, channel_on_read, ch);
-	ch->ev_write = event_new(loop_base(loop), fd, EV_WRITE, channel_on_write, ch);
-	ch->ev_retry = evtimer_new(loop_base(loop), channel_on_write, ch);
-	if (ch->ev_read == NULL || ch->ev_write == NULL || ch->ev_retry == NULL ||
-	    event_add(ch->ev_read, NULL) == -1) {
-		channel_free(ch);
-		return NULL;
-	}
-	ch->fd = fd;
+	loop_timer_init(&ch->retry, channel_flush, ch);
+	if (fd != -1)
+		channel_open(ch, fd);
 	return ch;
+}
+
+void
+channel_open(struct channel *ch, int fd)
+{
+	struct event_base *base = loop_base(ch->loop);
+
+	ch->fd = fd;
+	(void)event_assign(
+	    &ch->ev_read, base, fd, EV_READ | EV_PERSIST, channel_on_read, ch);
+	(void)event_assign(&ch->ev_write, base, fd, EV_WRITE, channel_on_write, ch);
+	channel_listen(ch);
 }
 
 static int

@@ -39,9 +39,14 @@ struct channel_ops {
 /* A connected pair, non-blocking and close-on-exec. Returns 0 or -errno. */
 int channel_pair(int fds[2]);
 
-/* Takes fd. NULL on failure (then fd is still the caller's). */
+/*
+ * Takes fd. NULL: no memory (then fd is still the caller's). With -1 it is closed
+ * as yet, and channel_open(), which cannot fail, takes the descriptor: for one who
+ * must know that there is room before there is a peer.
+ */
 struct channel *channel_new(
     struct loop *loop, int fd, const struct channel_ops *ops, void *arg);
+void channel_open(struct channel *ch, int fd);
 /* May be called from its own callbacks. NULL is allowed. */
 void channel_free(struct channel *ch);
 

@@ -22,6 +22,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/mem.h"
 #include "ipc/channel.h"
 #include "ipc/msg.h"
 #include "keeper/blame.h"
@@ -36,6 +37,7 @@
 #include "keeper/step.h"
 #include "keeper/upgrade.h"
 
+#define PAUSE_US   (100 * US_PER_MS)
 #define STATUS_MAX (LIMIT_MARK + 4096)
 #define DETAIL_MAX (MSG_PACKET_MAX - 4096)
 
@@ -49,6 +51,7 @@ struct admin_server {
 	struct pod *pod;
 	int listen_fd;
 	struct event *ev;
+	struct loop_timer retry; /* listen again after a pause */
 	LIST_HEAD(, asker) askers;
 	unsigned n;
 };
@@ -74,6 +77,23 @@ text_add(struct text *t, const char *fmt, ...)
 		t->len += (size_t)n < left ? (size_t)n : left - 1;
 }
 
+/* Out of descriptors or memory: leave it in the backlog for a while. */
+static void
+admin_pause(struct admin_server *as)
+{
+	(void)event_del(as->ev);
+	loop_timer_set(as->pod->loop, &as->retry, PAUSE_US);
+}
+
+static void
+admin_listen(void *arg)
+{
+	struct admin_server *as = arg;
+
+	if (as->ev != NULL && event_add(as->ev, NULL) == -1)
+		loop_timer_set(as->pod->loop, &as->retry, PAUSE_US);
+}
+
 /* --- answers --------------------------------------------------------------- */
 
 static void
@@ -84,8 +104,8 @@ asker_close(struct asker *a)
 	dump_forget_asker(a->as->pod, a);
 	channel_free(a->ch);
 	LIST_REMOVE(a, link);
-	if (a->as->n-- == LIMIT_ADMIN_CONNS && a->as->ev != NULL)
-		(void)event_add(a->as->ev, NULL);
+	if (a->as->n-- == LIMIT_ADMIN_CONNS)
+		admin_listen(a->as);
 	free(a);
 }
 
@@ -258,39 +278,44 @@ static const struct channel_ops asker_ops = {asker_on_packet, asker_on_end};
 
 /* --- connections ----------------------------------------------------------- */
 
-/* Takes fd. */
-static void
-asker_new(struct admin_server *as, int fd)
+static bool
+peer_is_ours(int fd)
 {
 	struct ucred cred;
 	socklen_t len = sizeof cred;
-	struct asker *a = NULL;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 &&
-	    cred.uid == geteuid())
-		a = calloc(1, sizeof *a);
-	if (a != NULL)
-		a->ch = channel_new(as->pod->loop, fd, &asker_ops, a);
-	if (a == NULL || a->ch == NULL) {
-		free(a);
-		fd_close(&fd);
-		return;
-	}
-	a->as = as;
-	LIST_INSERT_HEAD(&as->askers, a, link);
-	if (++as->n == LIMIT_ADMIN_CONNS)
-		(void)event_del(as->ev); /* until one closes */
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 &&
+	    cred.uid == geteuid();
 }
 
+/* Memory first: who has been accepted cannot be asked to come again. */
 static void
 admin_on_accept(evutil_socket_t listen_fd, short what, void *arg)
 {
 	struct admin_server *as = arg;
-	int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	AUTO_FREE struct asker *a = calloc(1, sizeof *a);
+	AUTO_CLOSE int fd = -1;
 
 	(void)what;
-	if (fd != -1)
-		asker_new(as, fd);
+	if (a != NULL)
+		a->ch = channel_new(as->pod->loop, -1, &asker_ops, a);
+	if (a != NULL && a->ch != NULL)
+		fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	else
+		errno = ENOMEM;
+	if (fd == -1 || !peer_is_ours(fd)) {
+		if (fd == -1 && errno != EAGAIN && errno != EINTR &&
+		    errno != ECONNABORTED)
+			admin_pause(as);
+		channel_free(a == NULL ? NULL : a->ch);
+		return;
+	}
+	channel_open(a->ch, steal_fd(&fd));
+	a->as = as;
+	LIST_INSERT_HEAD(&as->askers, a, link);
+	(void)steal_ptr(&a);
+	if (++as->n == LIMIT_ADMIN_CONNS)
+		(void)event_del(as->ev); /* until one closes */
 }
 
 struct admin_server *
@@ -305,6 +330,7 @@ admin_server_new(struct pod *pod, int listen_fd)
 	as->pod = pod;
 	as->listen_fd = listen_fd;
 	LIST_INIT(&as->askers);
+	loop_timer_init(&as->retry, admin_listen, as);
 	as->ev = event_new(
 	    loop_base(pod->loop), listen_fd, EV_READ | EV_PERSIST, admin_on_accept, as);
 	if (as->ev == NULL || event_add(as->ev, NULL) == -1) {
@@ -320,6 +346,7 @@ admin_server_close(struct admin_server *as)
 	if (as->ev != NULL)
 		event_free(as->ev);
 	as->ev = NULL;
+	loop_timer_stop(as->pod->loop, &as->retry);
 	fd_close(&as->listen_fd);
 }
 

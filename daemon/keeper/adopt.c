@@ -13,21 +13,19 @@
 #include <unistd.h>
 
 #include "base/err.h"
-#include "base/fd.h"
-#include "base/mem.h"
 
 static int
 pid_file_read(int dir_fd, const char *name, pid_t *out, struct err *err)
 {
-	AUTO_FREE char *text = NULL;
-	size_t len;
-	char *end;
+	char text[66], *end;
 	long pid;
-	int rc = file_read(dir_fd, name, 64, &text, &len, err);
+	int rc = small_read(dir_fd, name, text, sizeof text);
 
 	(void)unlinkat(dir_fd, name, 0);
 	if (rc < 0)
-		return rc;
+		return err_set(err, -rc, "open '%s'", name);
+	if (strlen(text) == sizeof text - 1)
+		return err_setx(err, EFBIG, "'%s' is too long for a pid", name);
 	errno = 0;
 	pid = strtol(text, &end, 10);
 	end += strspn(end, " \n");

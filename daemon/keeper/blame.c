@@ -31,6 +31,7 @@
 #include "ipc/blackbox.h"
 #include "keeper/limits.h"
 #include "keeper/pod.h"
+#include "keeper/reaper.h"
 #include "keeper/request.h"
 
 #define EXIT_REFUSED 78 /* the worker cannot work with this keeper or file */
@@ -70,18 +71,26 @@ oom_find(char *out, size_t cap)
 	}
 }
 
+/* So many; UINT64_MAX: not to be known, and then nobody may be blamed by it. */
 static uint64_t
 oom_read(const struct blame *bl)
 {
-	AUTO_FREE char *text = NULL;
+	char text[4096];
 	const char *p;
-	size_t len;
 
 	if (bl->oom_path[0] == '\0' ||
-	    file_read(AT_FDCWD, bl->oom_path, 4096, &text, &len, NULL) < 0)
-		return 0;
+	    small_read(AT_FDCWD, bl->oom_path, text, sizeof text) < 0)
+		return UINT64_MAX;
 	p = strstr(text, "oom_kill ");
-	return p == NULL ? 0 : strtoull(p + strlen("oom_kill "), NULL, 10);
+	return p == NULL ? UINT64_MAX : strtoull(p + strlen("oom_kill "), NULL, 10);
+}
+
+static bool
+oom_has_killed(const struct blame *bl)
+{
+	uint64_t now = oom_read(bl);
+
+	return bl->oom_kills != UINT64_MAX && now != UINT64_MAX && now > bl->oom_kills;
 }
 
 /* --- the box --------------------------------------------------------------- */
@@ -359,7 +368,7 @@ is_own_doing(const struct blame *bl, const struct worker_death *d, const char **
 		    WEXITSTATUS(d->status) != EXIT_REFUSED;
 	}
 	signo = WTERMSIG(d->status);
-	if (signo == SIGKILL && oom_read(bl) > bl->oom_kills) {
+	if (signo == SIGKILL && oom_has_killed(bl)) {
 		*verdict = "killed for want of memory";
 		return true;
 	}

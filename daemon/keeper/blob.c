@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/mem.h"
 #include "keeper/limits.h"
 
 #define FNV_OFFSET UINT64_C(0xcbf29ce484222325)
@@ -25,13 +26,20 @@ blob_begin(struct blob *b, size_t len)
 	*b = BLOB_NONE;
 	b->want = len;
 	b->hash = FNV_OFFSET;
+	b->p = malloc(len > BLOB_ROOM && len <= LIMIT_FRAME_INLINE ? len : BLOB_ROOM);
+	if (b->p == NULL)
+		return -ENOMEM;
 	if (len > LIMIT_FRAME_INLINE) {
 		b->memfd =
 		    memfd_create("podshim-request", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-		return b->memfd == -1 ? -errno : 0;
+		if (b->memfd == -1) {
+			int rc = -errno;
+
+			blob_fini(b);
+			return rc;
+		}
 	}
-	b->p = malloc(len > 0 ? len : 1);
-	return b->p == NULL ? -ENOMEM : 0;
+	return 0;
 }
 
 int
@@ -77,6 +85,14 @@ blob_fini(struct blob *b)
 	free(b->p);
 	fd_close(&b->memfd);
 	*b = BLOB_NONE;
+}
+
+void *
+blob_steal(struct blob *b)
+{
+	if (b->memfd == -1)
+		b->len = 0;
+	return steal_ptr(&b->p);
 }
 
 size_t

@@ -11,10 +11,13 @@
 struct blob {
 	size_t len;    /* bytes in it */
 	size_t want;   /* bytes it was begun for */
-	char *p;       /* NULL if in memfd, or empty */
+	char *p;       /* the bytes, if not in memfd; BLOB_ROOM at least */
 	int memfd;     /* -1 if in p */
 	uint64_t hash; /* FNV-1a of the bytes */
 };
+
+/* What p has room for however short the frame: a short answer to it (conn.c). */
+#define BLOB_ROOM 96u
 
 #define BLOB_NONE ((struct blob){.memfd = -1})
 
@@ -24,6 +27,8 @@ int blob_append(struct blob *b, const void *p, size_t len);
 /* All bytes are in: seal it. */
 int blob_finish(struct blob *b);
 void blob_fini(struct blob *b);
+/* p, for something else: the caller's now. NULL: gone already. */
+void *blob_steal(struct blob *b);
 /* Copy up to len bytes from off; returns how many there were. */
 size_t blob_read(const struct blob *b, size_t off, void *out, size_t len);
 

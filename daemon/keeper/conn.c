@@ -6,11 +6,16 @@
  * Budgets count bytes, not requests: a thousand Waits must not keep the Kill
  * that would end them from being read. A peer that does not read its answers
  * is not read either.
+ *
+ * Memory is got before what needs it is taken: a connection's before accept(),
+ * an answer's before its first byte is sent. If there is none for an answer,
+ * the memory of its own request holds a short one that says so.
  */
 #include "keeper/conn.h"
 
 #include <errno.h>
 #include <event2/event.h>
+#include <event2/event_struct.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -24,11 +29,18 @@
 #include "keeper/limits.h"
 #include "proto/frame.h"
 
+/* A unix socket takes as much whole, or nothing of it. */
+#define WHOLE_MAX 16384u
+/* until what could not be watched for want of memory is tried again */
+#define RETRY_US  (50 * US_PER_MS)
+#define PAUSE_US  (1 * US_PER_S)
+
 struct out {
 	struct out *next;
 	size_t len, off;
 	uint8_t data[];
 };
+_Static_assert(sizeof(struct out) + FRAME_HEAD_LEN + 32 <= BLOB_ROOM, "a short answer");
 
 /* What becomes of the payload that is being read. */
 enum fate {
@@ -42,8 +54,8 @@ struct conn {
 	TAILQ_ENTRY(conn) link;
 	uint32_t id;
 	int fd;
-	struct event *ev_read;
-	struct event *ev_write;
+	struct event ev_read;
+	struct event ev_write;
 	uint32_t last_stream;
 	bool closed;
 	bool broken; /* writing failed */
@@ -70,8 +82,9 @@ struct conns {
 	const struct conns_ops *ops;
 	void *arg;
 	int listen_fd;
-	struct event *ev_accept;
-	struct event *ev_resume; /* accept again after a pause */
+	struct event *ev_accept;  /* NULL: nobody may come any more */
+	struct loop_timer resume; /* accept again after a pause */
+	struct loop_timer retry;  /* look for connections that are not watched */
 	TAILQ_HEAD(, conn) all;
 	size_t n;
 	size_t charged;
@@ -106,6 +119,38 @@ conn_uncharge(struct conn *c, size_t len)
 	conns_uncharge(c->cs, len);
 }
 
+/* --- watching -------------------------------------------------------------- */
+
+static void
+conn_watch(struct conn *c, struct event *ev)
+{
+	if (event_add(ev, NULL) == -1)
+		loop_timer_set(c->cs->loop, &c->cs->retry, RETRY_US);
+}
+
+static void
+conns_on_retry(void *arg)
+{
+	struct conns *cs = arg;
+	struct conn *c;
+
+	TAILQ_FOREACH (c, &cs->all, link) {
+		if (!c->paused && !event_pending(&c->ev_read, EV_READ, NULL))
+			conn_watch(c, &c->ev_read);
+		if (c->out != NULL && !event_pending(&c->ev_write, EV_WRITE, NULL))
+			conn_watch(c, &c->ev_write);
+	}
+}
+
+static void
+conns_watch(void *arg)
+{
+	struct conns *cs = arg;
+
+	if (cs->ev_accept != NULL && event_add(cs->ev_accept, NULL) == -1)
+		loop_timer_set(cs->loop, &cs->resume, PAUSE_US);
+}
+
 /* --- closing --------------------------------------------------------------- */
 
 static void
@@ -123,8 +168,8 @@ conn_close(struct conn *c)
 	if (c->closed)
 		return;
 	c->closed = true;
-	event_free(c->ev_read);
-	event_free(c->ev_write);
+	(void)event_del(&c->ev_read);
+	(void)event_del(&c->ev_write);
 	fd_close(&c->fd);
 	if (c->fate == FATE_KEEP && c->left > 0)
 		conn_uncharge(c, c->blob.want);
@@ -140,8 +185,8 @@ conn_close(struct conn *c)
 	cs->n--;
 	cs->ops->on_closed(c, cs->arg);
 	loop_bury(cs->loop, &c->grave, conn_release, c);
-	if (cs->ev_accept != NULL && cs->n + 1 == LIMIT_CONNS)
-		(void)event_add(cs->ev_accept, NULL);
+	if (cs->n + 1 == LIMIT_CONNS)
+		conns_watch(cs);
 }
 
 /* --- writing --------------------------------------------------------------- */
@@ -166,7 +211,7 @@ static void
 conn_break(struct conn *c)
 {
 	c->broken = true;
-	event_active(c->ev_read, EV_READ, 1);
+	event_active(&c->ev_read, EV_READ, 1);
 }
 
 static void
@@ -178,9 +223,9 @@ conn_pause_check(struct conn *c)
 		return;
 	c->paused = pause;
 	if (pause)
-		(void)event_del(c->ev_read);
+		(void)event_del(&c->ev_read);
 	else
-		(void)event_add(c->ev_read, NULL);
+		conn_watch(c, &c->ev_read);
 }
 
 static void
@@ -203,7 +248,7 @@ conn_on_write(evutil_socket_t fd, short what, void *arg)
 		c->unwritten -= (size_t)n;
 		c->cs->charged -= (size_t)n;
 		if (out->off < out->len) {
-			(void)event_add(c->ev_write, NULL);
+			conn_watch(c, &c->ev_write);
 			conn_pause_check(c);
 			return;
 		}
@@ -215,15 +260,12 @@ conn_on_write(evutil_socket_t fd, short what, void *arg)
 	c->cs->ops->on_flushed(c->cs->arg);
 }
 
-/* Keep for later what the socket did not take of two pieces. */
-static int
-conn_queue(struct conn *c, const struct iovec iov[2], size_t done)
+/* Keep for later what the socket did not take of two pieces. Takes out. */
+static void
+conn_queue(struct conn *c, struct out *out, const struct iovec iov[2], size_t done)
 {
-	size_t i, total = iov[0].iov_len + iov[1].iov_len;
-	struct out *out = malloc(sizeof *out + total - done);
+	size_t i;
 
-	if (out == NULL)
-		return -ENOMEM;
 	out->next = NULL;
 	out->off = 0;
 	out->len = 0;
@@ -239,36 +281,51 @@ conn_queue(struct conn *c, const struct iovec iov[2], size_t done)
 	c->out_tail = &out->next;
 	c->unwritten += out->len;
 	c->cs->charged += out->len;
-	(void)event_add(c->ev_write, NULL);
+	conn_watch(c, &c->ev_write);
 	conn_pause_check(c);
-	return 0;
 }
 
-/* 0, or -ENOMEM with nothing of it sent. */
+/*
+ * Send, or queue: if malloc() has no memory for that, in that of a request
+ * (NULL: none). 0, or -ENOMEM with nothing of it sent.
+ */
 static int
-conn_write(struct conn *c, uint32_t stream, const void *payload, size_t len)
+conn_write(struct conn *c, uint32_t stream, const void *payload, size_t len,
+    struct blob *request)
 {
 	struct frame_head head = {
 	    .len = (uint32_t)len, .stream = stream, .type = FRAME_RESPONSE};
 	uint8_t head_buf[FRAME_HEAD_LEN];
-	struct iovec iov[2], rest[2];
+	const size_t total = sizeof head_buf + len;
+	struct out *out = NULL;
+	struct iovec iov[2];
 	ssize_t sent = 0;
 
 	frame_head_encode(head_buf, &head);
 	iov[0] = (struct iovec){head_buf, sizeof head_buf};
 	iov[1] = (struct iovec){(void *)(uintptr_t)payload, len};
-	memcpy(rest, iov, sizeof rest);
+	if (total > WHOLE_MAX) {
+		out = malloc(sizeof *out + total);
+		if (out == NULL)
+			return -ENOMEM;
+	}
 	if (c->out == NULL) {
 		sent = conn_send(c, iov, len > 0 ? 2 : 1);
-		if (sent < 0) {
+		if (sent < 0)
 			conn_break(c);
+		if (sent < 0 || (size_t)sent == total) {
+			free(out);
 			return 0;
 		}
-		if ((size_t)sent == sizeof head_buf + len)
-			return 0;
 	}
-	if (conn_queue(c, rest, (size_t)sent) == 0)
+	if (out == NULL)
+		out = malloc(sizeof *out + total);
+	if (out == NULL && request != NULL && sizeof *out + total <= BLOB_ROOM)
+		out = blob_steal(request);
+	if (out != NULL) {
+		conn_queue(c, out, iov, (size_t)sent);
 		return 0;
+	}
 	if (sent == 0)
 		return -ENOMEM;
 	log_errx("connection %u: no memory for the rest of an answer, closing it", c->id);
@@ -277,8 +334,8 @@ conn_write(struct conn *c, uint32_t stream, const void *payload, size_t len)
 }
 
 void
-conn_answer_status(
-    struct conn *c, uint32_t stream, enum status_code code, const char *text)
+conn_answer_status(struct conn *c, uint32_t stream, enum status_code code,
+    const char *text, struct blob *request)
 {
 	uint8_t buf[STATUS_RESPONSE_MAX];
 	size_t len;
@@ -286,25 +343,32 @@ conn_answer_status(
 	if (c->closed || c->broken)
 		return;
 	len = status_encode_response(buf, sizeof buf, code, text);
-	if (conn_write(c, stream, buf, len) < 0) {
-		log_errx("connection %u: no memory for an answer, closing it", c->id);
-		conn_break(c);
-	}
+	if (conn_write(c, stream, buf, len, request) == 0)
+		return;
+	len = status_encode_response(buf, sizeof buf, code, "");
+	if (conn_write(c, stream, buf, len, request) == 0)
+		return;
+	/* a frame that was no request, of a peer that does not read */
+	log_errx("connection %u: no memory for an answer, closing it", c->id);
+	conn_break(c);
 }
 
 void
-conn_answer(struct conn *c, uint32_t stream, const void *response, size_t len)
+conn_answer(struct conn *c, uint32_t stream, const void *response, size_t len,
+    struct blob *request)
 {
 	if (c->closed || c->broken)
 		return;
 	if (len > FRAME_PAYLOAD_MAX) {
 		log_errx("connection %u: an answer of %zu bytes does not fit a frame",
 		    c->id, len);
-		conn_answer_status(c, stream, STATUS_INTERNAL, "answer is too large");
+		conn_answer_status(
+		    c, stream, STATUS_INTERNAL, "answer is too large", request);
 		return;
 	}
-	if (conn_write(c, stream, response, len) < 0)
-		conn_answer_status(c, stream, STATUS_RESOURCE_EXHAUSTED, "out of memory");
+	if (conn_write(c, stream, response, len, NULL) < 0)
+		conn_answer_status(
+		    c, stream, STATUS_RESOURCE_EXHAUSTED, "out of memory", request);
 }
 
 /* --- reading --------------------------------------------------------------- */
@@ -378,14 +442,15 @@ conn_end_frame(struct conn *c)
 	switch (fate) {
 	case FATE_IGNORE: break;
 	case FATE_REFUSE:
-		conn_answer_status(c, c->head.stream, c->refuse_code, c->refuse_text);
+		conn_answer_status(
+		    c, c->head.stream, c->refuse_code, c->refuse_text, NULL);
 		break;
 	case FATE_KEEP:
 		if (blob_finish(&blob) < 0) {
 			conn_uncharge(c, blob.want);
-			blob_fini(&blob);
 			conn_answer_status(c, c->head.stream, STATUS_RESOURCE_EXHAUSTED,
-			    "no room for the request");
+			    "no room for the request", &blob);
+			blob_fini(&blob);
 			break;
 		}
 		c->cs->ops->on_request(c, c->head.stream, &blob, c->cs->arg);
@@ -449,7 +514,7 @@ conn_on_read(evutil_socket_t fd, short what, void *arg)
 		n = recv(fd, buf, sizeof buf, MSG_DONTWAIT);
 		if (n == -1 && errno == EINTR)
 			continue;
-		if (n == -1 && errno == EAGAIN)
+		if (n == -1 && (errno == EAGAIN || errno == ENOMEM || errno == ENOBUFS))
 			return;
 		if (n <= 0) { /* a half-closed peer counts as closed */
 			conn_close(c);
@@ -477,28 +542,12 @@ peer_is_ours(int fd)
 	return cred.uid == geteuid() && cred.gid == getegid();
 }
 
-/* Takes fd. */
+/* Takes fd; c is new. */
 static void
-conn_new(struct conns *cs, int fd)
+conn_begin(struct conns *cs, struct conn *c, int fd)
 {
 	struct event_base *base = loop_base(cs->loop);
-	struct conn *c = calloc(1, sizeof *c);
 
-	if (c != NULL) {
-		c->ev_read = event_new(base, fd, EV_READ | EV_PERSIST, conn_on_read, c);
-		c->ev_write = event_new(base, fd, EV_WRITE, conn_on_write, c);
-	}
-	if (c == NULL || c->ev_read == NULL || c->ev_write == NULL ||
-	    event_add(c->ev_read, NULL) == -1) {
-		log_errx("no memory for a connection, closing it");
-		if (c != NULL && c->ev_read != NULL)
-			event_free(c->ev_read);
-		if (c != NULL && c->ev_write != NULL)
-			event_free(c->ev_write);
-		free(c);
-		fd_close(&fd);
-		return;
-	}
 	c->cs = cs;
 	c->fd = fd;
 	c->id = ++cs->last_id;
@@ -506,50 +555,57 @@ conn_new(struct conns *cs, int fd)
 	c->blob = BLOB_NONE;
 	c->out_tail = &c->out;
 	LIST_INIT(&c->requests);
+	(void)event_assign(&c->ev_read, base, fd, EV_READ | EV_PERSIST, conn_on_read, c);
+	(void)event_assign(&c->ev_write, base, fd, EV_WRITE, conn_on_write, c);
 	TAILQ_INSERT_TAIL(&cs->all, c, link);
 	cs->n++;
+	conn_watch(c, &c->ev_read);
 }
 
-/* Out of descriptors or memory: leave it in the backlog for a second. */
-static void
-conns_pause(struct conns *cs)
+/* One connection: 1; none waits, or none may come: 0; or -errno. */
+static int
+conns_accept_one(struct conns *cs)
 {
-	const struct timeval second = {.tv_sec = 1};
+	AUTO_FREE struct conn *c = NULL;
+	int fd;
 
-	log_warn("accept: pausing");
-	(void)event_del(cs->ev_accept);
-	(void)evtimer_add(cs->ev_resume, &second);
+	if (cs->ev_accept == NULL)
+		return 0;
+	if (cs->n >= LIMIT_CONNS) {
+		(void)event_del(cs->ev_accept); /* until one closes */
+		return 0;
+	}
+	c = calloc(1, sizeof *c);
+	if (c == NULL)
+		return -ENOMEM;
+	do
+		fd = accept4(cs->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	while (fd == -1 && (errno == EINTR || errno == ECONNABORTED));
+	if (fd == -1)
+		return errno == EAGAIN ? 0 : -errno;
+	if (peer_is_ours(fd)) {
+		conn_begin(cs, steal_ptr(&c), fd);
+	} else {
+		log_warnx("connection from another user, closing it");
+		fd_close(&fd);
+	}
+	return 1;
 }
 
 bool
 conns_accept(struct conns *cs)
 {
 	bool any = false;
+	int rc;
 
-	while (cs->ev_accept != NULL) {
-		int fd;
-
-		if (cs->n >= LIMIT_CONNS) {
-			(void)event_del(cs->ev_accept); /* until one closes */
-			break;
-		}
-		fd = accept4(cs->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd == -1) {
-			if (errno == EINTR || errno == ECONNABORTED)
-				continue;
-			if (errno != EAGAIN)
-				conns_pause(cs);
-			break;
-		}
+	while ((rc = conns_accept_one(cs)) == 1)
 		any = true;
-		if (peer_is_ours(fd)) {
-			conn_new(cs, fd);
-		} else {
-			log_warnx("connection from another user, closing it");
-			fd_close(&fd);
-		}
+	if (rc < 0) { /* out of descriptors or memory: leave it in the backlog */
+		log_warnx("accept: %s, pausing", strerror(-rc));
+		(void)event_del(cs->ev_accept);
+		loop_timer_set(cs->loop, &cs->resume, PAUSE_US);
 	}
-	return any;
+	return any || rc < 0;
 }
 
 static void
@@ -558,17 +614,6 @@ conns_on_accept(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	(void)conns_accept(arg);
-}
-
-static void
-conns_on_resume(evutil_socket_t fd, short what, void *arg)
-{
-	struct conns *cs = arg;
-
-	(void)fd;
-	(void)what;
-	if (cs->ev_accept != NULL)
-		(void)event_add(cs->ev_accept, NULL);
 }
 
 struct conns *
@@ -587,9 +632,9 @@ conns_new(struct loop *loop, int listen_fd, const struct conns_ops *ops, void *a
 	TAILQ_INIT(&cs->all);
 	cs->ev_accept = event_new(
 	    loop_base(loop), listen_fd, EV_READ | EV_PERSIST, conns_on_accept, cs);
-	cs->ev_resume = evtimer_new(loop_base(loop), conns_on_resume, cs);
-	if (cs->ev_accept == NULL || cs->ev_resume == NULL ||
-	    event_add(cs->ev_accept, NULL) == -1) {
+	loop_timer_init(&cs->resume, conns_watch, cs);
+	loop_timer_init(&cs->retry, conns_on_retry, cs);
+	if (cs->ev_accept == NULL || event_add(cs->ev_accept, NULL) == -1) {
 		conns_free(cs);
 		return NULL;
 	}
@@ -613,8 +658,8 @@ conns_free(struct conns *cs)
 	conns_close_listener(cs);
 	while (!TAILQ_EMPTY(&cs->all))
 		conn_close(TAILQ_FIRST(&cs->all));
-	if (cs->ev_resume != NULL)
-		event_free(cs->ev_resume);
+	loop_timer_stop(cs->loop, &cs->resume);
+	loop_timer_stop(cs->loop, &cs->retry);
 	free(cs);
 }
 

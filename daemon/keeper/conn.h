@@ -46,7 +46,7 @@ size_t conns_count(const struct conns *cs);
 size_t conns_charged(const struct conns *cs);
 /* Is an answer not wholly written, or a request not wholly read? */
 bool conns_busy(const struct conns *cs);
-/* Accept what waits. Returns whether something did. */
+/* Accept what waits. Returns whether something did, or perhaps does: no room for it. */
 bool conns_accept(struct conns *cs);
 void conns_close_listener(struct conns *cs);
 
@@ -56,11 +56,14 @@ struct request_list *conn_requests(struct conn *c);
 
 /*
  * Queue an answer: the Response message. More than a frame holds becomes an
- * error, also memory running out. Never blocks, never calls back.
+ * error, also memory running out. request: what is answered, whose memory may
+ * be taken for that error (blob_steal); NULL: it was none. Never blocks, never
+ * calls back.
  */
-void conn_answer(struct conn *c, uint32_t stream, const void *response, size_t len);
-void conn_answer_status(
-    struct conn *c, uint32_t stream, enum status_code code, const char *text);
+void conn_answer(struct conn *c, uint32_t stream, const void *response, size_t len,
+    struct blob *request);
+void conn_answer_status(struct conn *c, uint32_t stream, enum status_code code,
+    const char *text, struct blob *request);
 /* What a request of len bytes was charged, back to its connection's budget. */
 void conn_uncharge(struct conn *c, size_t len);
 /* The same for a request whose connection is gone. */

@@ -181,18 +181,21 @@ static void
 console_on_listen(evutil_socket_t fd, short what, void *arg)
 {
 	struct console *con = arg;
+	int rc;
 
 	(void)fd;
 	(void)what;
-	if (console_accept(con) < 0)
+	rc = console_accept(con);
+	if (rc == -EAGAIN || rc == -EPERM || rc == -ECONNABORTED)
+		return;
+	/* what we have no room for now, console_finish() takes at the end */
+	(void)event_del(con->ev_listen);
+	if (rc < 0)
 		return;
 	con->ev_conn = event_new(loop_base(con->loop), con->conn_fd, EV_READ | EV_PERSIST,
 	    console_on_conn, con);
-	if (con->ev_conn == NULL || event_add(con->ev_conn, NULL) == -1) {
-		console_drop_conn(con);
-		return;
-	}
-	(void)event_del(con->ev_listen);
+	if (con->ev_conn != NULL)
+		(void)event_add(con->ev_conn, NULL);
 }
 
 struct console *

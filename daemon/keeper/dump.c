@@ -8,7 +8,6 @@
 #include "keeper/dump.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -50,7 +49,7 @@ struct dump {
 	char path[4096];
 	uint32_t seq;
 	bool want_frames, want_told;
-	struct event *ev_limit;
+	struct loop_timer limit;
 	/* the helper that looks from outside; 0: none */
 	pid_t helper;
 	int fail_fd;
@@ -141,7 +140,7 @@ dump_finish(struct dump *dump)
 {
 	size_t i, n = dump->n_askers;
 
-	(void)evtimer_del(dump->ev_limit);
+	loop_timer_stop(dump->pod->loop, &dump->limit);
 	dump->want_frames = dump->want_told = false;
 	dump->n_askers = 0;
 	fd_close(&dump->fd);
@@ -149,14 +148,6 @@ dump_finish(struct dump *dump)
 	log_info("dump: %s", dump->path);
 	for (i = 0; i < n; i++)
 		dump->askers[i].cb(0, dump->path, dump->askers[i].arg);
-}
-
-static void
-dump_arm(struct dump *dump, uint64_t us)
-{
-	struct timeval tv = {(time_t)(us / US_PER_S), (suseconds_t)(us % US_PER_S)};
-
-	(void)evtimer_add(dump->ev_limit, &tv);
 }
 
 /* --- a look from outside ------------------------------------------------------ */
@@ -203,7 +194,7 @@ dump_look(struct dump *dump, pid_t worker)
 		return false;
 	}
 	reaper_watch(dump->pod->reaper, &dump->reap, dump->helper, dump_on_looked, dump);
-	dump_arm(dump, LIMIT_LOOK_US);
+	loop_timer_set(dump->pod->loop, &dump->limit, LIMIT_LOOK_US);
 	return true;
 }
 
@@ -226,12 +217,10 @@ dump_close(struct dump *dump)
 }
 
 static void
-dump_on_limit(evutil_socket_t fd, short what, void *arg)
+dump_on_limit(void *arg)
 {
 	struct dump *dump = arg;
 
-	(void)fd;
-	(void)what;
 	if (dump->helper != 0)
 		(void)kill(dump->helper, SIGKILL); /* dump_on_looked() finishes */
 	else
@@ -342,7 +331,7 @@ dump_begin(struct pod *pod, dump_done_cb cb, void *arg)
 	dump_keeper(dump);
 	dump_ask_worker(dump);
 	if (dump->want_told)
-		dump_arm(dump, LIMIT_DUMP_US);
+		loop_timer_set(pod->loop, &dump->limit, LIMIT_DUMP_US);
 	else
 		dump_close(dump);
 }
@@ -369,11 +358,7 @@ dump_new(struct pod *pod)
 		return NULL;
 	dump->pod = pod;
 	dump->fd = dump->fail_fd = -1;
-	dump->ev_limit = evtimer_new(loop_base(pod->loop), dump_on_limit, dump);
-	if (dump->ev_limit == NULL) {
-		free(dump);
-		return NULL;
-	}
+	loop_timer_init(&dump->limit, dump_on_limit, dump);
 	return dump;
 }
 
@@ -383,7 +368,7 @@ dump_free(struct dump *dump)
 	if (dump == NULL)
 		return;
 	reaper_forget(dump->pod->reaper, &dump->reap);
-	event_free(dump->ev_limit);
+	loop_timer_stop(dump->pod->loop, &dump->limit);
 	fd_close(&dump->fd);
 	fd_close(&dump->fail_fd);
 	free(dump);

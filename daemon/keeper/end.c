@@ -12,7 +12,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <event2/event.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,8 +34,10 @@
 #include "keeper/request.h"
 #include "keeper/step.h"
 
-#define RETRY_US  (100 * US_PER_MS)
-#define DEPTH_MAX 16
+#define RETRY_US   (100 * US_PER_MS)
+#define DEPTH_MAX  16
+/* to empty the directory */
+#define TIDY_TRIES 20
 
 struct pin {
 	LIST_ENTRY(pin) link;
@@ -48,26 +49,19 @@ struct end {
 	struct pod *pod;
 	LIST_HEAD(, pin) pins;
 	size_t n_pins;
-	struct event *ev_pin;
-	struct event *ev_retry;
+	struct loop_timer pin_timer;
+	struct loop_timer retry;
 	bool idle;
 	uint64_t idle_n;
 	bool term;
 	boot_us_t busy_since; /* answers were unwritten when all else was done */
 	int lock_fd;
 	bool ending;
+	unsigned tidied;
 	/* the socket that is ours at that path */
 	dev_t sock_dev;
 	ino_t sock_ino;
 };
-
-static void
-timer_add(struct event *ev, uint64_t us)
-{
-	struct timeval tv = {(time_t)(us / US_PER_S), (suseconds_t)(us % US_PER_S)};
-
-	(void)evtimer_add(ev, &tv);
-}
 
 /* --- pins ------------------------------------------------------------------ */
 
@@ -113,20 +107,19 @@ pins_arm(struct end *end)
 		if (first == 0 || pin->until < first)
 			first = pin->until;
 	if (first == 0)
-		(void)evtimer_del(end->ev_pin);
+		loop_timer_stop(end->pod->loop, &end->pin_timer);
 	else
-		timer_add(end->ev_pin, first > now ? first - now : 0);
+		loop_timer_set(
+		    end->pod->loop, &end->pin_timer, first > now ? first - now : 0);
 }
 
 static void
-end_on_pin_timer(evutil_socket_t fd, short what, void *arg)
+end_on_pin_timer(void *arg)
 {
 	struct end *end = arg;
 	boot_us_t now = clock_boot_us();
 	struct pin *pin, *next;
 
-	(void)fd;
-	(void)what;
 	for (pin = LIST_FIRST(&end->pins); pin != NULL; pin = next) {
 		next = LIST_NEXT(pin, link);
 		if (pin->until > now)
@@ -265,7 +258,7 @@ remove_lock(struct end *end)
 	}
 }
 
-/* The worker is gone. */
+/* The worker is gone; we are dead to the world, and only tidy up. */
 static void
 end_finish(void *arg)
 {
@@ -273,8 +266,15 @@ end_finish(void *arg)
 	struct pod *pod = end->pod;
 
 	dir_empty(pod->dir_fd, 0);
-	if (rmdir(pod->args->dir) == -1 && errno != ENOENT)
+	if (rmdir(pod->args->dir) == -1 && errno != ENOENT) {
 		log_warn("remove '%s'", pod->args->dir);
+		/* perhaps there was no memory to list it */
+		if (end->tidied++ < TIDY_TRIES) {
+			loop_timer_init(&end->retry, end_finish, end);
+			loop_timer_set(pod->loop, &end->retry, RETRY_US);
+			return;
+		}
+	}
 	remove_lock(end);
 	log_info("the pod has ended");
 	loop_stop(pod->loop);
@@ -284,8 +284,8 @@ static void
 end_begin(struct end *end)
 {
 	end->ending = true;
-	(void)evtimer_del(end->ev_pin);
-	(void)evtimer_del(end->ev_retry);
+	loop_timer_stop(end->pod->loop, &end->pin_timer);
+	loop_timer_stop(end->pod->loop, &end->retry);
 	remove_socket(end);
 	conns_close_listener(end->pod->conns);
 	admin_server_close(end->pod->admin);
@@ -335,7 +335,7 @@ end_check(struct end *end)
 		if (end->busy_since == 0)
 			end->busy_since = now;
 		if (now - end->busy_since < LIMIT_FLUSH_US) {
-			timer_add(end->ev_retry, RETRY_US);
+			loop_timer_set(end->pod->loop, &end->retry, RETRY_US);
 			return;
 		}
 	}
@@ -344,23 +344,21 @@ end_check(struct end *end)
 		if (rc != -EWOULDBLOCK)
 			log_errx(
 			    "lock '%s': %s", end->pod->args->lock_path, strerror(-rc));
-		timer_add(end->ev_retry, RETRY_US);
+		loop_timer_set(end->pod->loop, &end->retry, RETRY_US);
 		return;
 	}
 	if (conns_accept(end->pod->conns)) {
 		/* hear what it has to say first */
 		(void)flock(end->lock_fd, LOCK_UN);
-		timer_add(end->ev_retry, RETRY_US);
+		loop_timer_set(end->pod->loop, &end->retry, RETRY_US);
 		return;
 	}
 	end_begin(end);
 }
 
 static void
-end_on_retry(evutil_socket_t fd, short what, void *arg)
+end_on_retry(void *arg)
 {
-	(void)fd;
-	(void)what;
 	end_check(arg);
 }
 
@@ -400,12 +398,8 @@ end_new(struct pod *pod)
 		end->sock_dev = st.st_dev;
 		end->sock_ino = st.st_ino;
 	}
-	end->ev_pin = evtimer_new(loop_base(pod->loop), end_on_pin_timer, end);
-	end->ev_retry = evtimer_new(loop_base(pod->loop), end_on_retry, end);
-	if (end->ev_pin == NULL || end->ev_retry == NULL) {
-		end_free(end);
-		return NULL;
-	}
+	loop_timer_init(&end->pin_timer, end_on_pin_timer, end);
+	loop_timer_init(&end->retry, end_on_retry, end);
 	return end;
 }
 
@@ -416,10 +410,8 @@ end_free(struct end *end)
 		return;
 	while (!LIST_EMPTY(&end->pins))
 		pin_free(end, LIST_FIRST(&end->pins));
-	if (end->ev_pin != NULL)
-		event_free(end->ev_pin);
-	if (end->ev_retry != NULL)
-		event_free(end->ev_retry);
+	loop_timer_stop(end->pod->loop, &end->pin_timer);
+	loop_timer_stop(end->pod->loop, &end->retry);
 	fd_close(&end->lock_fd);
 	free(end);
 }

@@ -1,6 +1,7 @@
 /*
  * The fd store: a hash of names with chains. A name is short (MSG_NAME_MAX)
- * and lies behind its entry, so an entry is one allocation.
+ * and lies behind its entry, so an entry is one allocation. One is in reserve:
+ * what is not stored is output that somebody loses.
  */
 #include "keeper/fdstore.h"
 
@@ -10,6 +11,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "base/mem.h"
 #include "ipc/msg.h"
 
 #define BUCKETS 128u
@@ -23,7 +25,15 @@ struct entry {
 struct fdstore {
 	struct entry *bucket[BUCKETS];
 	size_t n, max;
+	struct entry *spare; /* room for any name */
 };
+
+static void
+fill_spare(struct fdstore *st)
+{
+	if (st->spare == NULL)
+		st->spare = malloc(sizeof *st->spare + MSG_NAME_MAX + 1);
+}
 
 static unsigned
 name_bucket(const char *name)
@@ -40,8 +50,10 @@ fdstore_new(size_t max)
 {
 	struct fdstore *st = calloc(1, sizeof *st);
 
-	if (st != NULL)
-		st->max = max;
+	if (st == NULL)
+		return NULL;
+	st->max = max;
+	fill_spare(st);
 	return st;
 }
 
@@ -51,6 +63,7 @@ fdstore_free(struct fdstore *st)
 	if (st == NULL)
 		return;
 	(void)fdstore_drop(st, "", true);
+	free(st->spare);
 	free(st);
 }
 
@@ -80,6 +93,10 @@ fdstore_put(struct fdstore *st, const char *name, int fd)
 	if (st->n >= st->max)
 		return -ENFILE;
 	e = malloc(sizeof *e + len + 1);
+	if (e == NULL)
+		e = steal_ptr(&st->spare);
+	else
+		fill_spare(st);
 	if (e == NULL)
 		return -ENOMEM;
 	memcpy(e->name, name, len + 1);

@@ -25,6 +25,7 @@
 #include "keeper/limits.h"
 #include "keeper/pod.h"
 #include "keeper/request.h"
+#include "keeper/spare.h"
 #include "keeper/step.h"
 
 /* --- to the worker --------------------------------------------------------- */
@@ -188,10 +189,11 @@ open_fifo_end(int *fd, uint64_t how)
 	if (!S_ISFIFO(st.st_mode))
 		return -EINVAL;
 	(void)snprintf(path, sizeof path, "/proc/self/fd/%d", *fd);
-	end = open(path, mode | O_NONBLOCK | O_CLOEXEC);
+	end = spare_openat(AT_FDCWD, path, mode | O_NONBLOCK | O_CLOEXEC);
 	if (end == -1)
 		return -errno;
 	fd_close(fd);
+	spare_fill();
 	*fd = end;
 	return 0;
 }

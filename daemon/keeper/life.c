@@ -17,7 +17,6 @@
 #include "keeper/life.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -85,9 +84,9 @@ struct life {
 	bool ran;	   /* ever */
 	boot_us_t t_go;
 	/* time */
-	struct event *ev_timer; /* what it means depends on the state */
-	boot_us_t t_timer;	/* when it fires */
-	struct event *ev_hang;
+	struct loop_timer timer; /* what it means depends on the state */
+	boot_us_t t_timer;	 /* when it fires */
+	struct loop_timer hang;
 	uint64_t hang_loops;
 	boot_us_t hang_since;
 	bool hang_late;
@@ -106,19 +105,11 @@ static void life_next(struct life *life, bool crashed);
 
 /* --- small things ---------------------------------------------------------- */
 
-static struct timeval
-tv_of(uint64_t us)
-{
-	return (struct timeval){(time_t)(us / US_PER_S), (suseconds_t)(us % US_PER_S)};
-}
-
 static void
 life_timer(struct life *life, uint64_t us)
 {
-	struct timeval tv = tv_of(us);
-
 	life->t_timer = clock_boot_us() + us;
-	(void)evtimer_add(life->ev_timer, &tv);
+	loop_timer_set(life->pod->loop, &life->timer, us);
 }
 
 bool
@@ -189,24 +180,20 @@ life_on_garbage(struct life *life, const char *what)
 static void
 life_watch(struct life *life)
 {
-	struct timeval tv = tv_of(LIMIT_HANG_US);
-
-	if (life->state != LIFE_RUNNING || evtimer_pending(life->ev_hang, NULL))
+	if (life->state != LIFE_RUNNING || life->hang.on)
 		return;
 	life->hang_loops = blame_loops(life->pod->blame);
 	life->hang_since = clock_boot_us();
-	(void)evtimer_add(life->ev_hang, &tv);
+	loop_timer_set(life->pod->loop, &life->hang, LIMIT_HANG_US);
 }
 
 static void
-life_on_hang(evutil_socket_t fd, short what, void *arg)
+life_on_hang(void *arg)
 {
 	struct life *life = arg;
 	bool late = clock_boot_us() - life->hang_since > LIMIT_HANG_US + US_PER_S;
 	bool was_late = life->hang_late;
 
-	(void)fd;
-	(void)what;
 	life->hang_late = false;
 	if (life->state != LIFE_RUNNING)
 		return;
@@ -259,7 +246,9 @@ life_on_end(int rc, void *arg)
 {
 	struct life *life = arg;
 
-	if (rc < 0)
+	if (rc == -ENOMEM || rc == -EMFILE) /* ours, not its fault: it does it again */
+		life_kill(life, KILL_MEMORY, "no room for what it said");
+	else if (rc < 0)
 		life_on_garbage(life, "sent a broken packet");
 	else if (life->state != LIFE_LEAVING)
 		life_kill(life, KILL_NONE, "");
@@ -313,7 +302,7 @@ life_on_ready(struct life *life)
 
 	if (life->state != LIFE_LOADING)
 		return;
-	(void)evtimer_del(life->ev_timer);
+	loop_timer_stop(life->pod->loop, &life->timer);
 	life->state = LIFE_RUNNING;
 	life->ran = true;
 	life->t_go = clock_boot_us();
@@ -352,8 +341,8 @@ life_bury(struct life *life, int status)
 	struct spawn_failure failure;
 	struct channel *ch = life->ch;
 
-	(void)evtimer_del(life->ev_timer);
-	(void)evtimer_del(life->ev_hang);
+	loop_timer_stop(life->pod->loop, &life->timer);
+	loop_timer_stop(life->pod->loop, &life->hang);
 	life->open = false;
 	life->state = LIFE_DOWN;
 	if (spawn_failed(life->fail_fd, &failure))
@@ -486,6 +475,14 @@ life_try_start(struct life *life)
 	return 0;
 }
 
+/* Not the build's fault, and over some time: no reason to give it up. */
+static bool
+is_shortage(int rc)
+{
+	return rc == -EAGAIN || rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE ||
+	    rc == -ENOBUFS || rc == -ENOSPC;
+}
+
 static void
 life_start(struct life *life)
 {
@@ -500,7 +497,8 @@ life_start(struct life *life)
 	rc = life_try_start(life);
 	if (rc < 0) {
 		log_errx("cannot start the worker: %s %s", strerror(-rc), life->why_text);
-		life->failed_boots++;
+		if (!is_shortage(rc))
+			life->failed_boots++;
 		if (life->trying)
 			fd_close(&life->candidate_fd);
 		life->trying = false;
@@ -544,12 +542,10 @@ life_hurry(struct life *life)
 }
 
 static void
-life_on_timer(evutil_socket_t fd, short what, void *arg)
+life_on_timer(void *arg)
 {
 	struct life *life = arg;
 
-	(void)fd;
-	(void)what;
 	switch (life->state) {
 	case LIFE_DOWN: life_start(life); break;
 	case LIFE_STARTING:
@@ -633,7 +629,7 @@ life_end(struct life *life, void (*cb)(void *arg), void *arg)
 	life->end_cb = cb;
 	life->end_arg = arg;
 	if (life->pid == 0) {
-		(void)evtimer_del(life->ev_timer);
+		loop_timer_stop(life->pod->loop, &life->timer);
 		life->state = LIFE_ENDED;
 		cb(arg);
 		return;
@@ -672,12 +668,8 @@ life_new(struct pod *pod)
 		return NULL;
 	life->pod = pod;
 	life->exe_fd = life->candidate_fd = life->fail_fd = -1;
-	life->ev_timer = evtimer_new(loop_base(pod->loop), life_on_timer, life);
-	life->ev_hang = evtimer_new(loop_base(pod->loop), life_on_hang, life);
-	if (life->ev_timer == NULL || life->ev_hang == NULL) {
-		life_free(life);
-		return NULL;
-	}
+	loop_timer_init(&life->timer, life_on_timer, life);
+	loop_timer_init(&life->hang, life_on_hang, life);
 	return life;
 }
 
@@ -688,10 +680,8 @@ life_free(struct life *life)
 		return;
 	reaper_forget(life->pod->reaper, &life->reap);
 	channel_free(life->ch);
-	if (life->ev_timer != NULL)
-		event_free(life->ev_timer);
-	if (life->ev_hang != NULL)
-		event_free(life->ev_hang);
+	loop_timer_stop(life->pod->loop, &life->timer);
+	loop_timer_stop(life->pod->loop, &life->hang);
 	fd_close(&life->exe_fd);
 	fd_close(&life->candidate_fd);
 	fd_close(&life->fail_fd);

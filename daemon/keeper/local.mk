@@ -20,6 +20,7 @@ libkeeper_a_SOURCES = \
 	%D%/pod.c %D%/pod.h \
 	%D%/reaper.c %D%/reaper.h \
 	%D%/request.c %D%/request.h \
+	%D%/spare.c %D%/spare.h \
 	%D%/spawn.c %D%/spawn.h \
 	%D%/step.c %D%/step.h \
 	%D%/upgrade.c %D%/upgrade.h

@@ -27,6 +27,7 @@
 #include "keeper/limits.h"
 #include "keeper/reaper.h"
 #include "keeper/request.h"
+#include "keeper/spare.h"
 #include "keeper/step.h"
 #include "keeper/upgrade.h"
 
@@ -118,6 +119,7 @@ pod_init(struct pod *pod, struct loop *loop, const struct pod_args *args,
 	    .dir_fd = -1,
 	    .born = clock_boot_us(),
 	    .old_nofile = *old_nofile};
+	spare_fill();
 	rc = pod_open_dir(pod, err);
 	if (rc == 0 && getrandom(pod->inst, sizeof pod->inst, 0) != sizeof pod->inst)
 		rc = err_set(err, errno, "random instance id");

@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "keeper/limits.h"
+#include "keeper/spare.h"
 
 struct reaper {
 	struct idmap by_pid;
@@ -36,23 +37,31 @@ struct reaper {
 /* --- /proc ----------------------------------------------------------------- */
 
 int
-proc_read(pid_t pid, const char *file, char *buf, size_t cap)
+small_read(int dir_fd, const char *path, char *buf, size_t cap)
 {
-	AUTO_CLOSE int fd = -1;
-	char path[64];
+	int fd = spare_openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	ssize_t n;
 
-	(void)snprintf(path, sizeof path, "/proc/%ld/%s", (long)pid, file);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd == -1)
 		return -errno;
 	do
 		n = read(fd, buf, cap - 1);
 	while (n == -1 && errno == EINTR);
+	fd_close(&fd);
+	spare_fill();
 	if (n < 0)
 		return -errno;
 	buf[n] = '\0';
 	return 0;
+}
+
+int
+proc_read(pid_t pid, const char *file, char *buf, size_t cap)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof path, "/proc/%ld/%s", (long)pid, file);
+	return small_read(AT_FDCWD, path, buf, cap);
 }
 
 int
@@ -162,8 +171,8 @@ reap_one(struct reaper *rp, const siginfo_t *si)
 	if (node == NULL && rp->remember > 0) {
 		struct proc_stat st;
 
-		if (proc_stat_read(d.pid, &st) == 0)
-			d.start = st.start;
+		/* not to be read for want of a descriptor: it counts as young */
+		d.start = proc_stat_read(d.pid, &st) == 0 ? st.start : clock_boot_ticks();
 	}
 	(void)waitid(P_PID, (id_t)d.pid, &reaped, WEXITED | WNOHANG);
 	if (node != NULL) {

@@ -63,6 +63,11 @@ struct proc_stat {
 	uint64_t start; /* field 22, ticks since boot */
 };
 
+/*
+ * The beginning of a small file, with a NUL behind it: no memory, and a
+ * descriptor even when there is none (spare.h). 0 or -errno.
+ */
+int small_read(int dir_fd, const char *path, char *buf, size_t cap);
 /* The beginning of /proc/PID/<file>, with a NUL. 0 or -errno. */
 int proc_read(pid_t pid, const char *file, char *buf, size_t cap);
 /* 0 or -errno. Works on zombies, too. */

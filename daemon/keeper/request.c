@@ -239,8 +239,9 @@ requests_on_request(struct conn *c, uint32_t stream, struct blob *blob, void *ar
 
 	if (r == NULL) {
 		conn_uncharge(c, blob->len);
+		conn_answer_status(
+		    c, stream, code, why != NULL ? why : "out of memory", blob);
 		blob_fini(blob);
-		conn_answer_status(c, stream, code, why != NULL ? why : "out of memory");
 		return;
 	}
 	r->conn = c;
@@ -326,11 +327,11 @@ requests_answer(
 	}
 	if (r->conn != NULL && !r->answered) {
 		if (kind == ANSWER_MESSAGE) {
-			conn_answer(r->conn, r->stream, response, len);
+			conn_answer(r->conn, r->stream, response, len, &r->blob);
 		} else {
 			log_errx("request %" PRIu64 ": the worker has no answer", n);
 			conn_answer_status(r->conn, r->stream, STATUS_INTERNAL,
-			    "the shim's worker has no answer");
+			    "the shim's worker has no answer", &r->blob);
 		}
 	}
 	request_drop(rs, r);
@@ -342,8 +343,9 @@ static bool
 request_answer_status(
     struct requests *rs, struct request *r, enum status_code code, const char *text)
 {
-	if (r->conn != NULL && !r->answered)
-		conn_answer_status(r->conn, r->stream, code, text);
+	if (r->conn != NULL && !r->answered) /* the next worker may need its bytes */
+		conn_answer_status(r->conn, r->stream, code, text,
+		    r->delivered && !r->condemned ? NULL : &r->blob);
 	r->answered = true;
 	if (r->delivered)
 		return false;
@@ -376,9 +378,9 @@ request_condemn(struct requests *rs, struct request *r)
 	    request_n(r), r->deaths);
 	r->condemned = true;
 	r->deaths = 0;
-	blob_fini(&r->blob);
-	(void)request_answer_status(
-	    rs, r, STATUS_INTERNAL, "this request made the shim's worker crash");
+	if (!request_answer_status(
+		rs, r, STATUS_INTERNAL, "this request made the shim's worker crash"))
+		blob_fini(&r->blob);
 }
 
 void

@@ -57,7 +57,8 @@ struct step {
 	struct reap_node reap;
 	int fail_fd;
 	struct spawn_failure failure;
-	struct event ev_fail, ev_deadline;
+	struct event ev_fail;
+	struct loop_timer timer; /* of the deadline */
 	struct console *console;
 	/* the process it left */
 	enum proc_state proc;
@@ -205,8 +206,7 @@ step_disarm(struct step *s)
 	if (s->fail_fd != -1)
 		(void)event_del(&s->ev_fail);
 	fd_close(&s->fail_fd);
-	if (s->deadline != 0 && s->pid != 0)
-		(void)event_del(&s->ev_deadline);
+	loop_timer_stop(s->ss->env->loop, &s->timer);
 	console_free(s->console);
 	s->console = NULL;
 }
@@ -398,12 +398,10 @@ step_on_death(const struct death *death, void *arg)
 }
 
 static void
-step_on_deadline(evutil_socket_t fd, short what, void *arg)
+step_on_deadline(void *arg)
 {
 	struct step *s = arg;
 
-	(void)fd;
-	(void)what;
 	log_warnx("step %" PRIx64 ": '%s' is past its deadline, killing it", step_key(s),
 	    s->text);
 	s->timed_out = true;
@@ -472,14 +470,14 @@ step_fork(struct step *s, const struct msg_spawn *m, char *const *argv, struct e
 	s->pid = pid;
 	(void)event_assign(
 	    &s->ev_fail, base, s->fail_fd, EV_READ | EV_PERSIST, step_on_fail_fd, s);
+	/* if not: step_on_death() reads it, too */
 	(void)event_add(&s->ev_fail, NULL);
 	if (s->deadline != 0) {
-		boot_us_t left = s->deadline - clock_boot_us();
-		struct timeval tv = {
-		    (time_t)(left / US_PER_S), (suseconds_t)(left % US_PER_S)};
+		boot_us_t now = clock_boot_us();
 
-		(void)evtimer_assign(&s->ev_deadline, base, step_on_deadline, s);
-		(void)evtimer_add(&s->ev_deadline, &tv);
+		loop_timer_init(&s->timer, step_on_deadline, s);
+		loop_timer_set(
+		    ss->env->loop, &s->timer, s->deadline > now ? s->deadline - now : 0);
 	}
 	reaper_watch(ss->env->reaper, &s->reap, pid, step_on_death, s);
 	ss->children++;

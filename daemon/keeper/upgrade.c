@@ -6,7 +6,6 @@
 #include "keeper/upgrade.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +29,7 @@ struct upgrade {
 	int said_fd; /* its standard error */
 	pid_t pid;
 	struct reap_node reap;
-	struct event *ev_limit;
+	struct loop_timer limit;
 	life_done_cb done; /* NULL: the one who asked is gone */
 	void *arg;
 };
@@ -70,7 +69,7 @@ upgrade_on_checked(const struct death *death, void *arg)
 	char text[256], said[200];
 	int rc = 0;
 
-	(void)evtimer_del(up->ev_limit);
+	loop_timer_stop(up->pod->loop, &up->limit);
 	if (spawn_failed(up->fail_fd, &failure))
 		rc = err_set(&err, failure.error, "%s of the new worker", failure.what);
 	upgrade_said(up, said, sizeof said);
@@ -100,12 +99,10 @@ upgrade_on_checked(const struct death *death, void *arg)
 }
 
 static void
-upgrade_on_limit(evutil_socket_t fd, short what, void *arg)
+upgrade_on_limit(void *arg)
 {
 	struct upgrade *up = arg;
 
-	(void)fd;
-	(void)what;
 	(void)kill(up->pid, SIGKILL);
 }
 
@@ -122,7 +119,6 @@ upgrade_begin(struct pod *pod, int exe_fd, life_done_cb done, void *arg, struct 
 	    .fds = &up->said_fd,
 	    .fd_nums = &stderr_num,
 	    .die_with_us = true};
-	struct timeval limit = {(time_t)(LIMIT_UPGRADE_US / US_PER_S), 0};
 
 	if (up->exe_fd != -1)
 		return err_setx(err, EBUSY, "an upgrade is under way");
@@ -137,7 +133,7 @@ upgrade_begin(struct pod *pod, int exe_fd, life_done_cb done, void *arg, struct 
 	up->exe_fd = exe_fd;
 	up->done = done;
 	up->arg = arg;
-	(void)evtimer_add(up->ev_limit, &limit);
+	loop_timer_set(pod->loop, &up->limit, LIMIT_UPGRADE_US);
 	reaper_watch(pod->reaper, &up->reap, up->pid, upgrade_on_checked, up);
 	return 0;
 }
@@ -158,11 +154,7 @@ upgrade_new(struct pod *pod)
 		return NULL;
 	up->pod = pod;
 	up->exe_fd = up->fail_fd = up->said_fd = -1;
-	up->ev_limit = evtimer_new(loop_base(pod->loop), upgrade_on_limit, up);
-	if (up->ev_limit == NULL) {
-		free(up);
-		return NULL;
-	}
+	loop_timer_init(&up->limit, upgrade_on_limit, up);
 	return up;
 }
 
@@ -172,7 +164,7 @@ upgrade_free(struct upgrade *up)
 	if (up == NULL)
 		return;
 	reaper_forget(up->pod->reaper, &up->reap);
-	event_free(up->ev_limit);
+	loop_timer_stop(up->pod->loop, &up->limit);
 	fd_close(&up->exe_fd);
 	fd_close(&up->fail_fd);
 	fd_close(&up->said_fd);

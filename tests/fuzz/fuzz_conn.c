@@ -33,11 +33,11 @@ on_request(struct conn *c, uint32_t stream, struct blob *blob, void *arg)
 
 	(void)arg;
 	(void)blob_request_timeout_ns(blob);
-	blob_fini(blob);
 	if (stream % 4 == 1)
-		conn_answer(c, stream, "\x12\x00", 2);
+		conn_answer(c, stream, "\x12\x00", 2, blob);
 	else
-		conn_answer_status(c, stream, STATUS_UNIMPLEMENTED, "no");
+		conn_answer_status(c, stream, STATUS_UNIMPLEMENTED, "no", blob);
+	blob_fini(blob);
 	conn_uncharge(c, len);
 }
 

