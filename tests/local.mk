@@ -8,6 +8,7 @@ include tests/system/local.mk
 include tests/unit/local.mk
 include tests/fuzz/local.mk
 include tests/crash/local.mk
+include tests/fault/local.mk
 include tests/bench/local.mk
 include tests/matrix/local.mk
 include tests/vm/local.mk

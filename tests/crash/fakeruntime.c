@@ -28,8 +28,6 @@
 
 #include "program.h"
 
-#define CGROUP_BASE "/sys/fs/cgroup/pids"
-
 struct args {
 	const char *root, *log, *bundle, *pid_file, *console, *process, *verb;
 	const char *words[4];
@@ -104,6 +102,22 @@ path_of(const char *dir, const char *fmt, ...)
 	turn = (turn + 1) % 4;
 	(void)snprintf(path[turn], sizeof path[turn], "%s/%s", dir, name);
 	return path[turn];
+}
+
+/* one of v1's hierarchies, or v2 */
+static const char *
+cgroup_base(void)
+{
+	static const char v1[] = "/sys/fs/cgroup/pids";
+
+	return access(v1, F_OK) == 0 ? v1 : "/sys/fs/cgroup";
+}
+
+static void
+find_cgroup(void)
+{
+	(void)snprintf(
+	    cgroup, sizeof cgroup, "%s/podshim-crash/%s", cgroup_base(), args.words[0]);
 }
 
 static void
@@ -287,12 +301,11 @@ do_create(void)
 		*strrchr(cgroup, '/') = '\0';
 	(void)mkdir(cgroup, 0711);
 	(void)mkdir(args.root, 0700);
-	(void)snprintf(
-	    cgroup, sizeof cgroup, CGROUP_BASE "/podshim-crash/%s", args.words[0]);
+	find_cgroup();
 	if (mkdir(state_dir, 0700) == -1)
 		fail("container with given ID already exists (%s: %s)", state_dir,
 		    strerror(errno));
-	(void)mkdir(CGROUP_BASE "/podshim-crash", 0755);
+	(void)mkdir(path_of(cgroup_base(), "podshim-crash"), 0755);
 	if (mkdir(cgroup, 0755) == -1 && errno != EEXIST)
 		fail("mkdir '%s': %s", cgroup, strerror(errno));
 	put(path_of(state_dir, "bundle"), bundle, O_TRUNC);
@@ -497,8 +510,7 @@ parse(int argc, char **argv)
 	if (args.verb == NULL || args.n_words == 0 || args.root == NULL)
 		fail("usage");
 	(void)snprintf(state_dir, sizeof state_dir, "%s/%s", args.root, args.words[0]);
-	(void)snprintf(
-	    cgroup, sizeof cgroup, CGROUP_BASE "/podshim-crash/%s", args.words[0]);
+	find_cgroup();
 }
 
 int
