@@ -192,6 +192,19 @@ exits_on_exit(struct pod *pod, const struct msg_exit *ex)
 		exits_release(pod, key_request(ex->key));
 }
 
+bool
+exits_holds(const struct pod *pod, uint64_t key)
+{
+	const struct held_exit *h;
+
+	DL_FOREACH(pod->held, h)
+	{
+		if (h->key == key)
+			return true;
+	}
+	return false;
+}
+
 void
 exits_apply_held(struct pod *pod)
 {

@@ -16,6 +16,8 @@ struct process;
 
 /* An exit arrived. Of a process without a row yet it is held back. */
 void exits_on_exit(struct pod *pod, const struct msg_exit *ex);
+/* Has it ended, and waits to be applied? Its pid may be another's by now. */
+bool exits_holds(const struct pod *pod, uint64_t key);
 /* Held exits whose process has a row by now. */
 void exits_apply_held(struct pod *pod);
 /* Of processes whose exit neither the keeper nor a row has (design P3). */

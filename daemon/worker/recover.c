@@ -152,12 +152,33 @@ recover_purges(struct pod *pod)
 	}
 }
 
+/*
+ * Kills that nobody was there to tell of, and those to come. Before any exit that waits
+ * is told: TaskOOM comes first, or never.
+ */
+static void
+recover_oom(struct pod *pod)
+{
+	struct container *c, *next;
+
+	HASH_ITER (hh, pod->containers, c, next) {
+		bool ended;
+
+		if (c->state == TASK_CREATING || exits_settled(c))
+			continue;
+		ended = container_stopped(c) || exits_holds(pod, c->init->key);
+		c->dirs = cgroup_dirs_find(ended ? 0 : c->init->pid, c->cgroup);
+		oom_watch(c, false);
+	}
+}
+
 void
 recover_sync(struct pod *pod, bool rebuild)
 {
 	if (rebuild)
 		rebuild_from_tags(pod);
 	recover_purges(pod);
+	recover_oom(pod);
 	exits_apply_held(pod);
 	exits_find_lost(pod);
 }
@@ -349,21 +370,6 @@ recover_all_io(struct pod *pod)
 	}
 }
 
-/* Kills that nobody was there to tell of, and those to come. */
-static void
-recover_oom(struct pod *pod)
-{
-	struct container *c, *next;
-
-	HASH_ITER (hh, pod->containers, c, next) {
-		if (c->state == TASK_CREATING || exits_settled(c))
-			continue;
-		c->dirs =
-		    cgroup_dirs_find(container_stopped(c) ? 0 : c->init->pid, c->cgroup);
-		oom_watch(c, false);
-	}
-}
-
 /* Which Create is request n? */
 struct recover_find {
 	uint64_t n;
@@ -445,7 +451,6 @@ recover_go(struct pod *pod)
 
 	recover_prune_answers(pod);
 	recover_all_io(pod);
-	recover_oom(pod);
 	outbox_resume(pod->outbox);
 	CRASH_POINT("go.begin");
 	for (i = 0; i < condemned.count; i++)
