@@ -1,6 +1,6 @@
 # Drivers of the system tests; the tests themselves are run by tests/system/run
 # against an installed tree, not by `make check`.
-system_drivers = %D%/dstate %D%/odd %D%/rpc %D%/storm %D%/badinput %D%/flood %D%/badworker %D%/next-worker \
+system_drivers = %D%/dstate %D%/odd %D%/rpc %D%/storm %D%/badinput %D%/flood %D%/badworker %D%/heldexec %D%/next-worker \
 	%D%/next-keeper
 check_PROGRAMS += $(system_drivers)
 # it runs in containers that have no libraries: static, and so without sanitizers
@@ -16,6 +16,7 @@ tests_system_badinput_SOURCES = %D%/badinput.c
 tests_system_badinput_LDADD = $(libtests_ldadd)
 tests_system_flood_SOURCES = %D%/flood.c
 tests_system_flood_LDADD = $(libtests_ldadd)
+tests_system_heldexec_SOURCES = %D%/heldexec.c
 tests_system_badworker_SOURCES = %D%/badworker.c
 tests_system_badworker_LDADD = libipc.a libbase.a $(EVENT_LIBS)
 # worker and keeper of a release that does not exist yet: what holds the numbers
