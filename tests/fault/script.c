@@ -181,7 +181,8 @@ end_process(struct anchor *a, struct ttrpc *t, const char *id, const char *exec_
 {
 	struct task_exit ex = {0};
 
-	TRY(a, "Kill", task_kill(t, id, exec_id, signo, false));
+	if (signo != 0)
+		TRY(a, "Kill", task_kill(t, id, exec_id, signo, false));
 	expect_exit(a, t, stream, id, exec_id, status);
 	TRY(a, "Delete", task_delete(t, id, exec_id, &ex));
 	expect("Delete's status", ex.status, status);
@@ -285,8 +286,9 @@ container_life(struct anchor *a, struct ttrpc *t, const char *id)
 	run_exec(a, t, id, "t1", true);
 	wait_send(t, id, "t1", &w_tty);
 	wait_send(t, id, "e1", &w_exec2);
-	end_process(a, t, id, "e1", SIGKILL, w_exec, 128 + SIGKILL);
+	TRY(a, "Kill", task_kill(t, id, "e1", SIGKILL, false));
 	expect_exit(a, t, w_exec2, id, "e1", 128 + SIGKILL);
+	end_process(a, t, id, "e1", 0, w_exec, 128 + SIGKILL);
 	end_process(a, t, id, "t1", SIGKILL, w_tty, 128 + SIGKILL);
 	replace_worker(a);
 	TRY(a, "State", task_state(t, id, "", &st));
