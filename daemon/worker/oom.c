@@ -6,7 +6,8 @@
  *
  * What surprises: v1 notifies once more when the cgroup is removed, and all
  * containers below a limit when that is hit, whoever is killed then; so only
- * the count is believed. On v2 the next notification comes only after a pread of
+ * the count is believed. It notifies before it kills, and counts after that: the count is
+ * looked at again for a second or so. On v2 the next notification comes only after a pread of
  * that very descriptor. A TaskOOM that waits in the outbox already stands for
  * those that follow: a container whose children are killed for days while
  * containerd is away costs one event.
@@ -25,6 +26,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -40,13 +42,18 @@
 #define OOM_TEXT_MAX  4096u
 #define OOM_DEPTH_MAX 16u
 #define OOM_BATCH     32
+#define OOM_AGAIN_US  (4 * US_PER_MS) /* v1: then four times that, and so on */
+#define OOM_AGAIN_MAX US_PER_S
 
 struct oom_watch {
 	struct container *c;
 	bool v2;
-	int fd;		  /* v1: the directory; v2: memory.events */
-	int notify_fd;	  /* v1: the eventfd */
-	struct event *ev; /* v1 */
+	int fd;	       /* v1: the directory; v2: memory.events */
+	int notify_fd; /* v1: the eventfd */
+	/* v1 */
+	struct event *ev;
+	struct loop_timer again;
+	uint64_t again_us;
 };
 
 /* --- counting -------------------------------------------------------------------- */
@@ -210,6 +217,17 @@ oom_look(struct container *c)
 /* --- v1 ----------------------------------------------------------------------------- */
 
 static void
+oom_on_again(void *arg)
+{
+	struct oom_watch *w = arg;
+
+	if (w->again_us <= OOM_AGAIN_MAX)
+		loop_timer_set(w->c->pod->loop, &w->again, w->again_us);
+	w->again_us *= 4;
+	oom_look(w->c);
+}
+
+static void
 oom_on_eventfd(evutil_socket_t fd, short what, void *arg)
 {
 	struct oom_watch *w = arg;
@@ -222,7 +240,8 @@ oom_on_eventfd(evutil_socket_t fd, short what, void *arg)
 		oom_unwatch(w->c); /* the cgroup is gone: that was what it said */
 		return;
 	}
-	oom_look(w->c);
+	w->again_us = OOM_AGAIN_US;
+	oom_on_again(w);
 }
 
 static int
@@ -322,6 +341,7 @@ oom_watch(struct container *c, bool fresh)
 		return;
 	w = mem_zalloc(sizeof *w);
 	*w = (struct oom_watch){.c = c, .v2 = c->dirs->v2, .fd = fd, .notify_fd = -1};
+	loop_timer_init(&w->again, oom_on_again, w);
 	c->oom = w;
 	rc = w->v2 ? oom_register_v2(w, &err) : oom_register_v1(w, &err);
 	if (rc < 0) /* the count is still looked at when a process exits */
@@ -341,6 +361,7 @@ oom_unwatch(struct container *c)
 	if (w == NULL)
 		return;
 	c->oom = NULL;
+	loop_timer_stop(c->pod->loop, &w->again);
 	if (w->ev != NULL)
 		event_free(w->ev);
 	if (w->v2 && c->pod->oom_ev != NULL)
