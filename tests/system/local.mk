@@ -18,6 +18,7 @@ tests_system_flood_SOURCES = %D%/flood.c
 tests_system_flood_LDADD = $(libtests_ldadd)
 tests_system_heldexec_SOURCES = %D%/heldexec.c
 tests_system_badworker_SOURCES = %D%/badworker.c
+tests_system_badworker_LDFLAGS = $(AM_LDFLAGS) $(PODSHIM_PROG_LDFLAGS)
 tests_system_badworker_LDADD = libipc.a libbase.a $(EVENT_LIBS)
 # worker and keeper of a release that does not exist yet: what holds the numbers
 # is compiled once more, the rest is today's
