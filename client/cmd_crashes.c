@@ -3,6 +3,8 @@
  */
 #include "client/verbs.h"
 
+#include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -10,6 +12,7 @@
 #include "client/find.h"
 #include "client/json.h"
 #include "client/text.h"
+#include "ipc/msg.h"
 
 static json_t *
 crash_json(const struct crash *c)
@@ -52,10 +55,11 @@ crash_print(const struct crash *c, FILE *out)
 	AUTO_FREE char *when = text_time(strtoll(crash_field(c, "time_ns"), NULL, 10));
 	AUTO_FREE char *ended = text_safe(crash_field(c, "ended"));
 	AUTO_FREE char *verdict = text_safe(crash_field(c, "verdict"));
-	const char *n = crash_field(c, "in_hand");
-	bool request = *n != '\0' && strcmp(n, "0") != 0;
-	AUTO_FREE char *in_hand = mem_printf("%s%s%s", crash_field(c, "what"),
-	    request ? ", request " : "", request ? n : "");
+	uint64_t n = strtoull(crash_field(c, "in_hand"), NULL, 10);
+	/* work that no request stands for has a name of the worker's own making */
+	AUTO_FREE char *in_hand = n == 0 || key_is_internal(n)
+	    ? mem_strdup(n == 0 ? "nothing" : crash_field(c, "what"))
+	    : mem_printf("%s, request %" PRIu64, crash_field(c, "what"), n);
 	size_t i;
 
 	(void)fprintf(out, "worker generation %lu, %s: %s, %s\n", c->generation,
@@ -64,7 +68,7 @@ crash_print(const struct crash *c, FILE *out)
 	say(out, "process", crash_field(c, "worker"));
 	say(out, "build", crash_field(c, "build"));
 	say(out, "executable", crash_field(c, "exe"));
-	say(out, "in hand", request ? in_hand : "nothing");
+	say(out, "in hand", in_hand);
 	if (strcmp(crash_field(c, "fatal_signal"), "0") != 0)
 		say(out, "address", crash_field(c, "fatal_addr"));
 	if (c->n_frames > 0)

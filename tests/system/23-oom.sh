@@ -67,7 +67,7 @@ if [ -n "$PODSHIM" ]; then
 		told=$((told + 1))
 		wait_for 10 oom_is $told || break
 	done
-	is $told,$(events_of e | grep -c oom) 10,10 "eight more of processes that are not ours, each told"
+	is "$told,$(events_of e | grep -c oom)" 10,10 "eight more of processes that are not ours, each told"
 	worker=$(pgrep -P "$(call Connect e | value shim_pid)" -x podshim-worker)
 	kill -KILL "$worker"
 	call State e >/dev/null
