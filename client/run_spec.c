@@ -150,11 +150,13 @@ make_absolute(json_t *object, const char *key, const char *dir)
 {
 	const char *path = json_string_value(json_object_get(object, key));
 	AUTO_FREE char *whole = NULL;
+	AUTO_FREE char *real = NULL;
 
 	if (path == NULL || path[0] == '/')
 		return;
 	whole = mem_printf("%s/%s", dir, path);
-	(void)json_object_set_new(object, key, json_string(whole));
+	real = realpath(whole, NULL); /* runc 1.1.15 cannot have ".." in its root's path */
+	(void)json_object_set_new(object, key, json_string(real != NULL ? real : whole));
 }
 
 static bool

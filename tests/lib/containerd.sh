@@ -40,7 +40,7 @@ T=$(mktemp -d "${TMPDIR:-/tmp}/podshim.XXXXXX")
 # shellcheck source=tests/lib/marks.sh
 . "$LIBDIR/marks.sh"
 ctd_prefix= # e.g. "unshare -m sh -c '...'" for tests that need another mount namespace
-ctd_debug=  # yes: containerd logs each event that it takes
+ctd_debug=  # yes: containerd logs each event that it takes (1.6 at debug, 1.7 at trace)
 tap_out=$T/tap.out
 mkdir "$T/fifo"
 : >"$T/ids"
@@ -62,7 +62,7 @@ disabled_plugins = [
 [grpc]
   address = "$SOCK"
 END
-	[ -z "$ctd_debug" ] || printf '[debug]\n  level = "debug"\n' >>"$T/config.toml"
+	[ -z "$ctd_debug" ] || printf '[debug]\n  level = "trace"\n' >>"$T/config.toml"
 }
 
 ctd_start() {

@@ -21,6 +21,7 @@ awk -v dir="$T" '/^<!-- run/ { tool = $0; sub(/^<!-- run:? ?/, "", tool); sub(/ 
 # other pods of this machine are not ours to wait for, nor are their names
 podshimctl() { command podshimctl -n "$NS" "$@"; }
 ctr() { command ctr "$@"; }
+command -v less >/dev/null || less() { cat "$@"; }
 blocks=0
 for block in "$T"/block-*; do
 	name=${block##*/block-}

@@ -25,7 +25,8 @@ fails() { # fails STATUS TEXT ARGS...
 	is "$fa_rc" "$fa_status" "$fa_status: $(head -n 1 "$T/fails" | sed "s|$T|...|g")"
 }
 fails 127 'not found' bad nosuch
-fails 126 'denied' bad /etc
+fails 126 'denied' bad /etc/passwd
+fails 126 'exec' bad /etc
 fails 125 '/no/such' --runtime /no/such bad true
 fails 125 'Is a directory' --log "$T" bad true
 fails 125 "unknown key 'colour'" --log-opt colour=red bad true

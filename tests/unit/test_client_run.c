@@ -109,9 +109,10 @@ test_spec_bundle(void **state)
 	json_t *json;
 
 	(void)state;
+	assert_int_equal(mkdir(want_root, 0755), 0);
 	put("config.json",
 	    "{\"process\": {\"args\": [\"own\"], \"cwd\": \"/\"}, \"root\": {\"path\": "
-	    "\"rootfs\"}, \"mounts\": [{\"type\": \"none\", \"options\": [\"rbind\"], "
+	    "\"rootfs/../rootfs\"}, \"mounts\": [{\"type\": \"none\", \"options\": [\"rbind\"], "
 	    "\"source\": \"data\"}, {\"type\": \"proc\", \"source\": \"proc\"}], "
 	    "\"linux\": {\"cgroupsPath\": \"/mine\"}}");
 	json = make(&spec);
@@ -126,6 +127,7 @@ test_spec_bundle(void **state)
 	assert_string_equal(arg, "own");
 	assert_string_equal(cgroup, "/mine");
 	json_decref(json);
+	assert_int_equal(rmdir(want_root), 0);
 	put("config.json", "{\"process\": \n oops");
 	assert_int_equal(run_spec_make(&spec, &text, &err), -EINVAL);
 	assert_non_null(strstr(err.text, "config.json', line 2"));
