@@ -78,7 +78,10 @@ double cg_cpu_us(enum peer p);
 size_t cg_pids(enum peer p, pid_t *pids, size_t max);
 /* Wait until no process of the peer is left. */
 void cg_wait_empty(enum peer p);
-/* Wait until the peer does nothing (or 3 s: a garbage collector never rests). */
+/*
+ * Wait until the peer's children have ended (60 s at most) and it does nothing (3 s: a
+ * garbage collector never rests).
+ */
 void cg_settle(enum peer p);
 
 /* CPU time in us of its living processes alone; name: of those of that name. */

@@ -147,16 +147,38 @@ cg_wait_empty(enum peer p)
 	}
 }
 
+#define CG_PIDS 256
+
+/* Is there a process that is no shim: a publish binary, a runtime command? */
+static bool
+cg_has_helpers(enum peer p)
+{
+	pid_t pids[CG_PIDS];
+	size_t n = cg_pids(p, pids, CG_PIDS), i;
+
+	for (i = 0; i < n; i++) {
+		AUTO_FREE char *comm = proc_text(pids[i], "comm");
+
+		if (comm != NULL && strstr(comm, "shim") == NULL &&
+		    strstr(comm, "conmon") == NULL)
+			return true;
+	}
+	return false;
+}
+
 void
 cg_settle(enum peer p)
 {
-	double deadline = now_us() + 3e6, last = -1;
+	double start = now_us(), last = -1;
 	int quiet = 0;
 
-	while (quiet < 4 && now_us() < deadline) {
-		double cpu = cg_cpu_us(p);
+	while (quiet < 4) {
+		double cpu = cg_cpu_us(p), waited = now_us() - start;
+		bool busy = cg_has_helpers(p);
 
-		quiet = cpu - last < 1 ? quiet + 1 : 0;
+		if (waited > (busy ? 60e6 : 3e6))
+			return;
+		quiet = cpu - last < 1 && !busy ? quiet + 1 : 0;
 		last = cpu;
 		pause_ms(60);
 	}
