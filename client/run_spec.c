@@ -155,7 +155,8 @@ make_absolute(json_t *object, const char *key, const char *dir)
 	if (path == NULL || path[0] == '/')
 		return;
 	whole = mem_printf("%s/%s", dir, path);
-	real = realpath(whole, NULL); /* runc 1.1.15 cannot have ".." in its root's path */
+	real =
+	    realpath(whole, NULL); /* runc 1.1.15 cannot have ".." in its root's path */
 	(void)json_object_set_new(object, key, json_string(real != NULL ? real : whole));
 }
 

@@ -112,7 +112,8 @@ test_spec_bundle(void **state)
 	assert_int_equal(mkdir(want_root, 0755), 0);
 	put("config.json",
 	    "{\"process\": {\"args\": [\"own\"], \"cwd\": \"/\"}, \"root\": {\"path\": "
-	    "\"rootfs/../rootfs\"}, \"mounts\": [{\"type\": \"none\", \"options\": [\"rbind\"], "
+	    "\"rootfs/../rootfs\"}, \"mounts\": [{\"type\": \"none\", \"options\": "
+	    "[\"rbind\"], "
 	    "\"source\": \"data\"}, {\"type\": \"proc\", \"source\": \"proc\"}], "
 	    "\"linux\": {\"cgroupsPath\": \"/mine\"}}");
 	json = make(&spec);
