@@ -7,7 +7,8 @@
 . "$LIBDIR/raw.sh"
 ctd_up
 events_start
-raw_new a sh -c 'i=0; while :; do i=$((i + 1)); echo $i; usleep 20000; done'
+# no children: a SIGCHLD in the wrong moment makes criu 4.1 hang
+raw_new a sleep 100000
 mkdir "$RAW/a/work" # containerd makes it; its own shim needs it
 raw_create a >/dev/null
 call Checkpoint a path="$T/ck" >/dev/null
@@ -37,7 +38,17 @@ raw_end e
 check "TaskDelete" wait_for 5 events_has e /tasks/delete
 is "$(events_of e | tr '\n' ' ')" "/tasks/create /tasks/delete " "its events"
 
-if ! criu check >/dev/null 2>&1; then
+# 'criu check' is content where a dump then fails, hangs or kills: try one, of a process of ours
+criu_works() {
+	criu check >/dev/null 2>&1 || return 1
+	setsid sleep 1000 </dev/null >/dev/null 2>&1 &
+	mkdir "$T/try"
+	timeout -k 1 20 criu dump -t $! -D "$T/try" --leave-running >/dev/null 2>&1 && kill -0 $! 2>/dev/null
+	set -- $? $!
+	kill -KILL "$2" 2>/dev/null
+	return "$1"
+}
+if ! criu_works; then
 	if [ -n "$PODSHIM" ]; then
 		like "$(call Checkpoint a path="$T/ck")" "*criu-dump.log): *Error*" \
 			"an error with the end of criu's log"
@@ -60,7 +71,7 @@ is "$(call Wait a | value exit_status)" 137 "ends the task"
 check "TaskExit" wait_for 5 events_has a /tasks/exit
 is "$(call Delete a | value exit_status)" 137 "which can be deleted"
 raw_unbundle a
-raw_new a sh -c 'i=0; while :; do i=$((i + 1)); echo $i; usleep 20000; done'
+raw_new a sleep 100000
 is "$(raw_create a checkpoint="$T/ck2" | value pid)" 0 "Create from it"
 pid=$(call Start a | value pid)
 check "Start restores (pid $pid)" test -d "/proc/$pid"
