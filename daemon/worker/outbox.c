@@ -208,7 +208,12 @@ lane_advance(struct outbox *ob, struct lane *lane)
 static unsigned
 outbox_ways(const struct outbox *ob, const struct lane *lane, enum way ways[WAY_COUNT])
 {
-	enum way first = lane->exec ? WAY_TTRPC : WAY_PUBLISH, other;
+	/*
+	 * At the pod's end all go the quick way: until then its socket stays, and
+	 * containerd's clients look whether it does (TestShimDoesNotLeakSockets).
+	 */
+	bool quick = lane->exec || ob->drain_cb != NULL;
+	enum way first = quick ? WAY_TTRPC : WAY_PUBLISH, other;
 	unsigned n = 0;
 
 	if (ob->preferred == TRANSPORT_PUBLISH_BINARY)
