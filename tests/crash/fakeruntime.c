@@ -13,6 +13,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -113,11 +114,17 @@ cgroup_base(void)
 	return access(v1, F_OK) == 0 ? v1 : "/sys/fs/cgroup";
 }
 
+/* Runs beside each other have the same ids, but roots of their own. */
 static void
 find_cgroup(void)
 {
-	(void)snprintf(
-	    cgroup, sizeof cgroup, "%s/podshim-crash/%s", cgroup_base(), args.words[0]);
+	uint32_t sum = 2166136261u; /* FNV-1a */
+	const char *p;
+
+	for (p = args.root; *p != '\0'; p++)
+		sum = (sum ^ (unsigned char)*p) * 16777619u;
+	(void)snprintf(cgroup, sizeof cgroup, "%s/podshim-crash/%08" PRIx32 "-%s",
+	    cgroup_base(), sum, args.words[0]);
 }
 
 static void
