@@ -100,6 +100,7 @@ pod_load(struct pod *pod, struct err *err)
 	if (rc == 0) {
 		pod->known = true;
 		pod->build = store_get_meta(st, "build");
+		pod->leaked = store_get_meta(st, "leaked");
 		created = store_get_meta(st, "created_at");
 		pod->created_at = created == NULL ? 0 : strtoll(created, NULL, 10);
 		group = store_get_meta(st, "group");
@@ -153,6 +154,7 @@ pod_fini(struct pod *pod)
 	free(pod->path);
 	free(pod->status);
 	free(pod->build);
+	free(pod->leaked);
 }
 
 void

@@ -73,6 +73,7 @@ struct pod {
 	char *status; /* the keeper's words, NULL unless it answered */
 	bool known;   /* the database could be read: what follows is true */
 	char *build;
+	char *leaked; /* containers whose undo was given up, by blanks; or NULL */
 	int64_t created_at;
 	struct store_counts counts;
 	struct container_info *containers;

@@ -250,6 +250,20 @@ why_events(const struct look *l, const char *subject, struct findings *out)
 	    reason);
 }
 
+/* SCHEMA.md, meta 'leaked' */
+static void
+why_leaked(const struct look *l, const char *subject, struct findings *out)
+{
+	if (l->pod->leaked != NULL && l->pod->leaked[0] != '\0')
+		finding_add(out, FINDING_WARNING, "leaked", subject,
+		    "containerd's delete of that container cleans up; the log and "
+		    "'podshimctl crashes' say why it was given up",
+		    "A failed Create could not be undone, for doing so killed worker "
+		    "after "
+		    "worker; mounts, a cgroup or processes may be left of: %s.",
+		    l->pod->leaked);
+}
+
 void
 why_pod(const struct look *l, struct findings *out)
 {
@@ -261,6 +275,7 @@ why_pod(const struct look *l, struct findings *out)
 	why_steps(l, subject, out);
 	why_requests(l, subject, out);
 	why_events(l, subject, out);
+	why_leaked(l, subject, out);
 	if (!l->pod->known)
 		finding_add(out, FINDING_WARNING, "no-database", subject, NULL,
 		    "The pod's database cannot be read: nothing is known of its "

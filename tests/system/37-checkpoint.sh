@@ -42,11 +42,17 @@ is "$(events_of e | tr '\n' ' ')" "/tasks/create /tasks/delete " "its events"
 criu_works() {
 	criu check >/dev/null 2>&1 || return 1
 	setsid sleep 1000 </dev/null >/dev/null 2>&1 &
+	cw_pid=$!
 	mkdir "$T/try"
-	timeout -k 1 20 criu dump -t $! -D "$T/try" --leave-running >/dev/null 2>&1 && kill -0 $! 2>/dev/null
-	set -- $? $!
-	kill -KILL "$2" 2>/dev/null
-	return "$1"
+	timeout -k 1 20 criu dump -t $cw_pid -D "$T/try" --leave-running >/dev/null 2>&1
+	cw_rc=$?
+	# what criu kills dies a moment later
+	for _ in 1 2 3 4 5 6 7 8 9 10; do
+		sleep 0.1
+		grep -q '^State:.Z' "/proc/$cw_pid/status" && cw_rc=1
+	done
+	kill -KILL $cw_pid 2>/dev/null
+	return $cw_rc
 }
 if ! criu_works; then
 	if [ -n "$PODSHIM" ]; then
