@@ -7,8 +7,10 @@
 . "$LIBDIR/raw.sh"
 ctd_up
 events_start
-# no children: a SIGCHLD in the wrong moment makes criu 4.1 hang
-raw_new a sleep 100000
+# a child that lives: a SIGCHLD in the wrong moment makes criu 4.1 hang; and being dumped
+# interrupts a sleep, which busybox takes for its end
+lasting='while :; do sleep 100000; done'
+raw_new a sh -c "$lasting"
 mkdir "$RAW/a/work" # containerd makes it; its own shim needs it
 raw_create a >/dev/null
 call Checkpoint a path="$T/ck" >/dev/null
@@ -41,7 +43,7 @@ is "$(events_of e | tr '\n' ' ')" "/tasks/create /tasks/delete " "its events"
 # 'criu check' is content where a dump then fails, hangs or kills: try one, of a process of ours
 criu_works() {
 	criu check >/dev/null 2>&1 || return 1
-	setsid sleep 1000 </dev/null >/dev/null 2>&1 &
+	setsid sh -c "$lasting" </dev/null >/dev/null 2>&1 &
 	cw_pid=$!
 	mkdir "$T/try"
 	timeout -k 1 20 criu dump -t $cw_pid -D "$T/try" --leave-running >/dev/null 2>&1
@@ -51,7 +53,7 @@ criu_works() {
 		sleep 0.1
 		grep -q '^State:.Z' "/proc/$cw_pid/status" && cw_rc=1
 	done
-	kill -KILL $cw_pid 2>/dev/null
+	pkill -KILL -s $cw_pid # its session
 	return $cw_rc
 }
 if ! criu_works; then
@@ -77,7 +79,7 @@ is "$(call Wait a | value exit_status)" 137 "ends the task"
 check "TaskExit" wait_for 5 events_has a /tasks/exit
 is "$(call Delete a | value exit_status)" 137 "which can be deleted"
 raw_unbundle a
-raw_new a sleep 100000
+raw_new a sh -c "$lasting"
 is "$(raw_create a checkpoint="$T/ck2" | value pid)" 0 "Create from it"
 pid=$(call Start a | value pid)
 check "Start restores (pid $pid)" test -d "/proc/$pid"
