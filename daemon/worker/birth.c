@@ -5,6 +5,7 @@
 #include "worker/birth.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 
 #include "base/err.h"
@@ -123,4 +124,20 @@ birth_run(struct command *cmd, command_cb done, birth_failed_cb failed)
 		birth_wait(cmd, fds, done, failed);
 	for (i = 0; i < ARRAY_LEN(fds); i++)
 		fd_close(&fds[i]);
+}
+
+struct command_result
+birth_result(struct op *op, const struct command_result *res)
+{
+	struct link *lk = op->pod->link;
+	struct command_result r = *res;
+
+	if (res->ok && !io_is_kept(op->p->io)) {
+		link_signal(
+		    lk, link_internal_key(lk), res->step->key, SIGKILL, NULL, NULL);
+		r.ok = false;
+		r.code = STATUS_RESOURCE_EXHAUSTED;
+		r.error = "stdio: the keeper has no room for its descriptors";
+	}
+	return r;
 }

@@ -20,4 +20,10 @@ typedef void (*birth_failed_cb)(struct op *op, enum status_code code, const char
  */
 void birth_run(struct command *cmd, command_cb done, birth_failed_cb failed);
 
+/*
+ * What it came to, for done to look at first: a failure, too, where the process is there but the
+ * keeper could not take its stdio (io_is_kept()). That process is killed, and is nobody's.
+ */
+struct command_result birth_result(struct op *op, const struct command_result *res);
+
 #endif

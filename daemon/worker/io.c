@@ -59,13 +59,15 @@ stream_known(const struct stream *s, enum io_slot slot)
 }
 
 static void
-stream_drop(const struct stream *s, enum io_slot slot)
+stream_drop(struct stream *s, enum io_slot slot)
 {
 	char name[MSG_NAME_MAX];
 
 	io_name(s->io, s, slot, name);
-	if (link_fd_known(s->io->lk, name))
+	if (link_fd_known(s->io->lk, name)) {
 		link_fd_drop(s->io->lk, name, false);
+		s->stored &= ~(1u << slot);
+	}
 }
 
 /* --- references and the store -------------------------------------------------- */
@@ -175,6 +177,7 @@ stream_store_fifo(struct stream *s)
 	link_fd_put_fifo(s->io->lk, name, s->fifo, false);
 	io_name(s->io, s, writes, name);
 	link_fd_put_fifo(s->io->lk, name, s->fifo, true);
+	s->stored |= 1u << reads | 1u << writes;
 	fd_close(&s->fifo);
 	stream_fetch(s, s->which == IO_IN ? IO_SRC : IO_DST);
 }
@@ -199,8 +202,24 @@ io_store(struct io *io)
 				continue;
 			io_name(io, s, slot, name);
 			link_fd_put(io->lk, name, s->fd[slot]);
+			s->stored |= 1u << slot;
 		}
 	}
+}
+
+bool
+io_is_kept(const struct io *io)
+{
+	const struct stream *s;
+	unsigned slot;
+
+	for (s = io->s; s < io->s + IO_STREAMS; s++) {
+		for (slot = 0; slot < IO_SLOTS; slot++) {
+			if ((s->stored & 1u << slot) != 0 && !stream_known(s, slot))
+				return false;
+		}
+	}
+	return true;
 }
 
 /* --- draining -------------------------------------------------------------------- */

@@ -51,6 +51,13 @@ bool io_is_ready(const struct io *io);
 void io_when_ready(struct io *io, void (*cb)(const char *error, void *arg), void *arg);
 
 /*
+ * Has the keeper taken every descriptor that io_open() gave it? It says so where it could
+ * not (no descriptor or memory left) before it tells how a runtime command ended that
+ * was spawned after io_open(). Such an io would not outlive this worker, and perhaps moves nothing: io_free() it.
+ */
+bool io_is_kept(const struct io *io);
+
+/*
  * Begin to pump, once the runtime command that made the process has ended. For
  * a terminal: tty_name is the stored pty master's name (tty/<key>), fetched from
  * the keeper; from now on io_free() drops it.

@@ -49,6 +49,7 @@ struct stream {
 	int fifo;	  /* O_PATH, while the keeper has not opened its ends */
 	unsigned missing; /* descriptors asked for from the store */
 	bool to_null;	  /* no sink wanted: what comes is dropped */
+	unsigned stored;  /* slots, as bits, that the keeper was given and has to hold */
 	struct pump *pump;
 	uint64_t bytes; /* of a pump that has ended */
 	uint64_t goal;	/* io_await_readers(): bytes that the client is to have read */

@@ -243,12 +243,13 @@ create_final(struct op *op)
 static void
 create_on_created(struct op *op, const struct command_result *res)
 {
+	const struct command_result born = birth_result(op, res);
 	struct process *p = op->p;
 
 	CRASH_POINT("create.done");
-	if (!res->ok) {
-		op->c->foreign = strstr(res->error, "already exists") != NULL;
-		op_set_fail(op, res->code, "%s", res->error);
+	if (!born.ok) {
+		op->c->foreign = strstr(born.error, "already exists") != NULL;
+		op_set_fail(op, born.code, "%s", born.error);
 		create_undo(op);
 		return;
 	}

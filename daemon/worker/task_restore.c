@@ -83,14 +83,15 @@ restore_done(struct op *op, const struct command_result *res)
 {
 	Containerd__Task__V2__StartResponse r =
 	    CONTAINERD__TASK__V2__START_RESPONSE__INIT;
+	const struct command_result born = birth_result(op, res);
 	struct process *p = op->p;
 	struct container *c = op->c;
 	struct pod *pod = op->pod;
 	AUTO_FREE char *tty = NULL;
 
 	CRASH_POINT("restore.done");
-	if (!res->ok) {
-		restore_failed(op, res);
+	if (!born.ok) {
+		restore_failed(op, &born);
 		return;
 	}
 	process_bind(p, res->step->key, res->step->child_pid, res->step->child_start);

@@ -163,14 +163,15 @@ start_exec_failed(struct op *op, enum status_code code, const char *text)
 static void
 start_exec_done(struct op *op, const struct command_result *res)
 {
+	const struct command_result born = birth_result(op, res);
 	struct process *p = op->p;
 	struct container *c = op->c;
 	struct pod *pod = op->pod;
 	AUTO_FREE char *tty = NULL;
 
 	CRASH_POINT("exec.done");
-	if (!res->ok) {
-		start_exec_failed(op, res->code, res->error);
+	if (!born.ok) {
+		start_exec_failed(op, born.code, born.error);
 		return;
 	}
 	process_bind(p, res->step->key, res->step->child_pid, res->step->child_start);

@@ -86,9 +86,10 @@ fi
 keeper=$(pod_field n keeper_pid)
 [ "${keeper:-0}" -gt 1 ] || bail "no pid"
 dir=$(dir_of n)
-mv "$dir" "$T/away"
+away=$STATE_ROOT/$NS/.away # on its own file system: elsewhere it would come back as a copy
+mv "$dir" "$away"
 told keeper-without-directory "Keeper pid $keeper runs, but its pod's directory has been removed" "a keeper without its directory"
-mv "$T/away" "$dir"
+mv "$away" "$dir"
 raw_end n
 
 # a state root without room

@@ -135,6 +135,32 @@ test_worker_ops_failed_create_leaves_nothing(void **state)
 }
 
 static void
+test_worker_ops_unkept_stdio_is_refused(void **state)
+{
+	uint64_t n;
+
+	(void)state;
+	fk.unkept = true;
+	n = fk_create("c1", true);
+	fk_expect(n, STATUS_RESOURCE_EXHAUSTED);
+	assert_non_null(strstr(fk_request(n)->text, "no room for its descriptors"));
+	assert_string_equal(fk_events(), "");
+	fk_expect_clean();
+	fk.unkept = false;
+	fk_expect(fk_create("c1", true), STATUS_OK);
+	fk_expect(fk_simple("Start", "c1", ""), STATUS_OK);
+	fk_expect(fk_exec("c1", "e"), STATUS_OK);
+	fk.unkept = true;
+	fk_expect(fk_simple("Start", "c1", "e"), STATUS_RESOURCE_EXHAUSTED);
+	assert_false(fk_command("exec", 0)->alive);
+	fk.unkept = false;
+	fk_expect(fk_simple("Delete", "c1", "e"), STATUS_OK);
+	fk_expect(fk_kill("c1", "", SIGKILL, false), STATUS_OK);
+	fk_expect(fk_simple("Delete", "c1", ""), STATUS_OK);
+	fk_expect_clean();
+}
+
+static void
 test_worker_ops_late_request_is_not_begun(void **state)
 {
 	Containerd__Task__V2__StartRequest m = CONTAINERD__TASK__V2__START_REQUEST__INIT;
@@ -269,6 +295,7 @@ main(void)
 	    T(test_worker_ops_invisible_while_created),
 	    T(test_worker_ops_duplicate_create),
 	    T(test_worker_ops_failed_create_leaves_nothing),
+	    T(test_worker_ops_unkept_stdio_is_refused),
 	    T(test_worker_ops_late_request_is_not_begun),
 	    T(test_worker_ops_create_too_late_is_undone),
 	    T(test_worker_ops_cancel),

@@ -65,6 +65,13 @@ io_is_ready(const struct io *io)
 	return true;
 }
 
+bool
+io_is_kept(const struct io *io)
+{
+	assert_non_null(io);
+	return !fk.unkept;
+}
+
 void
 io_when_ready(struct io *io, void (*cb)(const char *error, void *arg), void *arg)
 {

@@ -72,6 +72,7 @@ struct fk {
 	const char *fail;  /* commands with this verb fail */
 	bool dies_at_once; /* processes that are made exit with 9 at once */
 	bool survives;	   /* SIGKILL to a process takes its time: fk_exit() ends it */
+	bool unkept;	   /* the keeper cannot take a process's stdio */
 	bool hold_answers; /* the channel is full: answers die with the worker */
 	/* dying */
 	const char *poison; /* so many workers die of asking for this verb … */
