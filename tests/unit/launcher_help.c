@@ -15,6 +15,7 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -460,6 +461,20 @@ keeper_stop(const char *id)
 		wait_gone(lock);
 	}
 	(void)unlink(confession);
+}
+
+void
+keeper_kill(pid_t pid)
+{
+	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	struct pollfd pfd = {.fd = fd, .events = POLLIN};
+
+	assert_true(fd >= 0);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	/* not until it is reaped: some machines' init takes seconds for that */
+	while (poll(&pfd, 1, -1) != 1)
+		assert_int_equal(errno, EINTR);
+	fd_close(&fd);
 }
 
 /* No keeper, no socket, no directory, no lock. */

@@ -67,6 +67,8 @@ bool is_there(const char *path);
 char *pod_file(const char *id, const char *suffix);
 pid_t keeper_pid(const char *id);
 void keeper_stop(const char *id);
+/* SIGKILL; it is dead when this returns. */
+void keeper_kill(pid_t pid);
 /* No keeper, no socket, no directory, no lock. */
 void expect_nothing_left(void);
 void write_in(const char *dir, const char *name, const char *text);

@@ -211,9 +211,7 @@ dead_pod(struct container *c)
 	assert_int_equal(r.status, 0);
 	result_fini(&r);
 	write_in(dir, "worker.lock", ""); /* as a worker leaves it */
-	assert_int_equal(kill(pid, SIGKILL), 0);
-	while (kill(pid, 0) == 0)
-		(void)poll(NULL, 0, 2);
+	keeper_kill(pid);
 }
 
 static void

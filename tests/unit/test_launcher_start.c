@@ -313,9 +313,7 @@ test_start_replaces_a_dead_keeper(void **state)
 
 	(void)state;
 	assert_true(pid > 0);
-	(void)kill(pid, SIGKILL);
-	while (kill(pid, 0) == 0)
-		(void)poll(NULL, 0, 2);
+	keeper_kill(pid);
 	assert_true(is_there(address + 7));
 	assert_int_equal(mkdir(purged, 0700), 0);
 	write_in(purged, "d", "killed 1");
