@@ -77,6 +77,7 @@ struct outbox {
 	struct flight *flights;
 	uint64_t looked; /* rows up to here have been seen */
 	bool dirty;	 /* there may be rows behind it */
+	bool at_end;
 	struct event *pump_ev, *timer;
 	void (*drain_cb)(void *arg);
 	void *drain_arg;
@@ -208,12 +209,7 @@ lane_advance(struct outbox *ob, struct lane *lane)
 static unsigned
 outbox_ways(const struct outbox *ob, const struct lane *lane, enum way ways[WAY_COUNT])
 {
-	/*
-	 * At the pod's end all go the quick way: until then its socket stays, and
-	 * containerd's clients look whether it does (TestShimDoesNotLeakSockets).
-	 */
-	bool quick = lane->exec || ob->drain_cb != NULL;
-	enum way first = quick ? WAY_TTRPC : WAY_PUBLISH, other;
+	enum way first = lane->exec || ob->at_end ? WAY_TTRPC : WAY_PUBLISH, other;
 	unsigned n = 0;
 
 	if (ob->preferred == TRANSPORT_PUBLISH_BINARY)
@@ -492,6 +488,12 @@ outbox_kick(struct outbox *ob)
 {
 	if (ob->dirty)
 		event_active(ob->pump_ev, 0, 0);
+}
+
+void
+outbox_at_end(struct outbox *ob, bool at_end)
+{
+	ob->at_end = at_end;
 }
 
 void

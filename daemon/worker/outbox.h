@@ -38,6 +38,12 @@ void outbox_add(struct outbox *ob, const char *container, const char *exec_id,
     const char *topic, const char *type, const void *body, size_t len);
 /* After a commit: look whether there is something to send. Cheap. */
 void outbox_kick(struct outbox *ob);
+/*
+ * Has every container of the pod stopped? Then all events go the quick way: the pod's
+ * socket stays until the last has gone, and containerd's clients look whether it does right
+ * after Delete (TestShimDoesNotLeakSockets). To be said before outbox_kick().
+ */
+void outbox_at_end(struct outbox *ob, bool at_end);
 /* containerd has just shown that it lives: do not wait out any delay. Cheap. */
 void outbox_retry_now(struct outbox *ob);
 /*

@@ -94,6 +94,17 @@ pod_put_all(struct pod *pod)
 	(void)store_commit(pod->store, STORE_KEEP, NULL);
 }
 
+void
+pod_kick_events(struct pod *pod)
+{
+	struct container *c = pod->containers;
+
+	while (c != NULL && container_stopped(c))
+		c = c->hh.next;
+	outbox_at_end(pod->outbox, c == NULL);
+	outbox_kick(pod->outbox);
+}
+
 int
 pod_commit(struct pod *pod, enum store_commit_mode mode, struct err *err)
 {
@@ -111,7 +122,7 @@ pod_commit(struct pod *pod, enum store_commit_mode mode, struct err *err)
 		pod_timer_set(pod->flush_ev, POD_FLUSH_US);
 	/* before GO outbox_resume() must come first: it finds what is on its way already */
 	if (pod->live)
-		outbox_kick(pod->outbox);
+		pod_kick_events(pod);
 	return rc;
 }
 

@@ -82,6 +82,8 @@ void pod_fini(struct pod *pod);
  */
 void pod_begin(struct pod *pod);
 int pod_commit(struct pod *pod, enum store_commit_mode mode, struct err *err);
+/* Send the events that were committed; pod_commit() does, once the pod is live. */
+void pod_kick_events(struct pod *pod);
 /* Write what the disk did not take; acknowledge those exits. False: still not. */
 bool pod_flush(struct pod *pod);
 /* May something be created now? -errno while the disk does not take our rows. */

@@ -468,7 +468,7 @@ recover_go(struct pod *pod)
 	purge_honour_all(pod);
 	recover_settle(pod);
 	exits_release(pod, 0);
-	outbox_kick(pod->outbox);
+	pod_kick_events(pod);
 	pod_mark(pod);
 	pod_check_idle(pod);
 }

@@ -502,6 +502,13 @@ outbox_add(struct outbox *ob, const char *container, const char *exec_id,
 }
 
 void
+outbox_at_end(struct outbox *ob, bool at_end)
+{
+	(void)ob;
+	(void)at_end;
+}
+
+void
 outbox_kick(struct outbox *ob)
 {
 	(void)ob;
