@@ -208,8 +208,9 @@ enum boot_mode { BOOT_NORMAL = 0, BOOT_SAFE = 1, BOOT_UPGRADE = 2 };
 
 struct msg_welcome {
 	uint32_t proto;
-	uint32_t gen;	       /* of this worker: 1 for the first in a keeper's life */
-	uint32_t failed_boots; /* consecutive boots that never became READY */
+	uint32_t gen; /* of this worker: 1 for the first in a keeper's life */
+	uint32_t
+	    failed_boots; /* in a row that ended between WELCOME and READY by their own doing */
 	enum boot_mode mode;
 	uint64_t suspect;      /* in hand when the last one killed itself; 0 none */
 	uint8_t inst[16];      /* random, of this keeper */

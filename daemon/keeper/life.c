@@ -78,6 +78,8 @@ struct life {
 	/* counts */
 	uint32_t gen;
 	uint32_t failed_boots;
+	uint32_t
+	    failed_loads; /* those of them that had been WELCOME, and may have read the store */
 	uint32_t attempts; /* deaths in a row, for the back-off */
 	uint64_t suspect;  /* what the last one had in hand if it killed itself */
 	bool robbed;	   /* the last one was ready, and was killed from outside */
@@ -261,7 +263,7 @@ life_on_hello(struct life *life, const struct msg_hello *hello)
 {
 	_Alignas(8) char buf[512];
 	struct msg_welcome welcome = {
-	    .gen = life->gen, .failed_boots = life->failed_boots};
+	    .gen = life->gen, .failed_boots = life->failed_loads};
 	struct msg_head head;
 	int box;
 
@@ -281,7 +283,7 @@ life_on_hello(struct life *life, const struct msg_hello *hello)
 	welcome.proto =
 	    hello->proto_max < IPC_PROTO_MAX ? hello->proto_max : IPC_PROTO_MAX;
 	welcome.mode = life->trying		     ? BOOT_UPGRADE
-	    : life->failed_boots >= LIMIT_BOOTS_SAFE ? BOOT_SAFE
+	    : life->failed_loads >= LIMIT_BOOTS_SAFE ? BOOT_SAFE
 						     : BOOT_NORMAL;
 	welcome.suspect = life->suspect;
 	memcpy(welcome.inst, life->pod->inst, sizeof welcome.inst);
@@ -306,7 +308,7 @@ life_on_ready(struct life *life)
 	life->state = LIFE_RUNNING;
 	life->ran = true;
 	life->t_go = clock_boot_us();
-	life->failed_boots = 0;
+	life->failed_boots = life->failed_loads = 0;
 	if (life->trying) {
 		fd_close(&life->exe_fd);
 		life->exe_fd = steal_fd(&life->candidate_fd);
@@ -363,6 +365,7 @@ life_gone(struct life *life, int status)
 	bool left = life->state == LIFE_LEAVING ||
 	    (life->state == LIFE_DYING && life->why == KILL_LEAVE);
 	bool was_ready = life->t_go != 0;
+	bool was_welcome = life->open;
 	bool own = life_bury(life, status);
 
 	life->suspect = own ? blame_in_hand(life->pod->blame) : 0;
@@ -389,8 +392,12 @@ life_gone(struct life *life, int status)
 		return;
 	}
 	/* one that leaves by itself, also by refusing (78), will not come up next time */
-	if (!was_ready && (own || WIFEXITED(status)))
+	if (!was_ready && (own || WIFEXITED(status))) {
 		life->failed_boots++;
+		/* before that it cannot have been the store's fault, and nor would one anew help */
+		if (was_welcome)
+			life->failed_loads++;
+	}
 	if (was_ready && clock_boot_us() - life->t_go > LIMIT_QUIET_US)
 		life->attempts = 0;
 	life_next(life, true);
@@ -614,7 +621,7 @@ life_replace(struct life *life, int exe_fd, life_done_cb done, void *arg, struct
 		life->candidate_fd = exe_fd;
 	}
 	life->attempts = 0;
-	life->failed_boots = 0;
+	life->failed_boots = life->failed_loads = 0;
 	if (life->pid == 0)
 		life_timer(life, 0);
 	else

@@ -62,7 +62,7 @@
 #define LIMIT_YOUNG_US		(5 * US_PER_S)
 #define LIMIT_FLUSH_US		(5 * US_PER_S)
 
-/* Boots in a row that fail: then in safe mode, then requests are refused. */
+/* Boots in a row that fail: after WELCOME, then in safe mode; at all, then requests are refused. */
 #define LIMIT_BOOTS_SAFE   3u
 #define LIMIT_BOOTS_REFUSE 6u
 

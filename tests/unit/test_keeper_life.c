@@ -309,6 +309,33 @@ test_keeper_refuses_while_no_worker_starts(void **state)
 	(void)close(c);
 }
 
+/* A worker that dies before it may look at the store is no reason to throw that away. */
+static void
+test_keeper_does_not_blame_the_store(void **state)
+{
+	struct rig *rig = *state;
+	int i, c = rig_connect(rig);
+
+	rig_boot(rig);
+	client_request(c, 1, "r");
+	expect_request(rig, 1, 0);
+	rig_kill_worker(rig);
+	for (i = 0; i < 4; i++) {
+		rig_take_worker(rig);
+		rig_end_worker(rig, "x\1");
+	}
+	rig_take_worker(rig);
+	assert_int_equal(rig_status(rig, "failed_boots"), 4);
+	rig_hello(rig);
+	assert_int_equal(rig->welcome.failed_boots, 0);
+	assert_int_equal(rig->welcome.mode, BOOT_NORMAL);
+	expect_request(rig, 1, REQ_REDELIVERED);
+	rig_ready(rig);
+	rig_answer(rig, 1, "ok");
+	client_expect_text(c, 1, "ok");
+	(void)close(c);
+}
+
 /* --- replacing -------------------------------------------------------------- */
 
 static void
@@ -554,6 +581,7 @@ main(void)
 	    T(test_keeper_kills_one_that_hangs),
 	    T(test_keeper_kills_one_that_talks_garbage),
 	    T(test_keeper_refuses_while_no_worker_starts),
+	    T(test_keeper_does_not_blame_the_store),
 	    T(test_keeper_replaces_the_worker),
 	    T(test_keeper_end_leaves_nothing),
 	    T(test_keeper_end_waits_for_news),
