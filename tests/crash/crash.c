@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -27,6 +28,7 @@
 #include "points.h"
 
 struct options opt = {.rounds = 300, .pods = 6, .lives = 3, .runc_percent = 10};
+volatile sig_atomic_t interrupted;
 struct tally tally;
 struct event_base *base;
 char *tmp_dir;
@@ -39,12 +41,15 @@ static void
 pods_one_after_the_other(void *arg)
 {
 	(void)arg;
-	while (kills_given < opt.rounds && !(opt.stop && faults_total() > 0)) {
+	while (kills_given < opt.rounds && !interrupted &&
+	    !(opt.stop && faults_total() > 0)) {
 		unsigned *kills = mem_zalloc(sizeof *kills);
 
 		*kills = chance(90) ? 1 + rnd(7) : 1 + rnd(15);
 		if (*kills > opt.rounds - kills_given)
 			*kills = (unsigned)(opt.rounds - kills_given);
+		if (kills_given / 1000 != (kills_given + *kills) / 1000)
+			say("%lu kills", kills_given + *kills);
 		kills_given += *kills;
 		if (opt.no_kill)
 			*kills = 0;
@@ -113,11 +118,18 @@ make_world(void)
 static void
 unmake_world(void)
 {
+	pid_t pid;
+
 	if (faults_total() > 0) {
 		say("left for a look: %s", tmp_dir);
 		return;
 	}
-	(void)execl("/bin/rm", "rm", "-rf", tmp_dir, (char *)NULL);
+	pid = fork();
+	if (pid == 0) {
+		(void)execl("/bin/rm", "rm", "-rf", tmp_dir, (char *)NULL);
+		_exit(127);
+	}
+	(void)waitpid(pid, NULL, 0);
 }
 
 static void
@@ -171,15 +183,26 @@ parse(int argc, char **argv)
 		opt.shim = mem_printf("%s/bin/containerd-shim-podshim-v1", opt.prefix);
 }
 
+static void
+on_interrupt(int signo)
+{
+	(void)signo;
+	interrupted = 1;
+}
+
 int
 main(int argc, char **argv)
 {
+	const struct sigaction sa = {
+	    .sa_handler = on_interrupt, .sa_flags = (int)(SA_RESTART | SA_RESETHAND)};
 	struct rlimit rl;
 	uint64_t start;
 
 	parse(argc, argv);
 	(void)setvbuf(stdout, NULL, _IOLBF, 0);
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)sigaction(SIGINT, &sa, NULL);
+	(void)sigaction(SIGTERM, &sa, NULL);
 	if (getrlimit(RLIMIT_NOFILE, &rl) == 0) {
 		rl.rlim_cur = rl.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &rl);
@@ -196,10 +219,6 @@ main(int argc, char **argv)
 	co_spawn(whole_run, NULL);
 	(void)event_base_dispatch(base);
 	tally_print((double)(now_us() - start) / 1e6);
-	if (faults_total() > 0 || walk_failed > 0) {
-		unmake_world();
-		return 1;
-	}
 	unmake_world();
-	return 0;
+	return interrupted ? 130 : faults_total() > 0 || walk_failed > 0;
 }

@@ -6,6 +6,7 @@
 #ifndef PODSHIM_CRASH_H
 #define PODSHIM_CRASH_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -58,6 +59,8 @@ struct tally {
 };
 
 extern struct options opt;
+/* Ctrl-C: begin no more pods. A second one ends the harness as it stands, and leaves all that it made. */
+extern volatile sig_atomic_t interrupted;
 extern struct tally tally;
 extern struct event_base *base;
 extern char *tmp_dir; /* everything of ours is below */

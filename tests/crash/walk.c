@@ -151,7 +151,7 @@ static void
 walker(void *arg)
 {
 	(void)arg;
-	while (next_walk < points_count() * 2) {
+	while (next_walk < points_count() * 2 && !interrupted) {
 		size_t i = next_walk++;
 
 		if (strcmp(opt.only_point, "all") != 0 &&
