@@ -211,8 +211,9 @@ test_loop_timer_order(void **state)
 	loop_timer_stop(r.loop, &r.t[0]); /* not on: nothing */
 	loop_timer_set(r.loop, &r.t[3], 60 * UINT64_C(1000000));
 	loop_timer_set(r.loop, &r.t[1], 60 * UINT64_C(1000000));
+	loop_timer_set(
+	    r.loop, &r.t[0], 0); /* before c, however long we stand still here */
 	loop_timer_set(r.loop, &r.t[2], 1000);
-	loop_timer_set(r.loop, &r.t[0], 0);
 	loop_timer_set(r.loop, &r.t[1], 2000); /* earlier than before */
 	loop_run(r.loop, NULL, NULL);
 	assert_string_equal(r.order, "abad");
