@@ -1,7 +1,7 @@
 #!/bin/sh
 # podshimctl exec, kill, pause, resume, wait, close-stdin: straight through the shim;
-# containerd sees it as if it had come of itself. With the worker alive, dead and stopped,
-# and with containerd dead.
+# containerd sees it as if it had come of itself. With the worker alive, dead, stopped and
+# in a crash loop, and with containerd dead.
 . "$(dirname "$0")/../lib/containerd.sh"
 [ -n "$PODSHIM" ] || skip_all "podshim's own tool"
 ctd_up
@@ -78,6 +78,28 @@ is $? 5 "exec: likewise"
 kill -CONT "$w"
 is "$(ctl exec c1 sh -c 'ls /late 2>&1; echo alive' | tail -n 1)" alive "it goes on"
 check "what was given up did not happen" test ! -e "$root/late"
+
+# in a crash loop each verb waits for the next worker
+field() { ctl list -o json | jq -r ".[0].$1"; }
+kill_worker() {
+	w=$(field worker_pid)
+	[ "${w:-0}" -gt 1 ] && kill -KILL "$w" 2>/dev/null
+}
+n=0
+while [ "$(field state)" != crash-loop ] && [ $n -lt 100 ]; do
+	kill_worker
+	n=$((n + 1))
+	sleep 0.1
+done
+is "$(field state)" crash-loop "a crash loop"
+exits 3 "exec in it" exec c1 sh -c 'exit 3'
+exits 0 "pause" pause c1
+wait_for 30 kill_worker
+exits 0 "resume, with none there" resume c1
+e=$(ctl exec -d c1 sh -c 'exit 8')
+wait_for 30 kill_worker
+exits 8 "wait, likewise" wait c1 "$e"
+is "$(field state)" crash-loop "it is one still"
 
 ctd_kill
 is "$(ctl exec c1 echo alive)" alive "exec without containerd"
