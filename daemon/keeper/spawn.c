@@ -33,7 +33,7 @@ child_fail(int fail_fd, const char *what)
 	struct spawn_failure f = {.error = errno};
 	size_t i;
 
-	for (i = 0; what[i] != '\0' && i < sizeof f.what - 1; i++)
+	for (i = 0; i < sizeof f.what - 1 && what[i] != '\0'; i++)
 		f.what[i] = what[i];
 	(void)!write(fail_fd, &f, sizeof f);
 	_exit(127);
