@@ -554,6 +554,20 @@ proc_ended(const struct proc *p)
 	    si.si_pid == p->pid;
 }
 
+char
+state_of_pid(pid_t pid)
+{
+	AUTO_FREE char *path = mem_printf("/proc/%d/stat", pid);
+	AUTO_FREE char *text = NULL;
+	const char *end;
+	size_t len;
+
+	if (file_read(AT_FDCWD, path, 4096, &text, &len, NULL) < 0)
+		return '\0';
+	end = strrchr(text, ')');
+	return end != NULL && end[1] == ' ' ? end[2] : '\0';
+}
+
 int
 proc_status(struct proc *p)
 {

@@ -69,6 +69,8 @@ void proc_read(struct proc *p, const char *path, int fd, uint64_t seed, uint64_t
 /* Runs run(arg), then ends with 0; keeps these descriptors. */
 void proc_run(struct proc *p, const int fds[3], void (*run)(void *arg), void *arg);
 bool proc_ended(const struct proc *p);
+/* As proc(5) calls it: R, S, T …; 0: there is none of that pid. */
+char state_of_pid(pid_t pid);
 /* Exit status of one that has ended; -signal if it was killed. */
 int proc_status(struct proc *p);
 void proc_kill(struct proc *p);

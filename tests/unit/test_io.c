@@ -12,21 +12,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Asleep, not only waiting for a processor. */
-static bool
-is_asleep(const struct proc *p)
-{
-	AUTO_FREE char *path = mem_printf("/proc/%d/stat", p->pid);
-	AUTO_FREE char *text = NULL;
-	const char *state;
-	size_t len;
-
-	if (file_read(AT_FDCWD, path, 4096, &text, &len, NULL) < 0)
-		return false;
-	state = strrchr(text, ')');
-	return state != NULL && state[1] == ' ' && state[2] == 'S';
-}
-
 /* Bytes that fit into whatever is there: all of a stream has come to rest. */
 static bool
 cond_still(void *arg)
@@ -39,7 +24,8 @@ cond_still(void *arg)
 	if (fx.io->s[IO_OUT].pump == NULL)
 		return false; /* its descriptors are on their way */
 	io_counts(fx.io, bytes);
-	if (bytes[IO_OUT] != last[0] || !is_asleep(container))
+	/* asleep, not only waiting for a processor */
+	if (bytes[IO_OUT] != last[0] || state_of_pid(container->pid) != 'S')
 		last[1] = 0;
 	still = last[1]++ > 20;
 	last[0] = bytes[IO_OUT];

@@ -286,6 +286,8 @@ test_logger_of_ours_is_started_again(void **state)
 		pid = fake_steps_pid();
 		/* stopped first, so that it cannot have read what is written now */
 		assert_int_equal(kill(pid, SIGSTOP), 0);
+		while (state_of_pid(pid) != 'T')
+			loop_passes(fx.loop, 1);
 		assert_int_equal(pattern_write(fx.child[1], 7, (uint64_t)i * 1000,
 				     (uint64_t)i * 1000 + 1000),
 		    0);
