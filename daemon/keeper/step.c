@@ -44,7 +44,6 @@ struct step {
 	enum step_kind kind;
 	enum step_state state;
 	unsigned flags; /* enum spawn_flags */
-	bool own_group; /* spawn_kill() is for it */
 	bool timed_out;
 	bool released;
 	int error;
@@ -445,6 +444,13 @@ argv_with_console(char *const *argv, char *path)
 	return copy;
 }
 
+/* A command and what it starts, in a process group: spawn_kill() is for all of it. */
+static bool
+step_has_group(unsigned flags)
+{
+	return (flags & SPAWN_SURVIVE) == 0;
+}
+
 static int
 step_fork(struct step *s, const struct msg_spawn *m, char *const *argv, struct err *err)
 {
@@ -459,7 +465,7 @@ step_fork(struct step *s, const struct msg_spawn *m, char *const *argv, struct e
 	    .n_fds = m->n_fds,
 	    .nice = (m->flags & SPAWN_NICE) != 0,
 	    .die_with_us = (m->flags & SPAWN_SURVIVE) == 0,
-	    .own_group = (m->flags & SPAWN_SURVIVE) == 0,
+	    .own_group = step_has_group(m->flags),
 	    .nofile = ss->env->nofile};
 	pid_t pid;
 
@@ -575,7 +581,7 @@ steps_signal(struct steps *ss, uint64_t key, uint64_t target, int signo,
 	/* a zombie that was not reaped yet takes any signal: our pids are ours */
 	if (pid == 0)
 		step_fail(s, ESRCH, "no such process");
-	else if (signo == SIGKILL && t->proc != PROC_ALIVE && t->own_group)
+	else if (signo == SIGKILL && t->proc != PROC_ALIVE && step_has_group(t->flags))
 		spawn_kill(pid);
 	else if (kill(pid, signo) == -1)
 		step_fail(s, errno, "kill");

@@ -255,6 +255,27 @@ test_step_signals_a_running_command(void **state)
 	assert_int_equal(f->step.state, STEP_FAILED);
 }
 
+/* A hook of a runtime that is killed must not go on beside what undoes its work. */
+static void
+test_step_kill_takes_the_children_along(void **state)
+{
+	struct fixture *f = *state;
+	const struct msg_bytes no_tag = {NULL, 0};
+	boot_us_t end = clock_boot_us() + WAIT_US;
+	siginfo_t si = {0};
+
+	spawn(f, KEY_INTERNAL | 1, 0, 0, "sh", "sleep 1000 & : >begun; wait");
+	while (faccessat(f->env.dir_fd, "begun", F_OK, 0) == -1)
+		loop_once(f->loop, 1);
+	steps_signal(f->ss, KEY_INTERNAL | 2, KEY_INTERNAL | 1, SIGKILL, &no_tag);
+	run_until(f, &f->n_steps, 2);
+	while (waitid(P_ALL, 0, &si, WEXITED | WNOHANG | WNOWAIT) == 0) {
+		assert_true(clock_boot_us() < end);
+		loop_once(f->loop, 1);
+	}
+	assert_int_equal(errno, ECHILD);
+}
+
 /* Pid files that lie. */
 static void
 test_step_adopts_only_what_is_its_own(void **state)
@@ -419,6 +440,7 @@ main(void)
 	    T(test_step_failures_before_the_fork),
 	    T(test_step_deadline),
 	    T(test_step_signals_a_running_command),
+	    T(test_step_kill_takes_the_children_along),
 	    T(test_step_adopts_only_what_is_its_own),
 	    T(test_step_finds_its_own_among_strangers),
 	    T(test_step_knows_when_a_process_began),
