@@ -17,7 +17,7 @@
 
 /* The exec meant; malloc'ed. NULL after a line on ctl->err: two begin so. */
 static char *
-target_exec(struct ctl *ctl, const struct container_info *c, const char *name)
+target_exec(struct ctl *ctl, const struct container_info *c, const char *name, bool whole)
 {
 	const struct process_info *p, *one = NULL;
 	size_t i;
@@ -27,7 +27,7 @@ target_exec(struct ctl *ctl, const struct container_info *c, const char *name)
 	for (i = 0; i < c->n_processes; i++)
 		if (strcmp(c->processes[i].exec_id, name) == 0)
 			return mem_strdup(name);
-	for (i = 0; i < c->n_processes; i++) {
+	for (i = 0; !whole && i < c->n_processes; i++) {
 		p = &c->processes[i];
 		if (strncmp(p->exec_id, name, strlen(name)) != 0)
 			continue;
@@ -41,8 +41,9 @@ target_exec(struct ctl *ctl, const struct container_info *c, const char *name)
 	return mem_strdup(one != NULL ? one->exec_id : name);
 }
 
-int
-target_open(struct ctl *ctl, const char *name, const char *exec_id, struct target *out)
+static int
+target_open_as(struct ctl *ctl, const char *name, const char *exec_id, bool whole,
+    struct target *out)
 {
 	struct err err = ERR_INIT;
 	struct found found;
@@ -52,16 +53,30 @@ target_open(struct ctl *ctl, const char *name, const char *exec_id, struct targe
 	/* what cannot be read of other pods was said, and does not matter here */
 	if (!find_all(ctl, &out->pods, &rc))
 		return rc;
-	rc = find_container(ctl, &out->pods, name, &found);
+	rc = whole ? find_whole_name(ctl, &out->pods, name, &found)
+		   : find_container(ctl, &out->pods, name, &found);
 	if (rc != CTL_OK)
 		return rc;
 	out->pod = found.pod;
 	out->container = found.container;
-	out->exec_id = target_exec(ctl, found.container, exec_id);
+	out->exec_id = target_exec(ctl, found.container, exec_id, whole);
 	if (out->exec_id == NULL)
 		return CTL_FAILED;
 	rc = rpc_open(found.pod, &out->rpc, &err);
 	return rc < 0 ? ctl_fail_as(ctl, ctl_exit_of(rc), "%s", err.text) : CTL_OK;
+}
+
+int
+target_open(struct ctl *ctl, const char *name, const char *exec_id, struct target *out)
+{
+	return target_open_as(ctl, name, exec_id, false, out);
+}
+
+int
+target_open_whole(
+    struct ctl *ctl, const char *name, const char *exec_id, struct target *out)
+{
+	return target_open_as(ctl, name, exec_id, true, out);
 }
 
 void

@@ -29,6 +29,9 @@ struct target {
  */
 int target_open(
     struct ctl *ctl, const char *name, const char *exec_id, struct target *out);
+/* The same by whole names alone. */
+int target_open_whole(
+    struct ctl *ctl, const char *name, const char *exec_id, struct target *out);
 void target_close(struct target *t);
 
 /* One call that answers nothing; CTL_OK, or an exit code after one line on ctl->err. */

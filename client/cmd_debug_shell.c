@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "client/cmd_debug.h"
+#include "client/confirm.h"
 #include "client/find.h"
 #include "client/inside.h"
 #include "client/note.h"
@@ -42,6 +43,30 @@ words(char *const *argv)
 	return all;
 }
 
+/* May it be run among processes that could make it theirs? */
+static int
+may_enter(struct ctl *ctl, const struct found *f, pid_t init)
+{
+	pid_t by = inside_tracer(f->pod, f->container, init);
+	AUTO_FREE char *who = by == INSIDE_UNSURE
+	    ? mem_strdup("one of too many processes")
+	    : mem_printf("process %ld", (long)by);
+	const char *can = by == INSIDE_UNSURE ? "may" : "can";
+
+	if (by == 0 || ctl_option(ctl, "yes") != NULL)
+		return CTL_OK;
+	if (!ctl_can_ask(ctl))
+		return ctl_fail_as(ctl, CTL_NOT_RUN,
+		    "container '%s': %s there %s have CAP_SYS_PTRACE, and with "
+		    "it take over what is run here, which is root on the host; --yes "
+		    "runs it all the same",
+		    f->container->id, who, can);
+	return ctl_confirm(ctl,
+	    "In container '%s' %s %s have CAP_SYS_PTRACE, and with it take over "
+	    "what is run here, which is root on the host. Go on?",
+	    f->container->id, who, can);
+}
+
 /*
  * Run argv inside the container that is named first. argv NULL: a shell. pid_at,
  * unless 0: which word of it becomes init's number.
@@ -68,6 +93,8 @@ run_inside(struct ctl *ctl, const char *what, char **argv, size_t pid_at)
 	rc = find_container(ctl, &pods, ctl->argv[0], &one);
 	if (rc == CTL_OK && inside_find(one.pod, one.container, &pid, &pidfd, &err) < 0)
 		rc = ctl_fail_as(ctl, CTL_NOT_RUN, "%s", err.text);
+	if (rc == CTL_OK)
+		rc = may_enter(ctl, &one, pid);
 	if (rc == CTL_OK) {
 		if (pid_at != 0) {
 			free(argv[pid_at]);
@@ -88,7 +115,7 @@ run_inside(struct ctl *ctl, const char *what, char **argv, size_t pid_at)
 	{                                                                                \
 		"tools", 0, "DIR", "the tools' root instead of the host's"               \
 	}
-static const struct ctl_option shell_options[] = {OPTION_TOOLS, {0}};
+static const struct ctl_option shell_options[] = {OPTION_TOOLS, CTL_OPTION_YES, {0}};
 
 static int
 cmd_debug_shell(struct ctl *ctl)
@@ -106,7 +133,11 @@ const struct ctl_verb debug_shell = {
 	"root, or DIR, as its own: what is written there vanishes with the shell.\n"
 	"The container's root is /container. The shell is root, is not confined, and\n"
 	"is not in the container's cgroup: it is neither paused nor killed with it,\n"
-	"and its memory is not the container's. All that it starts ends with it.",
+	"and its memory is not the container's. All that it starts ends with it.\n"
+	"A container with CAP_SYS_PTRACE and no user namespace of its own (as "
+	"privileged\n"
+	"ones are) could take it over, and be root on the host: it is run in such a one\n"
+	"with --yes, or after a yes on the terminal, only.",
     .options = shell_options,
     .examples =
 	"  podshimctl debug shell db\n"
@@ -139,7 +170,7 @@ cmd_trace(struct ctl *ctl)
 
 static const struct ctl_option trace_options[] = {
     {"pid", 'p', "PID", "this process, by its number in the container; else init"},
-    OPTION_TOOLS, {0}};
+    OPTION_TOOLS, CTL_OPTION_YES, {0}};
 
 const struct ctl_verb verb_trace = {
     .name = "trace",

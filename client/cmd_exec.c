@@ -241,9 +241,8 @@ const struct ctl_verb verb_exec = {
     .text =
 	"Environment, user, capabilities and limits are the container's own. The exit\n"
 	"status is the process's; 125 if it could not be run, 126 if the program cannot\n"
-	"be executed, 127 if it is not there. Signals are passed on; a second one, "
-	"while\n"
-	"the shim does not take the first, ends podshimctl alone.",
+	"be executed, 127 if it is not there. Signals are passed on; one that comes\n"
+	"when the shim has not taken an earlier one for a second ends podshimctl alone.",
     .options = options,
     .examples = "  podshimctl exec web ls -l /\n"
 		"  podshimctl exec -it web sh\n"

@@ -34,7 +34,8 @@ cmd_kill(struct ctl *ctl)
 {
 	Containerd__Task__V2__KillRequest msg = CONTAINERD__TASK__V2__KILL_REQUEST__INIT;
 	const char *name = ctl_option(ctl, "signal");
-	bool all = ctl_option(ctl, "all") != NULL;
+	const char *exec = ctl->argc > 1 ? ctl->argv[1] : NULL;
+	bool all = ctl_option(ctl, "all") != NULL, ask;
 	int signo = name == NULL ? SIGTERM : signal_of_name(name), rc;
 	struct target t;
 
@@ -43,8 +44,12 @@ cmd_kill(struct ctl *ctl)
 	if (all && ctl->argc > 1)
 		return ctl_misuse(
 		    ctl, "'--all' is for a whole container, not for an exec");
-	rc = target_open(ctl, ctl->argv[0], ctl->argc > 1 ? ctl->argv[1] : NULL, &t);
-	if (rc == CTL_OK && signo == SIGKILL && *t.exec_id == '\0')
+	ask = signo == SIGKILL && (exec == NULL || *exec == '\0') &&
+	    ctl_option(ctl, "yes") == NULL && ctl_can_ask(ctl);
+	/* the question has the whole name in it */
+	rc = ask ? target_open(ctl, ctl->argv[0], exec, &t)
+		 : target_open_whole(ctl, ctl->argv[0], exec, &t);
+	if (rc == CTL_OK && ask)
 		rc = kill_confirm(ctl, &t);
 	if (rc == CTL_OK) {
 		msg.id = t.container->id;
@@ -70,9 +75,11 @@ const struct ctl_verb verb_kill = {
     .group = GROUP_ACT,
     .args = "CONTAINER [EXEC]",
     .summary = "send a signal to a container or to an exec",
-    .text = "The shim sends it, so containerd sees what follows as if it had come of "
-	    "itself.\n"
-	    "SIGKILL to a container is asked about on a terminal.",
+    .text =
+	"The shim sends it, so containerd sees what follows as if it had come of "
+	"itself.\n"
+	"SIGKILL to a container is asked about on a terminal. Where nothing is asked,\n"
+	"whole names are wanted.",
     .options = options,
     .examples = "  podshimctl kill web\n"
 		"  podshimctl kill -s HUP web\n"

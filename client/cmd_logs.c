@@ -57,15 +57,20 @@ print_line(struct logs *l, const struct log_line *line)
 	l->midline[line->is_stderr] = line->partial;
 }
 
-static void
+/* False: there was nothing. */
+static bool
 print_all(struct logs *l)
 {
 	struct log_line line;
+	bool any = false;
 
-	while (log_next(l->reader, &line))
+	while (log_next(l->reader, &line)) {
 		print_line(l, &line);
+		any = true;
+	}
 	(void)fflush(l->ctl->out);
 	(void)fflush(l->ctl->err);
+	return any;
 }
 
 /* --- following -------------------------------------------------------------------------- */
@@ -120,16 +125,36 @@ follow_wait(struct logs *l, int ms)
 	return more;
 }
 
+/*
+ * Nothing tells of the log's end: until none of its lines has come for a while. Other
+ * files of the directory change, too.
+ */
+static void
+follow_quiet(struct logs *l)
+{
+	boot_us_t now = clock_boot_us(), end = now + QUIET_MS * US_PER_MS;
+
+	while (now < end) {
+		(void)follow_wait(l, (int)((end - now) / US_PER_MS) + 1);
+		now = clock_boot_us();
+		if (print_all(l))
+			end = now + QUIET_MS * US_PER_MS;
+	}
+}
+
 static void
 follow(struct logs *l)
 {
-	print_all(l);
+	(void)print_all(l);
 	while (follow_wait(l, -1))
-		print_all(l);
-	print_all(l);
-	/* without a log program that tells of its end */
-	while (l->attach_fd < 0 && follow_wait(l, QUIET_MS))
-		print_all(l);
+		(void)print_all(l);
+	(void)print_all(l);
+	if (l->attach_fd >= 0)
+		return;
+	/* it has told what it had to tell, and would wake us up for ever */
+	rpc_close(l->rpc);
+	l->rpc = NULL;
+	follow_quiet(l);
 }
 
 /* --- the verb ----------------------------------------------------------------------------- */
@@ -155,7 +180,7 @@ logs_print(struct ctl *ctl, const struct found *f, const struct logged *log)
 	if (tail >= 0)
 		log_seek_tail(l.reader, (uint64_t)tail);
 	if (ctl_option(ctl, "follow") == NULL || !running)
-		print_all(&l);
+		(void)print_all(&l);
 	else if ((rc = follow_begin(&l, f, log, &err)) < 0)
 		rc = ctl_fail_as(ctl, ctl_exit_of(rc), "%s", err.text);
 	else

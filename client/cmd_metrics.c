@@ -29,6 +29,7 @@ typedef Podshim__V1__Meter meter;
 
 struct scraped {
 	const struct pod *pod;
+	const char *hash;	/* NULL: no other pod has its namespace and name */
 	worker_metrics *worker; /* NULL: it did not say */
 };
 
@@ -50,17 +51,15 @@ struct family {
 static void
 label(FILE *out, const char *name, const char *value)
 {
-	AUTO_FREE char *good = text_utf8(value);
+	/* the format knows an escape for newlines alone, and people look at it, too */
+	AUTO_FREE char *safe = text_safe(value);
 	const char *p;
 
 	(void)fprintf(out, "%s=\"", name);
-	for (p = good; *p != '\0'; p++) {
-		if (*p == '\n')
-			(void)fputs("\\n", out);
-		else if (*p == '"' || *p == '\\')
-			(void)fprintf(out, "\\%c", *p);
-		else
-			(void)fputc(*p, out);
+	for (p = safe; *p != '\0'; p++) {
+		if (*p == '"' || *p == '\\')
+			(void)fputc('\\', out);
+		(void)fputc(*p, out);
 	}
 	(void)fputc('"', out);
 }
@@ -74,6 +73,10 @@ sample_name(FILE *out, const struct family *f, const char *suffix,
 	label(out, "namespace", s->pod->ns);
 	(void)fputc(',', out);
 	label(out, "pod", s->pod->group);
+	if (s->hash != NULL) {
+		(void)fputc(',', out);
+		label(out, "hash", s->hash);
+	}
 	if (name != NULL) {
 		(void)fputc(',', out);
 		label(out, name, value);
@@ -329,6 +332,20 @@ worker_ask(const struct pod *pod)
 	return (worker_metrics *)answer;
 }
 
+/* Two containerds of one state root may each have such a pod: the directories differ. */
+static const char *
+hash_of_twin(const struct pods *pods, const struct pod *pod)
+{
+	const char *dot = strrchr(pod->name, '.');
+	const struct pod *p;
+
+	for (p = pods->v; p < pods->v + pods->n; p++)
+		if (p != pod && strcmp(p->ns, pod->ns) == 0 &&
+		    strcmp(p->group, pod->group) == 0)
+			return dot == NULL ? pod->name : dot + 1;
+	return NULL;
+}
+
 static void
 print(FILE *out, const struct scraped *all, size_t n)
 {
@@ -370,6 +387,7 @@ cmd_metrics(struct ctl *ctl)
 		if (one.pod != NULL && one.pod != &pods.v[i])
 			continue;
 		all[n].pod = &pods.v[i];
+		all[n].hash = hash_of_twin(&pods, all[n].pod);
 		if (clock_boot_us() - began < ASK_ALL_MS * US_PER_MS)
 			all[n].worker = worker_ask(&pods.v[i]);
 		n++;
@@ -398,7 +416,8 @@ const struct ctl_verb verb_metrics = {
 	"Durations of requests and runtime commands, restarts, queues, events, bytes,\n"
 	"memory and processor time of keeper and worker. What a worker counts begins\n"
 	"anew with each worker, and is missing while it does not answer\n"
-	"(podshim_worker_answers 0). The format is the same with every -o.",
+	"(podshim_worker_answers 0). Where pods have one namespace and name, the label\n"
+	"hash tells them apart. The format is the same with every -o.",
     .options = options,
     .examples = "  podshimctl metrics --all >/var/lib/node_exporter/podshim.prom",
     .max_args = 1,

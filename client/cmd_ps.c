@@ -213,7 +213,7 @@ cmd_ps(struct ctl *ctl)
 	for (i = 0; i < one.pod->n_containers; i++)
 		if (one.container == NULL || one.container == &one.pod->containers[i])
 			container_processes(&ps, &one.pod->containers[i]);
-	keeper = procs_find_keeper(&ps.procs, one.pod->path);
+	keeper = procs_find_keeper(&ps.procs, one.pod);
 	if (one.container == NULL && keeper != NULL)
 		shim_processes(&ps, keeper->pid);
 	sheet_print(ps.sheet);

@@ -29,6 +29,7 @@ struct top {
 	int64_t rounds; /* 0: until somebody ends it */
 	bool screen;
 	bool keys;
+	bool raw; /* the terminal is not as it was */
 	bool quit;
 	enum order order;
 	struct termios was;
@@ -36,12 +37,19 @@ struct top {
 	char *complaints; /* what went wrong in this round */
 };
 
-static volatile sig_atomic_t ended_by;
+static volatile sig_atomic_t ended_by, stopped;
 
 static void
 on_signal(int sig)
 {
 	ended_by = sig;
+}
+
+static void
+on_stop(int sig)
+{
+	(void)sig;
+	stopped = 1;
 }
 
 static void
@@ -193,26 +201,18 @@ key(struct top *t)
 		t->order = c == 'c' ? BY_CPU : c == 'm' ? BY_MEMORY : BY_NAME;
 }
 
-/* Until the next round, or until a key or the window's size asks for another look. */
-static void
-wait_round(struct top *t)
-{
-	struct pollfd p = {.fd = t->keys ? STDIN_FILENO : -1, .events = POLLIN};
-
-	if (ended_by == 0 && poll(&p, 1, (int)t->interval_ms) > 0 && t->keys)
-		key(t);
-}
-
 static void
 screen_begin(struct top *t)
 {
-	struct sigaction end = {.sa_handler = on_signal},
+	struct sigaction end = {.sa_handler = on_signal}, stop = {.sa_handler = on_stop},
 			 size = {.sa_handler = on_resize};
 	struct termios raw;
 
 	(void)sigaction(SIGINT, &end, NULL);
+	(void)sigaction(SIGQUIT, &end, NULL);
 	(void)sigaction(SIGTERM, &end, NULL);
 	(void)sigaction(SIGHUP, &end, NULL);
+	(void)sigaction(SIGTSTP, &stop, NULL);
 	(void)sigaction(SIGWINCH, &size, NULL);
 	t->keys = isatty(STDIN_FILENO) == 1 && tcgetattr(STDIN_FILENO, &t->was) == 0;
 	if (t->keys) {
@@ -220,16 +220,42 @@ screen_begin(struct top *t)
 		raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
 		(void)tcsetattr(STDIN_FILENO, TCSANOW, &raw);
 	}
+	t->raw = t->keys;
 	(void)fputs(SCREEN_BEGIN, t->ctl->out);
 }
 
 static void
-screen_end(struct top *t, const struct termios *was)
+screen_end(struct top *t)
 {
 	(void)fputs(SCREEN_END, t->ctl->out);
 	(void)fflush(t->ctl->out);
-	if (was != NULL)
-		(void)tcsetattr(STDIN_FILENO, TCSANOW, was);
+	if (t->raw)
+		(void)tcsetattr(STDIN_FILENO, TCSANOW, &t->was);
+	t->raw = false;
+}
+
+/* The shell gets its terminal as it was; we take it again when we go on. */
+static void
+screen_stop(struct top *t)
+{
+	stopped = 0;
+	screen_end(t);
+	(void)signal(SIGTSTP, SIG_DFL);
+	(void)raise(SIGTSTP);
+	screen_begin(t);
+}
+
+/* Until the next round, or until a key or the window's size asks for another look. */
+static void
+wait_round(struct top *t)
+{
+	struct pollfd p = {.fd = t->keys ? STDIN_FILENO : -1, .events = POLLIN};
+
+	if (ended_by == 0 && stopped == 0 && poll(&p, 1, (int)t->interval_ms) > 0 &&
+	    t->keys)
+		key(t);
+	if (stopped != 0)
+		screen_stop(t);
 }
 
 static int
@@ -262,7 +288,6 @@ cmd_top(struct ctl *ctl)
 {
 	struct top t = {.ctl = ctl, .interval_ms = 2000};
 	int64_t seconds = 2;
-	bool had_keys;
 	int rc = ctl_option_num(ctl, "delay", 1, 3600, &seconds);
 
 	if (rc == CTL_OK)
@@ -273,10 +298,9 @@ cmd_top(struct ctl *ctl)
 	t.screen = !ctl_is_json(ctl) && term_is_tty(ctl->out);
 	if (t.screen)
 		screen_begin(&t);
-	had_keys = t.keys;
 	rc = rounds(&t);
 	if (t.screen)
-		screen_end(&t, had_keys ? &t.was : NULL);
+		screen_end(&t);
 	if (rc != CTL_OK && t.complaints != NULL)
 		(void)fputs(t.complaints, ctl->err);
 	stats_fini(&t.before);

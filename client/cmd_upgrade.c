@@ -26,8 +26,8 @@
 #include "client/text.h"
 #include "ipc/admin.h"
 
-/* The check, the old one's leave, the new one's start, and some air: 5 + 2 + 5 s. */
-#define REPLACE_TIMEOUT_MS 20000
+/* The check, the old one's leave, the new one's start, and some air: 5 + 2 + 120 s. */
+#define REPLACE_TIMEOUT_MS 140000
 #define JOBS_DEFAULT	   4
 #define JOBS_MAX	   64
 
@@ -68,6 +68,11 @@ ask_keeper(const struct pod *pod, int exe_fd, int out)
 		rc = admin_upgrade(dirfd, exe_fd, REPLACE_TIMEOUT_MS, &text, &err);
 	else
 		rc = admin_restart(dirfd, REPLACE_TIMEOUT_MS, &text, &err);
+	if (rc == -ETIMEDOUT)
+		rc = err_setx(&err, ETIMEDOUT,
+		    "the new worker is not ready after %d s; "
+		    "'podshimctl list' tells what becomes of it",
+		    REPLACE_TIMEOUT_MS / 1000);
 	(void)dprintf(out, "%c%s", rc == 0 ? 'y' : 'n', rc == 0 ? text : err.text);
 }
 
@@ -338,7 +343,8 @@ const struct ctl_verb verb_upgrade = {
     .summary = "give pods the installed worker, or another",
     .text = "The new worker is first asked whether it speaks the keeper's protocol and\n"
 	    "can read the pod's database; if not, it is refused, and nothing has\n"
-	    "happened. If it is not ready within 5 s, the old build comes back.\n"
+	    "happened. If it stands still for 5 s before it is ready, the old build\n"
+	    "comes back.\n"
 	    "Containers, connections and output are not touched.",
     .options = upgrade_options,
     .examples = "  podshimctl upgrade --all --jobs 8\n"

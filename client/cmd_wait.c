@@ -49,7 +49,10 @@ wait_for_end(struct ctl *ctl, struct target *t, int64_t timeout_s,
 	return CTL_OK;
 }
 
-/* An exec of ours has nobody else to delete it. */
+/*
+ * An exec of ours has nobody else to delete it. What the container is busy with may come
+ * first, and the request of who has gone is not begun.
+ */
 static void
 wait_delete(struct target *t)
 {
@@ -60,7 +63,8 @@ wait_delete(struct target *t)
 		return;
 	msg.id = t->container->id;
 	msg.exec_id = t->exec_id;
-	(void)rpc_call(t->rpc, "Delete", &msg.base, 0, NULL, NULL, &ERR_INIT);
+	(void)rpc_call(
+	    t->rpc, "Delete", &msg.base, RPC_RUNTIME_TIMEOUT_MS, NULL, NULL, &ERR_INIT);
 }
 
 static int
@@ -88,6 +92,8 @@ cmd_wait(struct ctl *ctl)
 		else
 			(void)fprintf(ctl->out, "%u\n", end->exit_status);
 		containerd__task__v2__wait_response__free_unpacked(end, NULL);
+		/* whoever reads it need not wait for the rest */
+		(void)fflush(ctl->out);
 		wait_delete(&t);
 	}
 	target_close(&t);

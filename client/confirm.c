@@ -15,6 +15,12 @@ is_yes(char *answer)
 	return strcasecmp(answer, "y") == 0 || strcasecmp(answer, "yes") == 0;
 }
 
+bool
+ctl_can_ask(const struct ctl *ctl)
+{
+	return term_is_tty(stdin) && term_is_tty(ctl->err);
+}
+
 int
 ctl_confirm(struct ctl *ctl, const char *fmt, ...)
 {
@@ -23,8 +29,7 @@ ctl_confirm(struct ctl *ctl, const char *fmt, ...)
 	char answer[32] = "";
 	va_list ap;
 
-	if (ctl_option(ctl, "yes") != NULL || !term_is_tty(stdin) ||
-	    !term_is_tty(ctl->err))
+	if (ctl_option(ctl, "yes") != NULL || !ctl_can_ask(ctl))
 		return CTL_OK;
 	va_start(ap, fmt);
 	if (vasprintf(&text, fmt, ap) < 0)

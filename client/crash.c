@@ -8,7 +8,6 @@
  */
 #include "client/crash.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -19,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "base/err.h"
 #include "base/fd.h"
 
@@ -110,27 +110,19 @@ crash_generation(const char *name)
 int
 crashes_load(const char *pod_dir, struct crashes *out, struct err *err)
 {
-	AUTO_CLOSE int dirfd =
-	    open(pod_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	AUTO_CLOSEDIR DIR *dir = dir_open(AT_FDCWD, pod_dir);
 	struct crashes all = {0};
 	struct dirent *de;
-	DIR *dir;
-	int dup, rc = 0;
+	int rc = 0;
 
-	if (dirfd == -1)
+	if (dir == NULL)
 		return err_set(err, errno, "open '%s'", pod_dir);
-	dup = fd_dup(dirfd);
-	dir = dup < 0 ? NULL : fdopendir(dup);
-	if (dir == NULL) {
-		fd_close(&dup);
-		return err_set(err, ENOMEM, "read '%s'", pod_dir);
-	}
-	while ((de = readdir(dir)) != NULL && rc == 0) {
+	while (rc == 0 && (de = dir_next(dir)) != NULL) {
 		struct crash c = {.generation = crash_generation(de->d_name)};
 
 		if (c.generation == 0)
 			continue;
-		rc = crash_read(dirfd, de->d_name, &c, err);
+		rc = crash_read(dirfd(dir), de->d_name, &c, err);
 		if (rc == -ENOENT) { /* a newer one took its place */
 			rc = 0;
 			continue;
@@ -138,7 +130,6 @@ crashes_load(const char *pod_dir, struct crashes *out, struct err *err)
 		all.v = mem_realloc(all.v, (all.n + 1) * sizeof *all.v);
 		all.v[all.n++] = c;
 	}
-	(void)closedir(dir);
 	if (rc < 0) {
 		crashes_fini(&all);
 		return rc;

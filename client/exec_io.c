@@ -20,6 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
@@ -27,7 +28,8 @@
 #include "client/rpc.h"
 #include "proto/task.pb-c.h"
 
-#define CHUNK 65536u
+#define CHUNK	    65536u
+#define PATIENCE_US US_PER_S
 
 /* --- FIFOs ------------------------------------------------------------------------ */
 
@@ -116,6 +118,8 @@ struct run {
 	char *in;	 /* read from ours, not written yet */
 	size_t in_len, in_at;
 	uint32_t wait, kill, delete; /* streams; 0: not under way */
+	boot_us_t killed_at;
+	sigset_t held; /* to be passed on when the one under way has been */
 	bool ended, deleted;
 	uint32_t status;
 	struct err *err;
@@ -141,27 +145,57 @@ run_resize(struct run *r)
 	(void)rpc_begin(r->rpc, "ResizePty", &msg.base, RPC_TIMEOUT_MS, &stream, NULL);
 }
 
-/* Pass it on. A second one while the shim has not taken the first is for us. */
 static int
-run_signal(struct run *r, int signo)
+run_kill(struct run *r, int signo)
 {
 	Containerd__Task__V2__KillRequest msg = CONTAINERD__TASK__V2__KILL_REQUEST__INIT;
 	AUTO_FREE char *id = mem_strdup(r->id), *exec_id = mem_strdup(r->exec_id);
+	int rc;
 
+	msg.id = id;
+	msg.exec_id = exec_id;
+	msg.signal = (uint32_t)signo;
+	r->killed_at = clock_boot_us();
+	rc = rpc_begin(r->rpc, "Kill", &msg.base, RPC_TIMEOUT_MS, &r->kill, r->err);
+	/* if the connection is lost, there may be answers in it yet */
+	return rc == -ETIMEDOUT ? rc : 0;
+}
+
+/*
+ * Pass it on; one after the other, for they often come in pairs. One that comes when the
+ * shim has not taken an earlier one for so long is for us.
+ */
+static int
+run_signal(struct run *r, int signo)
+{
 	if (signo == SIGWINCH) {
 		run_resize(r);
 		return 0;
 	}
 	if (r->ended)
 		return 0;
-	if (r->kill != 0)
+	if (r->kill == 0)
+		return run_kill(r, signo);
+	if (clock_boot_us() - r->killed_at >= PATIENCE_US)
 		return err_setx(r->err, EINTR,
 		    "the shim does not take signals: gave up; exec '%s' may run on",
 		    r->exec_id);
-	msg.id = id;
-	msg.exec_id = exec_id;
-	msg.signal = (uint32_t)signo;
-	return rpc_begin(r->rpc, "Kill", &msg.base, RPC_TIMEOUT_MS, &r->kill, r->err);
+	(void)sigaddset(&r->held, signo);
+	return 0;
+}
+
+/* Those that came while the shim was busy with another. */
+static int
+run_held_signal(struct run *r)
+{
+	int signo;
+
+	for (signo = 1; signo < SIGRTMIN; signo++)
+		if (sigismember(&r->held, signo) == 1) {
+			(void)sigdelset(&r->held, signo);
+			return run_kill(r, signo);
+		}
+	return 0;
 }
 
 static int
@@ -249,7 +283,7 @@ run_delete(struct run *r)
 
 	msg.id = id;
 	msg.exec_id = exec_id;
-	return rpc_begin(r->rpc, "Delete", &msg.base, 0, &r->delete, r->err);
+	return rpc_begin(r->rpc, "Delete", &msg.base, 0, &r->delete, NULL);
 }
 
 static int
@@ -269,23 +303,31 @@ run_on_ended(struct run *r)
 	r->status = end->exit_status;
 	containerd__task__v2__wait_response__free_unpacked(end, NULL);
 	r->stdin_open = false;
-	return run_delete(r);
+	/* a shim that is gone holds nothing to wait for */
+	r->deleted = run_delete(r) < 0;
+	return 0;
 }
 
+/* What has come counts before the end of the connection does. */
 static int
 run_answers(struct run *r)
 {
-	int rc = rpc_take_in(r->rpc, r->err);
+	struct err lost = ERR_INIT;
+	int over = rpc_take_in(r->rpc, &lost), rc;
 
-	if (rc < 0)
-		return rc;
 	if (r->kill != 0 &&
 	    rpc_end(r->rpc, r->kill, RPC_LOOK, NULL, NULL, &ERR_INIT) != -ETIMEDOUT)
 		r->kill = 0; /* a process that has just ended takes no signal */
+	rc = r->ended ? 0 : run_on_ended(r);
+	if (rc == 0 && !r->ended && r->kill == 0)
+		rc = run_held_signal(r);
+	if (rc < 0)
+		return rc;
 	if (!r->ended)
-		return run_on_ended(r);
+		return over < 0 ? err_setx(r->err, -over, "%s", lost.text) : 0;
 	/* however it answers: what is left of it goes with its container */
-	if (rpc_end(r->rpc, r->delete, RPC_LOOK, NULL, NULL, &ERR_INIT) != -ETIMEDOUT)
+	if (over < 0 ||
+	    rpc_end(r->rpc, r->delete, RPC_LOOK, NULL, NULL, &ERR_INIT) != -ETIMEDOUT)
 		r->deleted = true;
 	return 0;
 }
@@ -310,7 +352,9 @@ run_once(struct run *r)
 
 	if (poll(p, P_COUNT, -1) == -1)
 		return errno == EINTR ? 0 : err_set(r->err, errno, "poll");
-	if (p[P_SIGNAL].revents != 0)
+	if (p[P_RPC].revents != 0)
+		rc = run_answers(r);
+	if (rc == 0 && p[P_SIGNAL].revents != 0)
 		rc = run_signals(r);
 	if (p[P_OUT].revents != 0)
 		(void)run_pump_out(&r->io->out, STDOUT_FILENO);
@@ -320,8 +364,6 @@ run_once(struct run *r)
 		run_write_stdin(r);
 	if (p[P_STDIN].revents != 0)
 		run_read_stdin(r);
-	if (rc == 0 && p[P_RPC].revents != 0)
-		rc = run_answers(r);
 	return rc;
 }
 
@@ -351,8 +393,10 @@ exec_io_run(struct exec_io *io, struct rpc *rpc, const char *id, const char *exe
 	    .in = buf,
 	    .stdin_open = io->in != -1,
 	    .err = err};
-	int rc = run_begin(&r);
+	int rc;
 
+	(void)sigemptyset(&r.held);
+	rc = run_begin(&r);
 	fd_close(&io->in_guard);
 	if (io->terminal && io->in != -1)
 		(void)foreground_raw();

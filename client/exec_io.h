@@ -34,8 +34,8 @@ void exec_io_close(struct exec_io *io);
 
 /*
  * From Start's answer to the process's end; foreground_hold_signals() has been called. *status is its exit status. Errors:
- * the shim is lost (-EPIPE), or says no; -EINTR: signalled while the shim does
- * not answer.
+ * the shim is lost (-EPIPE), or says no; -EINTR: signalled when the shim has
+ * not taken an earlier signal for a second.
  */
 int exec_io_run(struct exec_io *io, struct rpc *rpc, const char *id, const char *exec_id,
     uint32_t *status, struct err *err);

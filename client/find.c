@@ -137,22 +137,30 @@ search_end(struct ctl *ctl, struct search *s, const char *what, const char *name
 	return CTL_OK;
 }
 
-int
-find_pod(struct ctl *ctl, struct pods *pods, const char *name, struct found *out)
+/* least: the least strict way that will do. */
+static int
+find_pod_as(struct ctl *ctl, struct pods *pods, const char *name, enum how least,
+    struct found *out)
 {
 	AUTO_FREE char *near = nearest_of(pods->v, pods->n, name, OF_PODS);
 	struct search s = {0};
 
 	search_pods(&s, pods, name, EXACT);
-	if (s.n == 0)
+	if (s.n == 0 && least == PREFIX)
 		search_pods(&s, pods, name, PREFIX);
 	return search_end(ctl, &s, "pod", name, near, out);
+}
+
+int
+find_pod(struct ctl *ctl, struct pods *pods, const char *name, struct found *out)
+{
+	return find_pod_as(ctl, pods, name, PREFIX, out);
 }
 
 /* "POD/CONTAINER", cut at the slash. */
 static int
 find_in_pod(struct ctl *ctl, struct pods *pods, const char *name, const char *slash,
-    struct found *out)
+    enum how least, struct found *out)
 {
 	AUTO_FREE char *pod_name = mem_printf("%.*s", (int)(slash - name), name);
 	AUTO_FREE char *near = NULL;
@@ -160,29 +168,42 @@ find_in_pod(struct ctl *ctl, struct pods *pods, const char *name, const char *sl
 	struct found pod;
 	int rc;
 
-	rc = find_pod(ctl, pods, pod_name, &pod);
+	rc = find_pod_as(ctl, pods, pod_name, least, &pod);
 	if (rc != CTL_OK)
 		return rc;
 	search_containers(&s, pod.pod, 1, slash + 1, EXACT);
-	if (s.n == 0)
+	if (s.n == 0 && least == PREFIX)
 		search_containers(&s, pod.pod, 1, slash + 1, PREFIX);
 	near = nearest_of(pod.pod, 1, slash + 1, OF_CONTAINERS);
 	return search_end(ctl, &s, "container", name, near, out);
 }
 
-int
-find_container(struct ctl *ctl, struct pods *pods, const char *name, struct found *out)
+static int
+find_container_as(struct ctl *ctl, struct pods *pods, const char *name, enum how least,
+    struct found *out)
 {
 	AUTO_FREE char *near = nearest_of(pods->v, pods->n, name, OF_CONTAINERS);
 	const char *slash = strrchr(name, '/');
 	struct search s = {0};
 
 	if (slash != NULL)
-		return find_in_pod(ctl, pods, name, slash, out);
+		return find_in_pod(ctl, pods, name, slash, least, out);
 	search_containers(&s, pods->v, pods->n, name, EXACT);
-	if (s.n == 0)
+	if (s.n == 0 && least == PREFIX)
 		search_containers(&s, pods->v, pods->n, name, PREFIX);
 	return search_end(ctl, &s, "container", name, near, out);
+}
+
+int
+find_container(struct ctl *ctl, struct pods *pods, const char *name, struct found *out)
+{
+	return find_container_as(ctl, pods, name, PREFIX, out);
+}
+
+int
+find_whole_name(struct ctl *ctl, struct pods *pods, const char *name, struct found *out)
+{
+	return find_container_as(ctl, pods, name, EXACT, out);
 }
 
 int
@@ -196,7 +217,7 @@ find_any(struct ctl *ctl, struct pods *pods, const char *name, struct found *out
 	size_t i;
 
 	if (slash != NULL)
-		return find_in_pod(ctl, pods, name, slash, out);
+		return find_in_pod(ctl, pods, name, slash, PREFIX, out);
 	/* a pod and its first container often bear one name: the pod has it in it */
 	for (i = 0; i < ARRAY_LEN(hows) && s.n == 0; i++) {
 		search_pods(&s, pods, name, hows[i]);

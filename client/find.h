@@ -26,6 +26,9 @@ bool find_read(struct ctl *ctl, struct pods *pods, int *rc);
 int find_pod(struct ctl *ctl, struct pods *pods, const char *name, struct found *out);
 int find_container(
     struct ctl *ctl, struct pods *pods, const char *name, struct found *out);
+/* find_container() for what nobody is asked about: no beginnings, which may be another's. */
+int find_whole_name(
+    struct ctl *ctl, struct pods *pods, const char *name, struct found *out);
 int find_any(struct ctl *ctl, struct pods *pods, const char *name, struct found *out);
 /* For verbs that are about one container, their first argument: find it, do it. */
 int find_and_do(struct ctl *ctl, int (*act)(struct ctl *ctl, const struct found *f));

@@ -5,16 +5,18 @@
  *                 (host's pids)  (container's pids)
  *
  * The reaper is the tool's parent among the container's processes, and as a
- * subreaper that of all orphans of the tool's: once the tool has ended, or the
- * helper's end of a pipe is closed, it kills what is left. So nothing stays among
- * the container's processes, and nothing of ours is reparented to its init. The
- * helper dies with podshimctl.
+ * subreaper that of all orphans of the tool's: once the tool or the container's init
+ * has ended, or the helper's end of a pipe is closed, it kills what is left. So
+ * nothing stays among the container's processes, and nothing of ours is reparented to
+ * its init. The helper dies with podshimctl.
  *
  * What can surprise: a container cannot end before each process among its pids has
  * been reaped. The reaper's parent is on our side of the border, and must not be
  * late: so the helper lets the kernel reap (SIGCHLD is ignored) and learns the
  * status over a pipe. And none of this joins the container's cgroup: the tools of
- * a person are not to be frozen with it, killed with it, or charged to it.
+ * a person are not to be frozen with it, killed with it, or charged to it. What keeps
+ * the container from such a root process among its own is that its own lack the
+ * capability to trace it: whether they do, inside_tracer() knows.
  */
 #include "client/inside.h"
 
@@ -32,11 +34,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <linux/capability.h>
+
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
 #include "client/pods.h"
+#include "client/proc.h"
+#include "oci/cgroup.h"
 
 #define INSIDE_REAP_US (2 * US_PER_S)
 #define INSIDE_PATH    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -90,6 +96,72 @@ inside_find(const struct pod *pod, const struct container_info *c, pid_t *pid, i
 	*pid = init;
 	*pidfd = steal_fd(&fd);
 	return 0;
+}
+
+/* It may look into processes of root's on the host, or once it runs another program. */
+static bool
+inside_can_trace(pid_t pid)
+{
+	static const char *const sets[] = {"CapPrm", "CapBnd"};
+	size_t i;
+
+	/* over its own user namespace the capability is no matter: the tool is in ours */
+	if (!proc_shares_ns(pid, getpid(), "user"))
+		return false;
+	for (i = 0; i < ARRAY_LEN(sets); i++) {
+		AUTO_FREE char *mask = proc_status(pid, sets[i]);
+
+		if (mask != NULL && (strtoull(mask, NULL, 16) >> CAP_SYS_PTRACE & 1) != 0)
+			return true;
+	}
+	return false;
+}
+
+/* The first of a cgroup's processes that can; with near, of those among init's pids. */
+static pid_t
+inside_tracer_in(const char *cgroup, pid_t init, bool near)
+{
+	AUTO_FREE pid_t *pids = NULL;
+	size_t i, n = 0;
+
+	if (cgroup_pids(cgroup, &pids, &n, NULL) < 0)
+		return INSIDE_UNSURE;
+	for (i = 0; i < n; i++)
+		if ((!near || proc_shares_ns(pids[i], init, "pid")) &&
+		    inside_can_trace(pids[i]))
+			return pids[i];
+	return 0;
+}
+
+/* The same, of a container that runs; where its cgroup is not known, by its init. */
+static pid_t
+inside_tracer_of(const struct container_info *c, pid_t init, bool near)
+{
+	pid_t own = c->n_processes > 0 ? (pid_t)c->processes[0].pid : 0;
+	AUTO_FREE char *cgroup = NULL;
+
+	if (c->cgroup != NULL && *c->cgroup != '\0')
+		return inside_tracer_in(c->cgroup, init, near);
+	if (own <= 0 || c->state == TASK_STOPPED)
+		return 0;
+	if ((!near || proc_shares_ns(own, init, "pid")) && inside_can_trace(own))
+		return own;
+	return cgroup_of_pid(own, &cgroup, NULL) < 0 || cgroup == NULL
+	    ? 0
+	    : inside_tracer_in(cgroup, init, near);
+}
+
+pid_t
+inside_tracer(const struct pod *pod, const struct container_info *c, pid_t init)
+{
+	pid_t found = inside_can_trace(init) ? init : 0;
+	size_t i;
+
+	/* the containers of a pod may have their pids in common */
+	for (i = 0; found == 0 && i < pod->n_containers; i++)
+		found =
+		    inside_tracer_of(&pod->containers[i], init, &pod->containers[i] != c);
+	return found;
 }
 
 pid_t
@@ -197,11 +269,15 @@ reaper_on_child(int signo)
 	(void)signo; /* wakes ppoll() up */
 }
 
-/* Until the tool has ended: its code; or the helper has: -1. */
+/*
+ * Until the tool has ended: its code; or the helper has: -1; or the container has, which
+ * ends nothing of ours by itself if its pids are those of others, too.
+ */
 static int
-reaper_wait(pid_t tool, int life_fd, const sigset_t *open)
+reaper_wait(pid_t tool, int life_fd, int container_fd, const sigset_t *open)
 {
-	struct pollfd p = {.fd = life_fd, .events = POLLIN};
+	struct pollfd p[] = {
+	    {.fd = life_fd, .events = POLLIN}, {.fd = container_fd, .events = POLLIN}};
 	int status;
 	pid_t pid;
 
@@ -209,8 +285,8 @@ reaper_wait(pid_t tool, int life_fd, const sigset_t *open)
 		while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
 			if (pid == tool)
 				return exit_code(status);
-		if (ppoll(&p, 1, NULL, open) == 1)
-			return -1;
+		if (ppoll(p, ARRAY_LEN(p), NULL, open) > 0)
+			return p[0].revents != 0 ? -1 : 128 + SIGKILL;
 	}
 }
 
@@ -238,7 +314,8 @@ reaper_main(struct ctl *ctl, const struct inside *in, int life_fd, int status_fd
 		(void)sigprocmask(SIG_SETMASK, &open, NULL);
 		inside_exec(ctl, in);
 	}
-	code = tool == -1 ? (int)CTL_NOT_RUN : reaper_wait(tool, life_fd, &open);
+	code =
+	    tool == -1 ? (int)CTL_NOT_RUN : reaper_wait(tool, life_fd, in->pidfd, &open);
 	end = clock_boot_us() + INSIDE_REAP_US;
 	/* one in the kernel may take longer to die; nobody waits for that */
 	do {

@@ -33,6 +33,14 @@ struct inside {
  */
 int inside_find(const struct pod *pod, const struct container_info *c, pid_t *pid,
     int *pidfd, struct err *err);
+/*
+ * A process that could take over the tool, which is root on the host, by ptrace(2) or its
+ * /proc/PID/root: one of the container's, or of the pod's among the same pids, that has or
+ * can get CAP_SYS_PTRACE over us. 0: there is none; INSIDE_UNSURE: there are too many
+ * cgroups to tell.
+ */
+#define INSIDE_UNSURE ((pid_t)-1)
+pid_t inside_tracer(const struct pod *pod, const struct container_info *c, pid_t init);
 /* The number that the process has among its own pids. */
 pid_t inside_own_number(pid_t pid);
 /*

@@ -4,6 +4,9 @@
  * the container's own root below INSIDE_CONTAINER. Where the file system of the
  * tools cannot be under an overlay (it may be one twice over already), the
  * entries of their directory are bound into the tmpfs one by one, read-only.
+ *
+ * A link of the tools' that is meant for their root must not lead to the host's while
+ * that is still ours: so what is below the new root is resolved with that as the root.
  */
 #include "client/inside.h"
 
@@ -23,6 +26,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "oci/mount.h"
 #include "oci/mountinfo.h"
 
 #ifndef OPEN_TREE_CLONE
@@ -37,6 +41,7 @@
 
 #define ROOT_DIR    "root"
 #define ETC_MAX	    (64u << 10)
+#define FD_PATH	    "/proc/self/fd/%d"
 #define TMPFS_LIMIT "size=50%,mode=755"
 
 /* --- the container's root ------------------------------------------------------- */
@@ -67,16 +72,17 @@ inside_tree_of(int pidfd, struct err *err)
 
 /* Names and addresses as the container has them. */
 static void
-root_copy_etc(int tree, int root)
+root_copy_etc(int tree)
 {
 	static const char *const names[] = {
 	    "etc/resolv.conf", "etc/hosts", "etc/hostname"};
 	/* its links lead to what it sees, not to what we see */
 	struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK,
 	    .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+	AUTO_CLOSE int etc = mount_open_target(ROOT_DIR, "etc", NULL);
 	size_t i;
 
-	for (i = 0; i < ARRAY_LEN(names); i++) {
+	for (i = 0; etc >= 0 && i < ARRAY_LEN(names); i++) {
 		AUTO_CLOSE int fd =
 		    (int)syscall(SYS_openat2, tree, names[i], &how, sizeof how);
 		AUTO_FREE char *text = NULL;
@@ -86,20 +92,48 @@ root_copy_etc(int tree, int root)
 		if (fd == -1 || fstat(fd, &st) == -1 || !S_ISREG(st.st_mode) ||
 		    fd_read_all(fd, ETC_MAX, &text, &len, NULL) < 0)
 			continue;
-		(void)file_write(root, names[i], text, len, 0644, NULL);
+		(void)file_write(etc, &names[i][strlen("etc/")], text, len, 0644, NULL);
 	}
 }
 
 /* --- the layers --------------------------------------------------------------------- */
 
 static int
-bind_read_only(const char *from, const char *to)
+root_mount(const char *source, const char *below, const char *type, unsigned long flags,
+    const char *data)
 {
-	if (mount(from, to, NULL, MS_BIND, NULL) == -1)
+	AUTO_CLOSE int fd = mount_open_target(ROOT_DIR, below, NULL);
+	AUTO_FREE char *target = mem_printf(FD_PATH, fd);
+
+	if (fd < 0)
+		return fd;
+	return mount(source, target, type, flags, data) == -1 ? -errno : 0;
+}
+
+/* A directory of the host's; what may not be done in its mount may not be done here. */
+static int
+root_bind(const char *from, const char *below)
+{
+	struct open_how how = {
+	    .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS};
+	AUTO_CLOSE int fd = (int)syscall(SYS_openat2, AT_FDCWD, from, &how, sizeof how);
+	AUTO_FREE char *source = mem_printf(FD_PATH, fd);
+	int rc;
+
+	if (fd == -1)
 		return -errno;
-	return mount(NULL, to, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) == -1
-	    ? -errno
-	    : 0;
+	rc = root_mount(source, below, NULL, MS_BIND, NULL);
+	if (rc < 0)
+		return rc;
+	return root_mount(NULL, below, NULL,
+	    mount_flags_of_fd(fd) | MS_REMOUNT | MS_BIND | MS_RDONLY, NULL);
+}
+
+/* Its server may be dead, or wait for us. */
+static bool
+is_fuse(const struct mountinfo *m)
+{
+	return strncmp(m->type, "fuse", 4) == 0;
 }
 
 /* What a file system below the tools' root adds to them: /usr on its own, and the like. */
@@ -111,7 +145,7 @@ root_on_mount(const struct mountinfo *m, void *arg)
 	const char *tools = arg, *below = m->target;
 	size_t i, len = strcmp(tools, "/") == 0 ? 0 : strlen(tools);
 
-	if (strncmp(m->target, tools, len) != 0)
+	if (is_fuse(m) || strncmp(m->target, tools, len) != 0)
 		return;
 	below += len;
 	for (i = 0; i < ARRAY_LEN(where); i++) {
@@ -119,9 +153,7 @@ root_on_mount(const struct mountinfo *m, void *arg)
 
 		if (strncmp(below, where[i], n) == 0 &&
 		    (below[n] == '\0' || below[n] == '/')) {
-			AUTO_FREE char *to = mem_printf(ROOT_DIR "%s", below);
-
-			(void)bind_read_only(m->target, to);
+			(void)root_bind(m->target, below);
 			return;
 		}
 	}
@@ -138,25 +170,41 @@ root_overlay(const char *tools)
 	if (mkdir("upper", 0755) == -1 || mkdir("work", 0755) == -1)
 		return -errno;
 	/* by number: a path may hold what is special in options */
-	options =
-	    mem_printf("lowerdir=/proc/self/fd/%d,upperdir=upper,workdir=work", lower);
-	if (mount("overlay", ROOT_DIR, "overlay", 0, options) == -1)
+	options = mem_printf("lowerdir=" FD_PATH ",upperdir=upper,workdir=work", lower);
+	if (mount("overlay", ROOT_DIR, "overlay",
+		mount_flags_of_fd(lower) & (MS_NOSUID | MS_NODEV), options) == -1)
 		return -errno;
 	(void)mountinfo_each(root_on_mount, (void *)(uintptr_t)tools, NULL);
 	return 0;
+}
+
+struct fuse_search {
+	const char *path;
+	bool found;
+};
+
+static void
+root_on_fuse(const struct mountinfo *m, void *arg)
+{
+	struct fuse_search *s = arg;
+
+	s->found = s->found || (is_fuse(m) && strcmp(m->target, s->path) == 0);
 }
 
 /* One entry of the tools' directory, if there is no overlay. */
 static void
 root_entry(int lower, const char *tools, const char *name)
 {
-	AUTO_FREE char *from = mem_printf("%s/%s", tools, name);
+	AUTO_FREE char *from =
+	    mem_printf("%s/%s", strcmp(tools, "/") == 0 ? "" : tools, name);
 	AUTO_FREE char *to = mem_printf(ROOT_DIR "/%s", name);
+	struct fuse_search search = {.path = from};
 	char target[4096];
 	struct stat st;
 	ssize_t n;
 
-	if (fstatat(lower, name, &st, AT_SYMLINK_NOFOLLOW) == -1)
+	if (mountinfo_each(root_on_fuse, &search, NULL) < 0 || search.found ||
+	    fstatat(lower, name, &st, AT_SYMLINK_NOFOLLOW) == -1)
 		return;
 	if (S_ISLNK(st.st_mode)) {
 		n = readlinkat(lower, name, target, sizeof target - 1);
@@ -168,7 +216,7 @@ root_entry(int lower, const char *tools, const char *name)
 	    strcmp(name, "proc") != 0 && strcmp(name, "sys") != 0 &&
 	    strcmp(name, "dev") != 0 && strcmp(name, "tmp") != 0 &&
 	    strcmp(name, "run") != 0) {
-		(void)bind_read_only(from, to);
+		(void)root_bind(from, name);
 	}
 }
 
@@ -197,6 +245,7 @@ root_fill(int tree, struct err *err)
 	    "proc", "sys", "dev", "run", "tmp", "etc", &INSIDE_CONTAINER[1]};
 	AUTO_CLOSE int root = open(ROOT_DIR, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	size_t i;
+	int rc;
 
 	if (root == -1)
 		return err_set(err, errno, "open the new root");
@@ -204,21 +253,24 @@ root_fill(int tree, struct err *err)
 		if (mkdirat(root, dirs[i], 0755) == -1 && errno != EEXIST)
 			return err_set(err, errno, "make '/%s' of the new root", dirs[i]);
 	}
-	root_copy_etc(tree, root);
+	root_copy_etc(tree);
 	if (syscall(SYS_move_mount, tree, "", root, &INSIDE_CONTAINER[1],
 		MOVE_MOUNT_F_EMPTY_PATH) == -1)
 		return err_set(err, errno, "mount the container's root");
 	/* the terminal is one of the host's; /sys shows the network that we have joined */
-	if (mount("/dev", ROOT_DIR "/dev", NULL, MS_BIND | MS_REC, NULL) == -1)
-		return err_set(err, errno, "bind '/dev'");
-	if (mount("sysfs", ROOT_DIR "/sys", "sysfs",
-		MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) == -1)
-		return err_set(err, errno, "mount '/sys'");
-	if (mount("tmpfs", ROOT_DIR "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755") ==
-		-1 ||
-	    mount("tmpfs", ROOT_DIR "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777") ==
-		-1)
-		return err_set(err, errno, "mount a tmpfs");
+	rc = root_mount("/dev", "dev", NULL, MS_BIND | MS_REC, NULL);
+	if (rc < 0)
+		return err_set(err, -rc, "bind '/dev'");
+	rc = root_mount(
+	    "sysfs", "sys", "sysfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+	if (rc < 0)
+		return err_set(err, -rc, "mount '/sys'");
+	rc = root_mount("tmpfs", "run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755");
+	if (rc == 0)
+		rc = root_mount(
+		    "tmpfs", "tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777");
+	if (rc < 0)
+		return err_set(err, -rc, "mount a tmpfs");
 	return 0;
 }
 

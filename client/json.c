@@ -1,6 +1,7 @@
 /*
  * JSON output through jansson, which refuses what is not UTF-8: text is made
- * good first.
+ * good first. What it prints is printable ASCII, whatever the terminal makes of
+ * other characters.
  */
 #include "client/json.h"
 
@@ -35,12 +36,34 @@ js_time(int64_t ns)
 	return s == NULL ? json_null() : json_string(s);
 }
 
-static void
-line_print(const json_t *value, FILE *out)
+/* What is left to escape: DEL, which jansson takes for an ASCII character like others. */
+static int
+print_some(const char *p, size_t len, void *arg)
 {
-	(void)json_dumpf(
-	    value, out, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(12));
+	const char *end = p + len;
+	FILE *out = arg;
+
+	for (; p < end; p++) {
+		if (*p == '\x7f')
+			(void)fputs("\\u007f", out);
+		else
+			(void)fputc(*p, out);
+	}
+	return 0;
+}
+
+static void
+print_value(const json_t *value, FILE *out, size_t flags)
+{
+	(void)json_dump_callback(
+	    value, print_some, out, flags | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(12));
 	(void)fputc('\n', out);
+}
+
+static void
+print_line(const json_t *value, FILE *out)
+{
+	print_value(value, out, JSON_COMPACT | JSON_ENCODE_ANY);
 }
 
 void
@@ -50,13 +73,11 @@ js_print(const struct ctl *ctl, json_t *value)
 	size_t i;
 
 	if (ctl->format != FORMAT_JSONL) {
-		(void)json_dumpf(
-		    value, ctl->out, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
-		(void)fputc('\n', ctl->out);
+		print_value(value, ctl->out, JSON_INDENT(2));
 	} else if (json_is_array(value)) {
-		json_array_foreach(value, i, one) line_print(one, ctl->out);
+		json_array_foreach(value, i, one) print_line(one, ctl->out);
 	} else {
-		line_print(value, ctl->out);
+		print_line(value, ctl->out);
 	}
 	json_decref(value);
 }

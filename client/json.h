@@ -19,7 +19,7 @@ json_t *js_num(int64_t n);
 /* Nanoseconds since 1970 as RFC 3339; 0: null. */
 json_t *js_time(int64_t ns);
 /*
- * Print on ctl->out, as ctl->format wants it; takes the reference. With jsonl an
+ * Print on ctl->out in ASCII, as ctl->format wants it; takes the reference. With jsonl an
  * array is one line for each of its elements.
  */
 void js_print(const struct ctl *ctl, json_t *value);

@@ -26,47 +26,21 @@
 #include "client/pods.h"
 #include "oci/cgroup.h"
 #include "oci/options.h"
+#include "oci/record.h"
 #include "oci/runtime.h"
 
-#define RECORD_MAX	(4u << 20)
 #define RUNTIME_LIMIT_S 10
 #define OUTPUT_MAX	4096
-
-/* As runc and crun call it. */
-static const char *const records[] = {"state.json", "status"};
-
-/* A JSON string that is this path, or ends with "=" and it: runc has a list of labels. */
-static bool
-names_bundle(const char *record, const char *bundle)
-{
-	AUTO_FREE char *want = mem_printf("%s\"", bundle);
-	const char *at = record;
-
-	while ((at = strstr(at, want)) != NULL) {
-		if (at > record && (at[-1] == '"' || at[-1] == '='))
-			return true;
-		at++;
-	}
-	return false;
-}
 
 char *
 leavings_runtime_dir(const struct container_info *c)
 {
-	size_t i, len;
+	AUTO_FREE char *dir = NULL;
 
 	if (*c->runtime_root == '\0' || *c->bundle == '\0')
 		return NULL;
-	for (i = 0; i < ARRAY_LEN(records); i++) {
-		AUTO_FREE char *path =
-		    mem_printf("%s/%s/%s", c->runtime_root, c->id, records[i]);
-		AUTO_FREE char *text = NULL;
-
-		if (file_read(AT_FDCWD, path, RECORD_MAX, &text, &len, NULL) == 0 &&
-		    names_bundle(text, c->bundle))
-			return mem_printf("%s/%s", c->runtime_root, c->id);
-	}
-	return NULL;
+	dir = mem_printf("%s/%s", c->runtime_root, c->id);
+	return record_owner(dir, c->bundle) == RECORD_OURS ? steal_ptr(&dir) : NULL;
 }
 
 /* Names of cgroups come again as well: with another's record it may be that one's. */

@@ -3,6 +3,8 @@
  * looks which name the file has by now: <path> means that there may be more
  * to come, <path>.3 that <path>.2 is next. So any number of rotations can
  * happen while nobody looks.
+ *
+ * A line may be as long as the disk is large: it is handed out in pieces of PIECE_MAX.
  */
 #include "client/log_read.h"
 
@@ -20,6 +22,7 @@
 #include "base/mem.h"
 
 #define ROTATED_MAX 1000
+#define PIECE_MAX   (64u << 10)
 
 struct log_reader {
 	char *path;
@@ -27,10 +30,11 @@ struct log_reader {
 	FILE *f; /* NULL: before the first, or none can be opened now */
 	dev_t dev;
 	ino_t ino;
-	char *line; /* getline()'s */
-	size_t cap;
-	char *begun; /* the beginning of a line whose end is not written yet */
-	size_t begun_len;
+	bool midline;	 /* what was handed out last did not end its line */
+	bool is_stderr;	 /* that line */
+	bool is_partial; /* also at its end */
+	size_t begun;	 /* bytes of a line whose end is not written yet */
+	char line[PIECE_MAX];
 };
 
 /* --- one line ----------------------------------------------------------------------- */
@@ -130,6 +134,7 @@ file_open(struct log_reader *r, int i)
 	if (r->f != NULL)
 		(void)fclose(r->f);
 	r->f = f;
+	r->midline = false;
 	r->dev = st.st_dev;
 	r->ino = st.st_ino;
 	return 0;
@@ -195,106 +200,88 @@ log_close(struct log_reader *r)
 	if (r->f != NULL)
 		(void)fclose(r->f);
 	free(r->path);
-	free(r->line);
-	free(r->begun);
 	free(r);
 }
 
 /* --- reading ------------------------------------------------------------------------------ */
 
-/* What there is of a line that is being written is kept for later. */
-static void
-keep_begun(struct log_reader *r, size_t n)
+/* Nothing will follow, or nothing for now: what there is of a line. */
+static size_t
+take_begun(struct log_reader *r)
 {
-	r->begun = mem_realloc(r->begun, r->begun_len + n + 1);
-	memcpy(r->begun + r->begun_len, r->line, n);
-	r->begun_len += n;
+	size_t n = r->begun;
+
+	r->begun = 0;
+	return n;
 }
 
-/* A line with its newline; 0: the file ends here, for now. */
+/*
+ * Read a line with its newline, or as much of it as there is room for. Its length; 0: the
+ * file ends here, for now, and what there is of a line is kept for later.
+ */
 static size_t
-read_line(struct log_reader *r, char **line)
+read_line(struct log_reader *r)
 {
-	ssize_t n;
+	int c = EOF;
 
 	if (r->f == NULL)
 		return 0;
 	clearerr(r->f); /* the end of a file is not for ever */
-	n = getline(&r->line, &r->cap, r->f);
-	if (n <= 0)
-		return 0;
-	if (r->line[n - 1] != '\n') {
-		keep_begun(r, (size_t)n);
-		return 0;
+	while (r->begun < PIECE_MAX && (c = getc_unlocked(r->f)) != EOF) {
+		r->line[r->begun++] = (char)c;
+		if (c == '\n')
+			break;
 	}
-	*line = r->line;
-	if (r->begun_len == 0)
-		return (size_t)n;
-	keep_begun(r, (size_t)n);
-	free(r->line);
-	r->line = r->begun;
-	r->cap = r->begun_len + 1;
-	n = (ssize_t)r->begun_len;
-	r->begun = NULL;
-	r->begun_len = 0;
-	*line = r->line;
-	return (size_t)n;
+	return c == EOF ? 0 : take_begun(r);
 }
 
-/* Nothing will follow in this file: what it ends with is a line, too (plain logs). */
-static size_t
-take_begun(struct log_reader *r, char **line)
+/* A piece behind the first has no words before its text, and is what the first was. */
+static void
+parse_piece(struct log_reader *r, size_t n, struct log_line *out)
 {
-	size_t n = r->begun_len;
+	bool ends = r->line[n - 1] == '\n';
 
-	if (n == 0)
-		return 0;
-	free(r->line);
-	r->line = steal_ptr(&r->begun);
-	r->cap = n + 1;
-	r->begun_len = 0;
-	*line = r->line;
-	return n;
+	log_line_parse(r->line, ends ? n - 1 : n, r->plain || r->midline, out);
+	if (r->midline) {
+		out->is_stderr = r->is_stderr;
+		out->partial = r->is_partial;
+	}
+	r->midline = !ends;
+	r->is_stderr = out->is_stderr;
+	r->is_partial = out->partial;
+	out->partial = out->partial || !ends;
 }
 
 bool
 log_next(struct log_reader *r, struct log_line *out)
 {
-	char *line = NULL;
 	size_t n;
 
-	while ((n = read_line(r, &line)) == 0) {
+	while ((n = read_line(r)) == 0) {
 		/* the file may have been written to, and then rotated, since */
 		bool moved = r->f == NULL || file_number(r) != 0;
 
-		n = moved ? read_line(r, &line) : 0;
+		n = moved ? read_line(r) : 0;
 		if (n > 0)
 			break;
-		n = moved ? take_begun(r, &line) : 0;
+		n = moved ? take_begun(r) : 0; /* a line, too (plain logs) */
 		if (n > 0)
 			break;
 		if (!moved || !file_next(r))
 			return false;
 	}
-	if (line[n - 1] == '\n')
-		log_line_parse(line, n - 1, r->plain, out);
-	else {
-		log_line_parse(line, n, r->plain, out);
-		out->partial = true;
-	}
+	parse_piece(r, n, out);
 	return true;
 }
 
 bool
 log_last(struct log_reader *r, struct log_line *out)
 {
-	char *line = NULL;
-	size_t n = take_begun(r, &line);
+	size_t n = take_begun(r);
 
 	if (n == 0)
 		return false;
-	log_line_parse(line, n, r->plain, out);
-	out->partial = true;
+	parse_piece(r, n, out);
 	return true;
 }
 
@@ -308,16 +295,16 @@ log_seek_tail(struct log_reader *r, uint64_t n)
 
 	if (file_open(r, oldest > 0 ? oldest : 0) < 0)
 		return;
-	r->begun_len = 0;
+	r->begun = 0;
 	while (log_next(r, &line)) {
 		lines += !line.partial;
 		open_end = line.partial;
 	}
 	/* one without its newline is the last line, too */
-	lines += open_end || r->begun_len > 0;
+	lines += open_end || r->begun > 0;
 	if (file_open(r, oldest > 0 ? oldest : 0) < 0)
 		return;
-	r->begun_len = 0;
+	r->begun = 0;
 	skip = lines > n ? lines - n : 0;
 	while (skip > 0 && log_next(r, &line))
 		skip -= !line.partial;

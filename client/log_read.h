@@ -31,8 +31,8 @@ void log_close(struct log_reader *r);
 /* From the beginning of the last n lines. */
 void log_seek_tail(struct log_reader *r, uint64_t n);
 /*
- * The next line; it is good until the next call. False: there is none yet. Goes on in
- * the next file when one was rotated away.
+ * The next line, or of a long one a piece; it is good until the next call. False: there
+ * is none yet. Goes on in the next file when one was rotated away.
  */
 bool log_next(struct log_reader *r, struct log_line *out);
 /* At the very end: the beginning of a line without its newline (in plain logs). */

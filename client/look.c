@@ -1,6 +1,6 @@
 /*
- * See look.h. The keeper is found by what it was started with, which names the
- * pod's directory, so it is found also when it does not answer.
+ * See look.h. A keeper that does not answer is found by what it was started with,
+ * which names the pod's directory.
  */
 #include "client/look.h"
 
@@ -20,22 +20,35 @@
 
 /* --- processes -------------------------------------------------------------------- */
 
+static pid_t
+look_find_worker(const struct pod *pod, const struct procs *procs, pid_t keeper)
+{
+	int64_t pid = pod_status_num(pod, "worker_pid");
+	pid_t found = 0;
+	size_t i;
+
+	if (pid > 0 && procs_find(procs, (pid_t)pid) != NULL)
+		return (pid_t)pid;
+	/* containers' processes are the keeper's children, too */
+	for (i = 0; i < procs->n; i++)
+		if (procs->v[i].ppid == keeper &&
+		    strcmp(procs->v[i].comm, "podshim-worker") == 0 &&
+		    proc_is_roots(procs->v[i].pid))
+			found = procs->v[i].pid;
+	return found;
+}
+
 static void
 look_find_processes(struct look *l)
 {
-	const struct procs *procs = l->procs;
-	const struct proc *keeper = procs_find_keeper(procs, l->pod->path);
-	size_t i;
+	const struct proc *keeper = procs_find_keeper(l->procs, l->pod);
 
 	if (keeper == NULL)
 		return;
 	l->keeper = keeper->pid;
 	l->address = proc_argument(keeper->pid, "-address");
 	l->publisher = proc_argument(keeper->pid, "-publish-binary");
-	for (i = 0; i < procs->n; i++)
-		if (procs->v[i].ppid == l->keeper &&
-		    strcmp(procs->v[i].comm, "podshim-worker") == 0)
-			l->worker = procs->v[i].pid;
+	l->worker = look_find_worker(l->pod, l->procs, keeper->pid);
 }
 
 /* --- what the keeper has in hand -------------------------------------------------- */

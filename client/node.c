@@ -235,7 +235,7 @@ check_processes(const struct node *node, struct findings *out)
 		const struct proc *parent = procs_find(node->procs, p->ppid);
 		AUTO_FREE char *dir = NULL;
 
-		if (strcmp(p->comm, "podshim-keeper") != 0)
+		if (strcmp(p->comm, "podshim-keeper") != 0 || !proc_is_roots(p->pid))
 			continue;
 		/* a child that is about to become another program */
 		if (parent != NULL && strcmp(parent->comm, "podshim-keeper") == 0)
@@ -273,7 +273,8 @@ check_containerd(const struct node *node, struct findings *out)
 	size_t i;
 
 	for (i = 0; i < node->procs->n; i++)
-		if (strcmp(node->procs->v[i].comm, "containerd") == 0)
+		if (strcmp(node->procs->v[i].comm, "containerd") == 0 &&
+		    proc_is_roots(node->procs->v[i].pid))
 			check_unit(node->procs->v[i].pid, out);
 }
 

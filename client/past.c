@@ -15,13 +15,15 @@
 #include "base/mem.h"
 #include "client/find.h"
 
-#define FOLLOW_MS 250
+#define FOLLOW_MS  250
+/* A file's time moves in ticks: one that was written so lately may be written again at the same time. */
+#define SETTLED_NS (NS_PER_S / 10)
 
 struct past_mark {
 	char *path;
-	ino_t ino; /* of the directory */
-	struct timespec written;
-	uint64_t pending; /* highest seq seen as pending */
+	ino_t ino;		 /* of the directory */
+	struct timespec written; /* and settled by then; else not remembered */
+	uint64_t pending;	 /* highest seq seen as pending */
 	uint64_t sent;
 	uint64_t line;
 };
@@ -98,6 +100,12 @@ written(const char *dir)
 			last = sb.st_mtim;
 	}
 	return last;
+}
+
+static bool
+settled(struct timespec t, int64_t now_ns)
+{
+	return now_ns - (t.tv_sec * NS_PER_S + t.tv_nsec) > SETTLED_NS;
 }
 
 /* --- rows ------------------------------------------------------------------ */
@@ -228,6 +236,7 @@ read_pods(struct ctl *ctl, const struct pods *pods, const struct scope *scope,
 
 	for (i = 0; i < pods->n; i++) {
 		struct reading r = {.pod = &pods->v[i], .scope = scope, .out = out};
+		int64_t began = clock_real_ns();
 		struct timespec now;
 		struct stat sb;
 
@@ -239,10 +248,10 @@ read_pods(struct ctl *ctl, const struct pods *pods, const struct scope *scope,
 		if (memcmp(&r.mark->written, &now, sizeof now) == 0)
 			continue;
 		one = read_pod(ctl, &r, what);
-		if (one == CTL_OK)
-			r.mark->written = now;
-		else
+		if (one != CTL_OK)
 			rc = one;
+		else if (settled(now, began))
+			r.mark->written = now;
 	}
 	if (out->n_events > 1)
 		qsort(out->events, out->n_events, sizeof *out->events, event_compare);

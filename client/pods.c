@@ -5,7 +5,6 @@
 #include "client/pods.h"
 
 #include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -17,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/dir.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
@@ -60,33 +60,23 @@ pods_add(struct pods *pods, const char *root, const char *ns, const char *name)
 
 typedef void (*dir_cb)(int dirfd, const char *name, void *arg);
 
-/* Calls cb for each subdirectory of dirfd/name. -errno if it cannot be opened. */
+/* Calls cb for each subdirectory; closes dir. -errno where it could not be opened. */
 static int
-dir_each(int dirfd, const char *name, int flags, dir_cb cb, void *arg)
+dir_each(DIR *opened, dir_cb cb, void *arg)
 {
-	AUTO_CLOSE int fd =
-	    openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | flags);
+	AUTO_CLOSEDIR DIR *dir = opened;
 	struct dirent *de;
 	struct stat sb;
-	DIR *dir;
-	int dup;
 
-	if (fd == -1)
+	if (dir == NULL)
 		return -errno;
-	dup = fd_dup(fd);
-	dir = dup < 0 ? NULL : fdopendir(dup);
-	if (dir == NULL) {
-		fd_close(&dup);
-		return -ENOMEM;
-	}
-	while ((de = readdir(dir)) != NULL) {
+	while ((de = dir_next(dir)) != NULL) {
 		if (de->d_name[0] == '.' ||
-		    fstatat(fd, de->d_name, &sb, AT_SYMLINK_NOFOLLOW) == -1 ||
+		    fstatat(dirfd(dir), de->d_name, &sb, AT_SYMLINK_NOFOLLOW) == -1 ||
 		    !S_ISDIR(sb.st_mode))
 			continue;
-		cb(fd, de->d_name, arg);
+		cb(dirfd(dir), de->d_name, arg);
 	}
-	(void)closedir(dir);
 	return 0;
 }
 
@@ -109,7 +99,7 @@ on_pod_dir(int dirfd, const char *name, void *arg)
 }
 
 static void
-on_ns_dir(int dirfd, const char *name, void *arg)
+on_ns_dir(int parent, const char *name, void *arg)
 {
 	struct finding *f = arg;
 
@@ -117,7 +107,7 @@ on_ns_dir(int dirfd, const char *name, void *arg)
 		return;
 	f->ns = name;
 	/* gone meanwhile: no matter */
-	if (dir_each(dirfd, name, O_NOFOLLOW, on_pod_dir, f) == -EACCES)
+	if (dir_each(dir_open(parent, name), on_pod_dir, f) == -EACCES)
 		f->denied = true;
 }
 
@@ -135,7 +125,7 @@ pods_find(const char *root, const char *ns, struct pods *out, struct err *err)
 {
 	struct pods pods = {0};
 	struct finding f = {.pods = &pods, .root = root, .want_ns = ns};
-	int rc = dir_each(AT_FDCWD, root, 0, on_ns_dir, &f);
+	int rc = dir_each(opendir(root), on_ns_dir, &f);
 
 	if (rc < 0 && rc != -ENOENT)
 		return err_set(err, -rc, "read '%s'", root);
@@ -296,8 +286,10 @@ pod_state(const struct pod *pod)
 	case KEEPER_DENIED: return mem_strdup("denied");
 	case KEEPER_ANSWERED: break;
 	}
-	if (pod_status_num(pod, "deaths") >= CRASH_LOOP_DEATHS ||
-	    pod_status_num(pod, "failed_boots") >= CRASH_LOOP_BOOTS)
+	/* those that sit in the kernel have not crashed */
+	if (pod_status_num(pod, "left_behind") <= 0 &&
+	    (pod_status_num(pod, "deaths") >= CRASH_LOOP_DEATHS ||
+		pod_status_num(pod, "failed_boots") >= CRASH_LOOP_BOOTS))
 		return mem_strdup("crash-loop");
 	state = admin_status_get(pod->status, "worker_state");
 	if (state == NULL || *state == '\0' || strcmp(state, "ready") == 0) {

@@ -1,23 +1,34 @@
 /*
- * A process may be gone between any two reads: then it is left out.
+ * A process may be gone between any two reads: then it is left out. And it may have its
+ * memory, and its directories, in a file system whose server never answers: what looks
+ * at these is done by a child, which is not waited for for ever.
  */
 #include "client/proc.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "client/pods.h"
 
 #define CMDLINE_MAX 4096 /* for people; what is longer is cut */
 #define ARGV_MAX    65536
 #define STATUS_MAX  65536
+#define CMDLINE_MS  1000
+#define REAP_MS	    1000
+#define HANGS_MAX   2u /* children that may be left behind */
 
 /* The text of /proc/PID/name, malloc'ed; NULL if it cannot be read. */
 static char *
@@ -126,18 +137,44 @@ procs_find(const struct procs *procs, pid_t pid)
 	    : bsearch(&key, procs->v, procs->n, sizeof key, proc_compare);
 }
 
-const struct proc *
-procs_find_keeper(const struct procs *procs, const char *pod_dir)
+bool
+proc_shares_ns(pid_t a, pid_t b, const char *kind)
 {
+	AUTO_FREE char *path_a = mem_printf("/proc/%ld/ns/%s", (long)a, kind);
+	AUTO_FREE char *path_b = mem_printf("/proc/%ld/ns/%s", (long)b, kind);
+	struct stat ns_a, ns_b;
+
+	return stat(path_a, &ns_a) == 0 && stat(path_b, &ns_b) == 0 &&
+	    ns_a.st_dev == ns_b.st_dev && ns_a.st_ino == ns_b.st_ino;
+}
+
+bool
+proc_is_roots(pid_t pid)
+{
+	AUTO_FREE char *uid = proc_status(pid, "Uid");
+
+	/* all four: a set-user-ID program has its caller's as the real one */
+	return uid != NULL && strcmp(uid, "0\t0\t0\t0") == 0 &&
+	    proc_shares_ns(pid, getpid(), "pid");
+}
+
+const struct proc *
+procs_find_keeper(const struct procs *procs, const struct pod *pod)
+{
+	int64_t said = pod_status_num(pod, "keeper_pid");
 	size_t i;
 
+	/* its socket is in the pod's directory, where root alone can make one */
+	if (said > 0)
+		return procs_find(procs, (pid_t)said);
 	for (i = 0; i < procs->n; i++) {
 		const struct proc *p = &procs->v[i];
-		AUTO_FREE char *dir = strcmp(p->comm, "podshim-keeper") == 0
+		AUTO_FREE char *dir =
+		    strcmp(p->comm, "podshim-keeper") == 0 && proc_is_roots(p->pid)
 		    ? proc_argument(p->pid, "-dir")
 		    : NULL;
 
-		if (dir != NULL && strcmp(dir, pod_dir) == 0)
+		if (dir != NULL && strcmp(dir, pod->path) == 0)
 			return p;
 	}
 	return NULL;
@@ -155,16 +192,86 @@ proc_wchan(pid_t pid)
 	return NULL;
 }
 
+/* Until the other end is closed, there is no more room, or nothing comes; true: that. */
+static bool
+read_or_hang(int fd, int ms, char *buf, size_t cap, size_t *len)
+{
+	struct pollfd pfd = {.fd = fd, .events = POLLIN};
+	ssize_t n = 1;
+	int rc;
+
+	for (*len = 0; *len < cap && n > 0; *len += n > 0 ? (size_t)n : 0) {
+		while ((rc = poll(&pfd, 1, ms)) == -1 && errno == EINTR)
+			;
+		if (rc <= 0)
+			return true;
+		n = read(fd, buf + *len, cap - *len);
+	}
+	return false;
+}
+
+/* It is gone after a SIGKILL, unless it waits for one who does not answer. */
+static bool
+reap(pid_t child)
+{
+	int i;
+
+	(void)kill(child, SIGKILL);
+	for (i = 0; waitpid(child, NULL, WNOHANG) == 0; i++) {
+		if (i == REAP_MS / 5)
+			return false;
+		(void)poll(NULL, 0, 5);
+	}
+	return true;
+}
+
+ssize_t
+proc_in_child(proc_look look, const void *arg, int ms, char *buf, size_t cap)
+{
+	static unsigned hangs;
+	int fds[2];
+	size_t len = 0;
+	bool hung = true;
+	pid_t child;
+
+	if (hangs >= HANGS_MAX || pipe2(fds, O_CLOEXEC) == -1)
+		return -1;
+	child = fork();
+	if (child == 0) {
+		look(fds[1], arg);
+		_exit(0);
+	}
+	(void)close(fds[1]);
+	if (child != -1) {
+		hung = read_or_hang(fds[0], ms, buf, cap, &len);
+		if (!hung && len < cap)
+			(void)waitpid(child, NULL, 0); /* it has closed its end */
+		else
+			hangs += !reap(child);
+	}
+	(void)close(fds[0]);
+	return hung && len == 0 ? -1 : (ssize_t)len;
+}
+
+static void
+look_at_cmdline(int out, const void *arg)
+{
+	AUTO_FREE char *path = mem_printf("/proc/%ld/cmdline", (long)*(const pid_t *)arg);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char text[CMDLINE_MAX];
+	ssize_t n = fd == -1 ? 0 : read(fd, text, sizeof text);
+
+	if (n > 0)
+		(void)!write(out, text, (size_t)n);
+}
+
 char *
 proc_cmdline(pid_t pid)
 {
-	size_t len, i;
-	AUTO_FREE char *path = mem_printf("/proc/%ld/cmdline", (long)pid);
-	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
 	char *text = mem_zalloc(CMDLINE_MAX + 1);
-	ssize_t n = fd == -1 ? 0 : read(fd, text, CMDLINE_MAX);
+	ssize_t n = proc_in_child(look_at_cmdline, &pid, CMDLINE_MS, text, CMDLINE_MAX);
+	size_t len = n < 0 ? 0 : (size_t)n, i;
 
-	len = n < 0 ? 0 : (size_t)n;
 	while (len > 0 && text[len - 1] == '\0')
 		len--;
 	for (i = 0; i < len; i++)

@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct pod;
+
 struct proc {
 	pid_t pid;
 	pid_t ppid;
@@ -34,14 +36,33 @@ void procs_read(struct procs *out);
 void procs_fini(struct procs *procs);
 const struct proc *procs_find(const struct procs *procs, pid_t pid);
 
-/* The pod's keeper, by its command line: also one that does not answer. NULL: none. */
-const struct proc *procs_find_keeper(const struct procs *procs, const char *pod_dir);
+/* Both are in the same namespace of that kind ("pid", "user"), as far as one may know. */
+bool proc_shares_ns(pid_t a, pid_t b, const char *kind);
+/*
+ * Root's, among our own pids. Whoever else may bear any name and arguments; and reading
+ * these may take for ever, for they lie in memory of its own.
+ */
+bool proc_is_roots(pid_t pid);
+/*
+ * The pod's keeper: who it says it is, or if it does not answer, by its command line.
+ * NULL: none.
+ */
+const struct proc *procs_find_keeper(const struct procs *procs, const struct pod *pod);
 
 /* Where it sleeps in the kernel, malloc'ed; NULL if it runs or nobody may know. */
 char *proc_wchan(pid_t pid);
-/* Its arguments with blanks between, malloc'ed; NULL: none, as of a zombie. */
+/*
+ * Look at other processes where that may take for ever, in a child of ours: look writes
+ * what it finds to out, as it finds it. Returns the length of all that, which may be 0; or of
+ * what there was before nothing came for ms milliseconds; -1: there was nothing before, or
+ * two others have hung beyond SIGKILL and it was not tried.
+ */
+typedef void (*proc_look)(int out, const void *arg);
+ssize_t proc_in_child(proc_look look, const void *arg, int ms, char *buf, size_t cap);
+
+/* Its arguments with blanks between, malloc'ed; NULL: none, as of a zombie, or it hangs. */
 char *proc_cmdline(pid_t pid);
-/* The argument behind `flag`, malloc'ed; NULL: there is none. */
+/* The argument behind `flag`, malloc'ed; NULL: there is none. Of proc_is_roots() alone. */
 char *proc_argument(pid_t pid, const char *flag);
 /* A line "Key:\tvalue" of its status, malloc'ed; NULL. */
 char *proc_status(pid_t pid, const char *key);

@@ -2,7 +2,8 @@
  * One poll(2), and in it no call that blocks: what is to be written waits until
  * there is room, 4 KiB at a time (what a pipe takes without blocking once it is
  * writable), for our stdio's descriptors belong to others, too, and must not
- * become non-blocking.
+ * become non-blocking. Answers of the shim are looked at when they come; until then no
+ * second signal or size is sent, so that they merge as they do elsewhere.
  *
  * The container's end and its output's end are two things: after the first, the
  * second is waited for as long as bytes come.
@@ -44,7 +45,10 @@
 struct relay {
 	const struct relay_spec *spec;
 	struct relay_end *end;
-	uint32_t wait;
+	uint32_t wait, kill, resize; /* streams; 0: not under way */
+	boot_us_t killed_at;
+	sigset_t held;	  /* to be passed on when the one under way has been */
+	bool resize_held; /* likewise */
 	int signal_fd;
 	int attach_fd;
 	int in_fd;   /* ours; -1: over, or not wanted */
@@ -58,7 +62,6 @@ struct relay {
 	char out[ATTACH_PACKET_MAX + 1]; /* and a NUL */
 	size_t out_len, out_at;		 /* nothing to write while they are equal */
 	int out_fd;
-	bool called; /* other calls may have fetched Wait's answer from the socket */
 	bool exited;
 	boot_us_t quiet_at; /* after the exit: when to stop waiting for output */
 };
@@ -102,8 +105,9 @@ relay_open_stdin(const char *path, struct err *err)
 	return fd == -1 ? err_set(err, errno, "open the container's stdin") : fd;
 }
 
-void
-relay_resize(struct rpc *rpc, const char *id)
+/* 0 and the stream, or -errno; -ENOTTY: ours has no size. */
+static int
+resize_begin(struct rpc *rpc, const char *id, uint32_t *stream)
 {
 	Containerd__Task__V2__ResizePtyRequest req =
 	    CONTAINERD__TASK__V2__RESIZE_PTY_REQUEST__INIT;
@@ -111,25 +115,21 @@ relay_resize(struct rpc *rpc, const char *id)
 	struct winsize size;
 
 	if (ioctl(STDIN_FILENO, TIOCGWINSZ, &size) == -1 || size.ws_col == 0)
-		return;
+		return -ENOTTY;
 	req.id = copy;
 	req.width = size.ws_col;
 	req.height = size.ws_row;
-	/* what fails here is seen by the user anyway */
-	(void)rpc_call(rpc, "ResizePty", &req.base, RESIZE_MS, NULL, NULL, NULL);
+	return rpc_begin(rpc, "ResizePty", &req.base, RESIZE_MS, stream, NULL);
 }
 
-static void
-relay_kill(struct relay *r, int signo)
+void
+relay_resize(struct rpc *rpc, const char *id)
 {
-	Containerd__Task__V2__KillRequest req = CONTAINERD__TASK__V2__KILL_REQUEST__INIT;
-	AUTO_FREE char *copy = mem_strdup(r->spec->id);
+	uint32_t stream;
 
-	req.id = copy;
-	req.signal = (uint32_t)signo;
-	r->called = true;
-	/* it may just have ended */
-	(void)rpc_call(r->spec->rpc, "Kill", &req.base, KILL_MS, NULL, NULL, NULL);
+	/* what fails here is seen by the user anyway */
+	if (resize_begin(rpc, id, &stream) == 0)
+		(void)rpc_end(rpc, stream, RESIZE_MS, NULL, NULL, NULL);
 }
 
 static void
@@ -138,16 +138,16 @@ relay_close_stdin(struct relay *r)
 	Containerd__Task__V2__CloseIORequest req =
 	    CONTAINERD__TASK__V2__CLOSE_IOREQUEST__INIT;
 	AUTO_FREE char *copy = mem_strdup(r->spec->id);
+	uint32_t stream;
 
 	if (r->fifo_fd == -1)
 		return;
 	fd_close(&r->fifo_fd);
 	if (!r->spec->close_stdin)
 		return;
-	r->called = true;
 	req.id = copy;
 	req.stdin = 1;
-	(void)rpc_call(r->spec->rpc, "CloseIO", &req.base, KILL_MS, NULL, NULL, NULL);
+	(void)rpc_begin(r->spec->rpc, "CloseIO", &req.base, KILL_MS, &stream, NULL);
 }
 
 /* --- signals ----------------------------------------------------------------------------- */
@@ -160,18 +160,52 @@ relay_hold_signals(void)
 }
 
 static void
+relay_kill(struct relay *r, int signo)
+{
+	Containerd__Task__V2__KillRequest req = CONTAINERD__TASK__V2__KILL_REQUEST__INIT;
+	AUTO_FREE char *copy = mem_strdup(r->spec->id);
+
+	req.id = copy;
+	req.signal = (uint32_t)signo;
+	r->killed_at = clock_boot_us();
+	/* it may just have ended */
+	if (rpc_begin(r->spec->rpc, "Kill", &req.base, KILL_MS, &r->kill, NULL) < 0)
+		r->kill = 0;
+}
+
+/* Those that came while the shim was busy with others. */
+static void
+relay_send_held(struct relay *r)
+{
+	int signo;
+
+	for (signo = 1; r->kill == 0 && signo < SIGRTMIN; signo++)
+		if (sigismember(&r->held, signo) == 1) {
+			(void)sigdelset(&r->held, signo);
+			relay_kill(r, signo);
+		}
+	if (r->resize == 0 && r->resize_held) {
+		r->resize_held = false;
+		if (resize_begin(r->spec->rpc, r->spec->id, &r->resize) < 0)
+			r->resize = 0;
+	}
+}
+
+static void
 relay_on_signal(struct relay *r)
 {
 	struct signalfd_siginfo info;
 
 	while (read(r->signal_fd, &info, sizeof info) == sizeof info) {
 		if (info.ssi_signo != SIGWINCH)
-			relay_kill(r, (int)info.ssi_signo);
-		else if (r->spec->terminal) {
-			relay_resize(r->spec->rpc, r->spec->id);
-			r->called = true;
-		}
+			(void)sigaddset(&r->held, (int)info.ssi_signo);
+		else
+			r->resize_held = r->spec->terminal;
 	}
+	/* one that has not been answered in its time never will be */
+	if (clock_boot_us() - r->killed_at >= KILL_MS * US_PER_MS)
+		r->kill = 0;
+	relay_send_held(r);
 }
 
 /* --- bytes ----------------------------------------------------------------------------------- */
@@ -273,17 +307,34 @@ relay_on_room(struct relay *r)
 
 /* --- the end -------------------------------------------------------------------------------------- */
 
-/* 0: not yet, or it has; -errno: we shall never know. */
+/* It does not matter what it says. */
+static void
+relay_drop_answer(struct relay *r, uint32_t *stream)
+{
+	if (*stream != 0 &&
+	    rpc_end(r->spec->rpc, *stream, RPC_LOOK, NULL, NULL, NULL) != -ETIMEDOUT)
+		*stream = 0;
+}
+
+/*
+ * 0: not yet, or it has; -errno: we shall never know. What has come counts before the
+ * end of the connection does.
+ */
 static int
 relay_on_rpc(struct relay *r, struct err *err)
 {
 	ProtobufCMessage *msg = NULL;
 	const Containerd__Task__V2__WaitResponse *w;
-	int rc = rpc_end(r->spec->rpc, r->wait, 0,
-	    &containerd__task__v2__wait_response__descriptor, &msg, err);
+	struct err lost = ERR_INIT;
+	int over = rpc_take_in(r->spec->rpc, &lost), rc;
 
+	relay_drop_answer(r, &r->kill);
+	relay_drop_answer(r, &r->resize);
+	relay_send_held(r);
+	rc = rpc_end(r->spec->rpc, r->wait, RPC_LOOK,
+	    &containerd__task__v2__wait_response__descriptor, &msg, err);
 	if (rc == -ETIMEDOUT)
-		return 0;
+		return over < 0 ? err_setx(err, -over, "%s", lost.text) : 0;
 	if (rc < 0)
 		return rc;
 	w = (const Containerd__Task__V2__WaitResponse *)msg;
@@ -342,9 +393,8 @@ relay_turn(struct relay *r, struct err *err)
 		relay_on_stdin(r);
 	if (pfd[P_SIGNAL].revents != 0)
 		relay_on_signal(r);
-	if (!r->exited && (pfd[P_RPC].revents != 0 || r->called))
+	if (pfd[P_RPC].revents != 0)
 		rc = relay_on_rpc(r, err);
-	r->called = false;
 	return rc;
 }
 
@@ -365,6 +415,7 @@ relay_run(
 	r->spec = spec;
 	r->end = end;
 	r->wait = wait;
+	(void)sigemptyset(&r->held);
 	r->attach_fd = spec->attach_fd;
 	r->fifo_fd = spec->stdin_fifo;
 	r->in_fd = spec->stdin_fifo == -1 ? -1 : STDIN_FILENO;

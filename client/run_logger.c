@@ -126,25 +126,10 @@ uri_arg(const struct io_uri *uri, const char *key)
 	return NULL;
 }
 
-static char *
-expand(const char *path, const char *word, const char *value)
-{
-	char *out = mem_strdup(path), *at, *whole;
-
-	while (out != NULL && (at = strstr(out, word)) != NULL) {
-		whole = mem_printf(
-		    "%.*s%s%s", (int)(at - out), out, value, at + strlen(word));
-		free(out);
-		out = whole;
-	}
-	return out;
-}
-
 bool
 logged_of_uri(const char *text, const char *id, const char *ns, struct logged *out)
 {
-	const char *slash, *format, *named;
-	AUTO_FREE char *half = NULL;
+	const char *slash, *format, *named, *path;
 	struct io_uri uri = {0};
 
 	*out = (struct logged){0};
@@ -158,8 +143,13 @@ logged_of_uri(const char *text, const char *id, const char *ns, struct logged *o
 	    strcmp(slash + 1, LOGGER) == 0) {
 		named = uri_arg(&uri, "id");
 		format = uri_arg(&uri, "format");
-		half = expand(uri_arg(&uri, "path"), "{id}", named != NULL ? named : id);
-		out->path = expand(half, "{namespace}", ns);
+		path = uri_arg(&uri, "path");
+		if (path != NULL) {
+			const struct mem_word words[] = {
+			    {"{id}", named != NULL ? named : id}, {"{namespace}", ns}};
+
+			out->path = mem_expand(path, words, ARRAY_LEN(words));
+		}
 		out->attach = mem_strdup(uri_arg(&uri, "attach"));
 		out->plain = format != NULL && strcmp(format, "plain") == 0;
 	}

@@ -67,14 +67,21 @@ object_at(json_t *in, const char *key)
 	return json_object_get(in, key);
 }
 
-static json_t *
-text_array(char *const *v)
+static int
+not_utf8(struct err *err, const char *what, const char *text)
 {
-	json_t *array = json_array();
+	return err_setx(
+	    err, EILSEQ, "%s '%s' is not UTF-8, which an OCI runtime wants", what, text);
+}
 
+/* what: of one of them, for the message. */
+static int
+text_append(json_t *array, char *const *v, const char *what, struct err *err)
+{
 	for (; *v != NULL; v++)
-		(void)json_array_append_new(array, json_string(*v));
-	return array;
+		if (json_array_append_new(array, json_string(*v)) == -1)
+			return not_utf8(err, what, *v);
+	return 0;
 }
 
 /* --- a default ----------------------------------------------------------------------- */
@@ -134,7 +141,11 @@ spec_default(const struct run_spec *spec, json_t **out, struct err *err)
 	config = json_loads(text, 0, NULL);
 	if (config == NULL)
 		abort();
-	(void)json_object_set_new(object_at(config, "root"), "path", json_string(root));
+	if (json_object_set_new(object_at(config, "root"), "path", json_string(root)) ==
+	    -1) {
+		json_decref(config);
+		return not_utf8(err, "root file system", root);
+	}
 	default_capabilities(object_at(config, "process"));
 	default_network(config, spec->host_net);
 	(void)json_object_set_new(config, "hostname", json_string(spec->id));
@@ -145,19 +156,22 @@ spec_default(const struct run_spec *spec, json_t **out, struct err *err)
 /* --- a bundle's ------------------------------------------------------------------------ */
 
 /* key of object, made absolute below dir if it is a relative path. */
-static void
-make_absolute(json_t *object, const char *key, const char *dir)
+static int
+make_absolute(json_t *object, const char *key, const char *dir, struct err *err)
 {
 	const char *path = json_string_value(json_object_get(object, key));
 	AUTO_FREE char *whole = NULL;
 	AUTO_FREE char *real = NULL;
 
 	if (path == NULL || path[0] == '/')
-		return;
+		return 0;
 	whole = mem_printf("%s/%s", dir, path);
-	real =
-	    realpath(whole, NULL); /* runc 1.1.15 cannot have ".." in its root's path */
-	(void)json_object_set_new(object, key, json_string(real != NULL ? real : whole));
+	/* runc 1.1.15 cannot have ".." in its root's path */
+	real = realpath(whole, NULL);
+	path = real != NULL ? real : whole;
+	if (json_object_set_new(object, key, json_string(path)) == -1)
+		return not_utf8(err, "path", path);
+	return 0;
 }
 
 static bool
@@ -207,28 +221,35 @@ spec_of_bundle(const struct run_spec *spec, json_t **out, struct err *err)
 	if (!json_is_object(json_object_get(config, "root")))
 		(void)json_object_set_new(
 		    config, "root", json_pack("{s:s}", "path", "rootfs"));
-	make_absolute(json_object_get(config, "root"), "path", dir);
+	rc = make_absolute(json_object_get(config, "root"), "path", dir, err);
 	json_array_foreach(json_object_get(config, "mounts"), i, mount)
 	{
-		if (is_bind(mount))
-			make_absolute(mount, "source", dir);
+		if (rc == 0 && is_bind(mount))
+			rc = make_absolute(mount, "source", dir, err);
 	}
-	*out = config;
-	return 0;
+	if (rc == 0)
+		*out = json_incref(config);
+	json_decref(config);
+	return rc;
 }
 
 /* --- what the command line says ---------------------------------------------------------- */
 
-static void
-spec_process(const struct run_spec *spec, json_t *config)
+static int
+spec_process(const struct run_spec *spec, json_t *config, struct err *err)
 {
 	json_t *process = object_at(config, "process"), *env;
+	int rc = 0;
 
 	(void)json_object_set_new(process, "terminal", json_boolean(spec->terminal));
-	if (spec->args[0] != NULL)
-		(void)json_object_set_new(process, "args", text_array(spec->args));
-	if (spec->cwd != NULL)
-		(void)json_object_set_new(process, "cwd", json_string(spec->cwd));
+	if (spec->args[0] != NULL) {
+		(void)json_object_set_new(process, "args", json_array());
+		rc = text_append(
+		    json_object_get(process, "args"), spec->args, "argument", err);
+	}
+	if (rc == 0 && spec->cwd != NULL &&
+	    json_object_set_new(process, "cwd", json_string(spec->cwd)) == -1)
+		rc = not_utf8(err, "directory", spec->cwd);
 	env = json_object_get(process, "env");
 	if (!json_is_array(env)) {
 		(void)json_object_set_new(process, "env", json_array());
@@ -237,12 +258,9 @@ spec_process(const struct run_spec *spec, json_t *config)
 	if (spec->terminal)
 		(void)json_array_append_new(env, json_string("TERM=xterm"));
 	/* the last one of a name counts */
-	if (spec->env != NULL) {
-		json_t *more = text_array(spec->env);
-
-		(void)json_array_extend(env, more);
-		json_decref(more);
-	}
+	if (rc == 0 && spec->env != NULL)
+		rc = text_append(env, spec->env, "variable", err);
+	return rc;
 }
 
 static void
@@ -269,9 +287,13 @@ run_spec_make(const struct run_spec *spec, char **out, struct err *err)
 
 	if (rc < 0)
 		return rc;
-	spec_process(spec, config);
-	spec_place(spec, config);
-	*out = json_dumps(config, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
+	rc = spec_process(spec, config, err);
+	if (rc == 0) {
+		spec_place(spec, config);
+		*out = json_dumps(config, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
+		if (*out == NULL)
+			rc = err_setx(err, EILSEQ, "config.json is not UTF-8");
+	}
 	json_decref(config);
-	return *out == NULL ? err_setx(err, EILSEQ, "an argument is not UTF-8") : 0;
+	return rc;
 }

@@ -20,7 +20,8 @@
 #include "oci/cgroup.h"
 #include "oci/mountinfo.h"
 
-#define SHOWN_MAX 8u /* processes, per container */
+#define SHOWN_MAX 8u   /* processes, per container */
+#define USERS_MS  5000 /* to look at all processes of a large host */
 
 struct sight {
 	const struct look *l;
@@ -407,10 +408,11 @@ on_mount(const struct mountinfo *m, void *arg)
 static bool
 uses_device(pid_t pid, dev_t dev)
 {
-	static const char *const links[] = {"root", "cwd", "exe"};
+	static const char *const links[] = {"root", "cwd", "exe", "fd/0", "fd/1", "fd/2",
+	    "fd/3", "fd/4", "fd/5", "fd/6", "fd/7", "fd/8", "fd/9", "fd/10", "fd/11",
+	    "fd/12", "fd/13", "fd/14", "fd/15"};
 	struct stat st;
 	size_t i;
-	int fd;
 
 	for (i = 0; i < ARRAY_LEN(links); i++) {
 		AUTO_FREE char *path = mem_printf("/proc/%d/%s", (int)pid, links[i]);
@@ -418,13 +420,29 @@ uses_device(pid_t pid, dev_t dev)
 		if (stat(path, &st) == 0 && st.st_dev == dev)
 			return true;
 	}
-	for (fd = 0; fd < 16; fd++) {
-		AUTO_FREE char *path = mem_printf("/proc/%d/fd/%d", (int)pid, fd);
-
-		if (stat(path, &st) == 0 && st.st_dev == dev)
-			return true;
-	}
 	return false;
+}
+
+struct user_search {
+	const struct procs *procs;
+	dev_t dev;
+};
+
+/* In a child: any of them may have a directory where nobody answers. */
+static void
+look_for_users(int out, const void *arg)
+{
+	const struct user_search *s = arg;
+	size_t i, shown = 0;
+
+	for (i = 0; i < s->procs->n && shown < SHOWN_MAX; i++) {
+		pid_t pid = s->procs->v[i].pid;
+
+		if (!uses_device(pid, s->dev))
+			continue;
+		(void)!write(out, &pid, sizeof pid);
+		shown++;
+	}
 }
 
 static void
@@ -432,25 +450,25 @@ why_rootfs(const struct sight *s)
 {
 	AUTO_FREE char *root = mem_printf("%s/rootfs", s->c->bundle);
 	struct mount_search search = {.target = root};
+	struct user_search users = {.procs = s->l->procs};
+	pid_t pids[SHOWN_MAX];
 	struct stat st, up;
-	size_t i, shown = 0;
+	ssize_t len;
+	size_t i;
 
 	if (!has_ended(s) || !s->c->rootfs_mounted ||
 	    mountinfo_each(on_mount, &search, NULL) < 0 || !search.found ||
 	    stat(root, &st) == -1 || stat(s->c->bundle, &up) == -1 ||
 	    st.st_dev == up.st_dev)
 		return;
-	for (i = 0; i < s->l->procs->n && shown < SHOWN_MAX; i++) {
-		const struct proc *p = &s->l->procs->v[i];
-		AUTO_FREE char *what = NULL;
+	users.dev = st.st_dev;
+	len = proc_in_child(look_for_users, &users, USERS_MS, (char *)pids, sizeof pids);
+	for (i = 0; len > 0 && i < (size_t)len / sizeof *pids; i++) {
+		AUTO_FREE char *what = look_describe(procs_find(s->l->procs, pids[i]));
 
-		if (!uses_device(p->pid, st.st_dev))
-			continue;
-		what = look_describe(p);
 		finding_add(s->out, FINDING_WARNING, "rootfs-busy", s->subject,
 		    "it cannot be unmounted before that process leaves it",
 		    "Its root file system '%s' is in use by %s.", root, what);
-		shown++;
 	}
 }
 

@@ -113,7 +113,13 @@ why_worker(const struct look *l, const char *subject, struct findings *out)
 {
 	AUTO_FREE char *state = pod_state(l->pod);
 	const struct proc *p = procs_find(l->procs, l->worker);
+	int64_t left = pod_status_num(l->pod, "left_behind");
 
+	if (left > 0)
+		finding_add(out, FINDING_WARNING, "worker-left-behind", subject,
+		    "what they wait for is in the kernel: a disk or a mount that hangs",
+		    "%lld earlier %s not die.", (long long)left,
+		    left == 1 ? "worker does" : "workers do");
 	if (strcmp(state, "crash-loop") == 0) {
 		why_crashes(l, subject, out);
 		return;

@@ -44,7 +44,15 @@ struct store_identity {
 	const char *ns;
 	const char *group;
 	const char *build; /* of the worker that writes */
+	bool first;	   /* worker of its keeper: a new file lacks nothing then */
 };
+
+/*
+ * A fact (store_get_meta()) that stands in a new file from its first commit on, unless
+ * the worker is its keeper's first: rows of what lives may be missing. Whoever has written
+ * all that is known deletes it in the same transaction.
+ */
+#define STORE_PARTIAL "partial"
 
 enum store_open_result {
 	STORE_OPENED = 0,  /* an existing file of this keeper */
@@ -90,11 +98,12 @@ size_t store_backlog(const struct store *st);
 /* Try to write the backlog. 0 when it is empty afterwards. Every commit tries it too. */
 int store_flush(struct store *st, struct err *err);
 /*
- * True once after SQLite found the file damaged, and a commit has set it aside
- * and begun a new one with what could be read of it: the caller should write
- * all rows it knows again.
+ * cb runs from a commit or flush that found the file damaged, once that is set aside and
+ * a new one is begun with what could be read of it: it puts all rows it knows, which
+ * are written before whatever waits and before the transaction at hand, so that what is
+ * deleted there stays so. One per store; it may not read, begin or commit.
  */
-bool store_take_replaced(struct store *st);
+void store_on_replaced(struct store *st, void (*cb)(void *arg), void *arg);
 
 /* --- rows ------------------------------------------------------------------
  * Strings are borrowed: by the store for the call, by a row callback until it
@@ -195,6 +204,9 @@ typedef void (*store_container_cb)(const struct row_container *row, void *arg);
 typedef void (*store_process_cb)(const struct row_process *row, void *arg);
 int store_each_container(
     struct store *st, store_container_cb cb, void *arg, struct err *err);
+/* That one's row, if it has one. */
+int store_find_container(
+    struct store *st, const char *id, store_container_cb cb, void *arg, struct err *err);
 /* Init first, then execs, per container. container NULL: of all. */
 int store_each_process(struct store *st, const char *container, store_process_cb cb,
     void *arg, struct err *err);
@@ -243,5 +255,7 @@ int store_each_sent(
  */
 int store_last_exit(struct store *st, const char *container, int *pid,
     uint32_t *exit_status, int64_t *exited_at);
+/* The id is used again: what is known of those who bore it before says nothing any more. */
+void store_forget_exits(struct store *st, const char *container);
 
 #endif

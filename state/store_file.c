@@ -11,7 +11,6 @@
  */
 #include "state/store_private.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -20,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/dir.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -55,25 +55,16 @@ static unsigned long
 bad_scan(int dirfd, unsigned long from)
 {
 	unsigned long max = 0, n;
+	AUTO_CLOSEDIR DIR *dir = dir_open(dirfd, ".");
 	struct dirent *de;
-	DIR *dir;
-	int fd = fd_dup(dirfd);
 
-	dir = fd < 0 ? NULL : fdopendir(fd);
-	if (dir == NULL) {
-		if (fd >= 0)
-			(void)close(fd);
-		return 0;
-	}
-	rewinddir(dir);
-	while ((de = readdir(dir)) != NULL) {
+	while ((de = dir_next(dir)) != NULL) {
 		n = bad_number(de->d_name);
 		if (n > max)
 			max = n;
 		if (n > 0 && n < from && unlinkat(dirfd, de->d_name, 0) == -1)
 			(void)unlinkat(dirfd, de->d_name, AT_REMOVEDIR);
 	}
-	(void)closedir(dir);
 	return max;
 }
 
@@ -272,6 +263,48 @@ wal_check(struct store *st)
 	    "store: a reader held the log at %d frames, went on in a new file", frames);
 }
 
+static int64_t
+space_free_pages(struct store *st)
+{
+	sqlite3_stmt *q;
+	int64_t n = 0;
+
+	if (stmt_take(st, S_FREE_PAGES, &q, NULL) < 0)
+		return 0;
+	if (sqlite3_step(q) == SQLITE_ROW)
+		n = sqlite3_column_int64(q, 0);
+	stmt_give(st, S_FREE_PAGES, q);
+	return n;
+}
+
+/*
+ * Pages of rows that were deleted are used again, but the file keeps them, and on a
+ * tmpfs that is memory. They are given back when they are many and most of the file: what
+ * is copied then is less than what is won, and it takes as much writing again until the next
+ * time. The look costs some µs: the number is in the page that each commit writes.
+ */
+void
+space_check(struct store *st)
+{
+	struct err err = ERR_INIT;
+	int64_t n_free, n;
+
+	if (st->db == NULL || st->reading > 0)
+		return;
+	n_free = space_free_pages(st);
+	if (n_free < STORE_FREE_PAGES || n_free < st->free_retry ||
+	    db_int(st, "PRAGMA page_count", &n, NULL) < 0 || n_free <= n / 2)
+		return;
+	if (db_switch(st, &err) < 0) {
+		log_warnx("store: %lld free KiB stay in the file: %s", (long long)n_free,
+		    err.text);
+		st->free_retry = n_free * 2;
+		return;
+	}
+	st->free_retry = 0;
+	log_debug("store: gave %lld free KiB back", (long long)n_free);
+}
+
 /* --- a damaged file, while open ------------------------------------------- */
 
 /* All rows of a table that can be read. */
@@ -355,13 +388,4 @@ db_replace(struct store *st, struct err *err)
 	if (rc == 0)
 		rc = rings_load(st, err);
 	return rc;
-}
-
-bool
-store_take_replaced(struct store *st)
-{
-	bool was = st->replaced;
-
-	st->replaced = false;
-	return was;
 }

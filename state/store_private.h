@@ -22,6 +22,7 @@
 #define STORE_WAL_BYTES	      (64 * 1024) /* size that the file keeps */
 #define STORE_WAL_MAX_FRAMES  2048	  /* 2 MiB: a reader stops the reset, copy away */
 #define STORE_BALLAST_BYTES   (64 * 1024)
+#define STORE_FREE_PAGES      1024 /* 1 MiB: give them back, if they are most */
 #define STORE_BUSY_MS	      500
 #define STORE_READ_BUSY_MS    50   /* another's recovery of the log, nothing else */
 #define STORE_AUDIT_ROWS      1024 /* those of execs are the last of them */
@@ -41,6 +42,7 @@ enum stmt {
 	S_DELETE_PROCESS,
 	S_DELETE_PROCESSES,
 	S_SAVE_EXIT,
+	S_FORGET_EXIT,
 	S_PUT_ANSWER,
 	S_DELETE_ANSWER,
 	S_PRUNE_ANSWERS,
@@ -55,12 +57,14 @@ enum stmt {
 	S_GET_ANSWER,
 	S_GET_META,
 	S_EACH_CONTAINER,
+	S_ONE_CONTAINER,
 	S_EACH_PROCESS,
 	S_EACH_PROCESS_OF,
 	S_EACH_EVENT,
 	S_EACH_AUDIT,
 	S_EACH_SENT,
 	S_COUNT,
+	S_FREE_PAGES,
 	S_LAST_EXIT_ROW,
 	S_LAST_EXIT_RING,
 	S_EVENT_BYTES,
@@ -93,11 +97,14 @@ struct store {
 	bool in_tx;
 	bool migrating; /* a migration's transaction is open */
 	bool ballast;
-	bool damaged;	  /* SQLite said so */
-	bool replaced;	  /* and we began a new file: store_take_replaced() */
+	bool damaged;  /* SQLite said so */
+	bool replaced; /* and we began a new file, which is to be refilled */
+	void (*refill)(void *arg);
+	void *refill_arg;
 	unsigned reading; /* row callbacks that are running */
 	int wal_frames;
-	int wal_retry; /* frames at which to try a switch again */
+	int wal_retry;	    /* frames at which to try a switch again */
+	int64_t free_retry; /* free pages at which to try to give them back again */
 	struct oplog tx;
 	struct oplog backlog;
 	size_t compact_at; /* bytes of backlog */
@@ -191,6 +198,8 @@ void wal_grow(struct store *st);
 void wal_watch(struct store *st);
 /* After a commit: has the log outgrown its limit? */
 void wal_check(struct store *st);
+/* After a commit: is most of the file free? */
+void space_check(struct store *st);
 /* A switch to a copy that was cut short. */
 int files_finish_switch(const char *dir, struct err *err);
 /* Begin a new file in place of a damaged one, take over what can be read. */

@@ -51,16 +51,19 @@ read_container(
 	return 0;
 }
 
-int
-store_each_container(struct store *st, store_container_cb cb, void *arg, struct err *err)
+static int
+read_containers(struct store *st, enum stmt s, const char *id, store_container_cb cb,
+    void *arg, struct err *err)
 {
 	struct row_container row;
 	sqlite3_stmt *q;
 	int rc;
 
-	rc = stmt_take(st, S_EACH_CONTAINER, &q, err);
+	rc = stmt_take(st, s, &q, err);
 	if (rc < 0)
 		return rc;
+	if (id != NULL)
+		stmt_text(q, 1, id);
 	st->reading++;
 	while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
 		rc = read_container(st, q, &row, err);
@@ -73,8 +76,21 @@ store_each_container(struct store *st, store_container_cb cb, void *arg, struct 
 	else if (rc >= 0)
 		rc = db_error(st, rc, err, "read containers");
 	st->reading--;
-	stmt_give(st, S_EACH_CONTAINER, q);
+	stmt_give(st, s, q);
 	return rc;
+}
+
+int
+store_each_container(struct store *st, store_container_cb cb, void *arg, struct err *err)
+{
+	return read_containers(st, S_EACH_CONTAINER, NULL, cb, arg, err);
+}
+
+int
+store_find_container(
+    struct store *st, const char *id, store_container_cb cb, void *arg, struct err *err)
+{
+	return read_containers(st, S_ONE_CONTAINER, id, cb, arg, err);
 }
 
 static int

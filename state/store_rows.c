@@ -41,6 +41,14 @@ save_exit(struct store *st, const char *container)
 }
 
 void
+store_forget_exits(struct store *st, const char *id)
+{
+	write_begin(st, S_FORGET_EXIT);
+	write_text(st, id);
+	write_end(st);
+}
+
+void
 store_delete_container(struct store *st, const char *id)
 {
 	bool own = !st->in_tx;

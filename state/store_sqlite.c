@@ -207,7 +207,7 @@ identity_write(struct store *st, struct err *err)
 		if (rc < 0)
 			return rc;
 	}
-	return 0;
+	return st->id.first ? 0 : meta_write(st, STORE_PARTIAL, "1", err);
 }
 
 int
@@ -368,6 +368,15 @@ open_may_set_aside(struct store *st, struct err *err)
 	return rc == -EPROTO ? rc : 0;
 }
 
+/* Open until store_commit_migration(). */
+static int
+migration_begin(struct store *st, unsigned version, struct err *err)
+{
+	int rc = db_exec(st, "BEGIN IMMEDIATE", err);
+
+	return rc < 0 ? rc : migrations_run(st, version, err);
+}
+
 /* A file that exists. -ESTALE and -EUCLEAN: set it aside, *why says why. */
 static int
 open_existing(struct store *st, char **why, struct err *err)
@@ -378,10 +387,7 @@ open_existing(struct store *st, char **why, struct err *err)
 	if (rc == 0)
 		rc = integrity_check(st, err);
 	if (rc == 0 && version < st->n_migrations) {
-		/* open until store_commit_migration() */
-		rc = db_exec(st, "BEGIN IMMEDIATE", err);
-		if (rc == 0)
-			rc = migrations_run(st, version, err);
+		rc = migration_begin(st, version, err);
 		st->migrating = rc == 0;
 	}
 	if (rc == 0)
@@ -505,6 +511,7 @@ store_open_with(const char *dir, const struct store_identity *id, bool safe,
 		store_close(st);
 		return rc;
 	}
+	st->id.first = false; /* a file that replaces this one lacks what this one has */
 	ballast_make(st);
 	if (meta_read(st, "build", &build, NULL) == 0 &&
 	    (build == NULL || strcmp(build, st->id.build) != 0))
@@ -523,15 +530,40 @@ store_open(const char *dir, const struct store_identity *id, bool safe,
 	    dir, id, safe, store_migrations, STORE_SCHEMA_VERSION, out, why, err);
 }
 
+static void
+migration_rollback(struct store *st)
+{
+	stmt_forget_all(st);
+	if (sqlite3_get_autocommit(st->db) == 0)
+		(void)sqlite3_exec(st->db, "ROLLBACK", NULL, NULL, NULL);
+}
+
+/* Once more, where SQLite has undone it when its COMMIT failed. */
+static int
+migration_again(struct store *st, struct err *err)
+{
+	unsigned version;
+	int rc = version_read(st, &version, err);
+
+	if (rc == 0)
+		rc = migration_begin(st, version, err);
+	if (rc < 0)
+		migration_rollback(st);
+	return rc;
+}
+
 int
 store_commit_migration(struct store *st, struct err *err)
 {
-	int rc;
+	int rc = 0;
 
 	if (!st->migrating)
 		return 0;
 	assert(!st->in_tx);
-	rc = db_exec(st, "COMMIT", err);
+	if (sqlite3_get_autocommit(st->db) != 0)
+		rc = migration_again(st, err);
+	if (rc == 0)
+		rc = db_exec(st, "COMMIT", err);
 	if (rc == -ENOSPC && ballast_free(st))
 		rc = db_exec(st, "COMMIT", err);
 	if (rc < 0)
@@ -584,10 +616,8 @@ store_close(struct store *st)
 {
 	if (st == NULL)
 		return;
-	if (st->migrating) {
-		stmt_forget_all(st);
-		(void)sqlite3_exec(st->db, "ROLLBACK", NULL, NULL, NULL);
-	}
+	if (st->migrating)
+		migration_rollback(st);
 	if (st->backlog.n > 0)
 		log_warnx("store: %zu writes that did not fit are lost", st->backlog.n);
 	db_disconnect(st);

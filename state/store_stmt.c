@@ -40,6 +40,7 @@ static const struct stmt_info infos[STMT_COUNT] = {
 	    " exit_status, exited_at) SELECT ?2 % " STR(STORE_LAST_EXITS) ", ?2, container,"
 	    " pid, exit_status, exited_at FROM process WHERE container = ?1 AND exec_id = ''"
 	    " AND state = 4"},
+	[S_FORGET_EXIT] = {.sql = "DELETE FROM last_exit WHERE container = ?1"},
 	[S_PUT_ANSWER] = {.sql = "INSERT OR REPLACE INTO op(n, answer) VALUES(?1, ?2)",
 	    .frequent = true, .table = 'o', .n_keys = 1},
 	[S_DELETE_ANSWER] = {.sql = "DELETE FROM op WHERE n = ?1",
@@ -68,9 +69,11 @@ static const struct stmt_info infos[STMT_COUNT] = {
 
 	[S_GET_ANSWER] = {.sql = "SELECT answer FROM op WHERE n = ?1"},
 	[S_GET_META] = {.sql = "SELECT value FROM meta WHERE key = ?1"},
-	[S_EACH_CONTAINER] = {.sql = "SELECT id, bundle, runtime, runtime_root, cgroup, options,"
-	    " state, own_pidns, rootfs_mounted, create_sent, oom_seen, created_at"
-	    " FROM container ORDER BY id"},
+#define CONTAINER_COLUMNS "SELECT id, bundle, runtime, runtime_root, cgroup, options," \
+	" state, own_pidns, rootfs_mounted, create_sent, oom_seen, created_at" \
+	" FROM container "
+	[S_EACH_CONTAINER] = {.sql = CONTAINER_COLUMNS "ORDER BY id"},
+	[S_ONE_CONTAINER] = {.sql = CONTAINER_COLUMNS "WHERE id = ?1"},
 #define PROCESS_COLUMNS "SELECT container, exec_id, key, stdin_path, stdout_path," \
 	" stderr_path, terminal, spec, pid, start_time, state, exit_status, started_at," \
 	" exited_at, exit_sent FROM process "
@@ -84,6 +87,7 @@ static const struct stmt_info infos[STMT_COUNT] = {
 	    " WHERE n > ?1 ORDER BY n"},
 	[S_EACH_SENT] = {.sql = "SELECT n, seq, container, exec_id, topic, t, attempts, transport,"
 	    " sent_at FROM sent WHERE n > ?1 ORDER BY n"},
+	[S_FREE_PAGES] = {.sql = "PRAGMA freelist_count", .frequent = true},
 	[S_COUNT] = {.sql = "SELECT (SELECT count(*) FROM container),"
 	    " (SELECT count(*) FROM process WHERE exec_id = '' AND state IN (3, 5, 6)),"
 	    " (SELECT count(*) FROM event),"

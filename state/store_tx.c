@@ -308,6 +308,39 @@ store_backlog(const struct store *st)
 	return st->backlog.n;
 }
 
+/* --- a new file ------------------------------------------------------------- */
+
+void
+store_on_replaced(struct store *st, void (*cb)(void *arg), void *arg)
+{
+	st->refill = cb;
+	st->refill_arg = arg;
+}
+
+/* What the caller knows goes before the backlog; the transaction at hand stays apart. */
+static void
+backlog_refill(struct store *st)
+{
+	struct oplog tx = st->tx, backlog = st->backlog;
+	bool in_tx = st->in_tx;
+
+	if (!st->replaced)
+		return;
+	st->replaced = false;
+	if (st->refill == NULL)
+		return;
+	st->tx = st->backlog = (struct oplog){0};
+	st->in_tx = true;
+	st->refill(st->refill_arg);
+	backlog_add(st);
+	oplog_fini(&st->tx);
+	oplog_append(&st->backlog, backlog.p, backlog.len);
+	st->backlog.n += backlog.n;
+	oplog_fini(&backlog);
+	st->tx = tx;
+	st->in_tx = in_tx;
+}
+
 /* --- running it ----------------------------------------------------------- */
 
 static int
@@ -372,6 +405,7 @@ write_once(struct store *st, struct err *err)
 
 	if (st->damaged)
 		return err_setx(err, EUCLEAN, "the database is damaged");
+	backlog_refill(st);
 	rc = run_plain(st, S_BEGIN, err);
 	if (rc < 0)
 		return rc;
@@ -413,6 +447,7 @@ write_out(struct store *st, struct err *err)
 	if (!st->ballast)
 		ballast_make(st);
 	wal_check(st);
+	space_check(st);
 	return 0;
 }
 

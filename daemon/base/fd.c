@@ -157,8 +157,10 @@ file_write(int dirfd, const char *path, const void *buf, size_t len, mode_t mode
 		tmp = NULL;
 		return err_set(err, ENOMEM, "write '%s'", path);
 	}
+	/* of one killed here that had our pid; or a stranger's, who knows the name */
+	(void)unlinkat(dirfd, tmp, 0);
 	fd = openat(
-	    dirfd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
+	    dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
 	if (fd == -1)
 		return err_set(err, errno, "create '%s'", tmp);
 	rc = fd_write_all(fd, buf, len);
@@ -168,27 +170,6 @@ file_write(int dirfd, const char *path, const void *buf, size_t len, mode_t mode
 		(void)unlinkat(dirfd, tmp, 0);
 		return err_set(err, -rc, "write '%s'", path);
 	}
-	return 0;
-}
-
-int
-dir_make(const char *path, mode_t mode, struct err *err)
-{
-	AUTO_FREE char *copy = strdup(path);
-	char *p;
-
-	if (copy == NULL)
-		return err_set(err, ENOMEM, "make directory '%s'", path);
-	for (p = copy + 1; *p != '\0'; p++) {
-		if (*p != '/')
-			continue;
-		*p = '\0';
-		if (mkdir(copy, mode) == -1 && errno != EEXIST)
-			return err_set(err, errno, "make directory '%s'", copy);
-		*p = '/';
-	}
-	if (mkdir(copy, mode) == -1 && errno != EEXIST)
-		return err_set(err, errno, "make directory '%s'", copy);
 	return 0;
 }
 

@@ -54,11 +54,12 @@ int fd_read_all(int fd, size_t max, char **out, size_t *out_len, struct err *err
 /* The same for a file below dirfd (AT_FDCWD: by path). */
 int file_read(int dirfd, const char *path, size_t max, char **out, size_t *out_len,
     struct err *err);
-/* Replace a file as a whole: temporary name beside it, then rename. */
+/*
+ * Replace a file as a whole: temporary name beside it, then rename. Whatever has
+ * that name goes; it is never written to.
+ */
 int file_write(int dirfd, const char *path, const void *buf, size_t len, mode_t mode,
     struct err *err);
-/* mkdir -p; directories that exist keep their mode. */
-int dir_make(const char *path, mode_t mode, struct err *err);
 
 /* A memfd with these bytes, offset 0, sealed against every change. -errno. */
 int memfd_sealed(const char *name, const void *buf, size_t len);

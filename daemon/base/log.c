@@ -2,6 +2,9 @@
  * Logging into a FIFO whose reader, containerd, may be slow or away. The
  * descriptor is non-blocking; a full FIFO drops the line, a vanished reader
  * (EPIPE; SIGPIPE is ignored by every role) makes the next line open it anew.
+ *
+ * Lines are logfmt, quoted as containerd's own (logrus): what others chose, a pod's
+ * name or a runtime's message, begins no line and no field of its own.
  */
 #include "base/log.h"
 
@@ -13,6 +16,10 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#define LOG_POD_MAX  264 /* a name of 256 bytes, quoted, if it is no odd one */
+#define LOG_HEAD_MAX (LOG_POD_MAX + 128)
+#define LOG_TAIL_MAX 32 /* " dropped=4294967295", the end of the line */
 
 static struct {
 	const char *role;
@@ -87,17 +94,94 @@ log_write(const char *line, size_t len)
 	}
 }
 
+/* How one byte stands between quotes; returns the length. */
+static size_t
+log_escape(char c, char out[4])
+{
+	static const char hex[] = "0123456789abcdef";
+
+	switch (c) {
+	case '\n': c = 'n'; break;
+	case '\r': c = 'r'; break;
+	case '\t': c = 't'; break;
+	case '"':
+	case '\\': break;
+	default:
+		if ((unsigned char)c >= 0x20 && c != 0x7f) {
+			out[0] = c;
+			return 1;
+		}
+		memcpy(out, "\\x", 2);
+		out[2] = hex[c >> 4];
+		out[3] = hex[c & 15];
+		return 4;
+	}
+	out[0] = '\\';
+	out[1] = c;
+	return 2;
+}
+
+/* text between quotes; what does not fit is cut, but no escape in two. At least 3 bytes. */
+static size_t
+log_quote(char *buf, size_t cap, const char *text)
+{
+	char one[4];
+	size_t len = 0, n;
+
+	buf[len++] = '"';
+	for (; *text != '\0'; text++) {
+		n = log_escape(*text, one);
+		if (len + n + 2 > cap)
+			break;
+		memcpy(buf + len, one, n);
+		len += n;
+	}
+	buf[len++] = '"';
+	buf[len] = '\0';
+	return len;
+}
+
+/* Must it be quoted to be the value of one field? */
+static bool
+log_is_odd(const char *text)
+{
+	for (; *text != '\0'; text++) {
+		if ((unsigned char)*text <= ' ' || *text == 0x7f ||
+		    strchr("\"\\=", *text) != NULL)
+			return true;
+	}
+	return false;
+}
+
+/* The line up to its text. */
+static size_t
+log_head(char *buf, size_t cap, const char *level)
+{
+	char when[32], pod[LOG_POD_MAX];
+	struct timespec ts;
+	struct tm tm;
+	int n;
+
+	if (log_is_odd(lg.pod))
+		(void)log_quote(pod, sizeof pod, lg.pod);
+	else
+		(void)snprintf(pod, sizeof pod, "%s", lg.pod);
+	(void)clock_gettime(CLOCK_REALTIME, &ts);
+	(void)gmtime_r(&ts.tv_sec, &tm);
+	(void)strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", &tm);
+	n = snprintf(buf, cap,
+	    "time=\"%s.%06ldZ\" level=%s role=%s pid=%ld pod=%s msg=", when,
+	    ts.tv_nsec / 1000, level, lg.role, (long)getpid(), pod);
+	return n > 0 ? (size_t)n : 0;
+}
+
 __attribute__((format(printf, 3, 0))) static void
 log_line(const char *level, int code, const char *fmt, va_list ap)
 {
-	char text[1024], line[1400], when[32];
-	struct timespec ts;
-	struct tm tm;
+	char text[1024], line[LOG_HEAD_MAX + sizeof text + LOG_TAIL_MAX];
 	size_t len;
-	int n;
 
-	n = vsnprintf(text, sizeof text, fmt, ap);
-	if (n < 0)
+	if (vsnprintf(text, sizeof text, fmt, ap) < 0)
 		return;
 	len = strlen(text);
 	if (code != 0)
@@ -106,25 +190,12 @@ log_line(const char *level, int code, const char *fmt, va_list ap)
 		lg.trace(text);
 	if (level[0] == 'd' && !lg.debug)
 		return;
-	(void)clock_gettime(CLOCK_REALTIME, &ts);
-	(void)gmtime_r(&ts.tv_sec, &tm);
-	(void)strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", &tm);
-	n = snprintf(line, sizeof line,
-	    "time=\"%s.%06ldZ\" level=%s role=%s pid=%ld pod=%s msg=", when,
-	    ts.tv_nsec / 1000, level, lg.role, (long)getpid(), lg.pod);
-	if (n < 0)
-		return;
-	len = (size_t)n < sizeof line ? (size_t)n : sizeof line - 1;
-	n = lg.dropped > 0 ? snprintf(line + len, sizeof line - len,
-				 "\"%s\" dropped=%u\n", text, lg.dropped)
-			   : snprintf(line + len, sizeof line - len, "\"%s\"\n", text);
-	if (n < 0)
-		return;
-	len += (size_t)n;
-	if (len >= sizeof line) {
-		len = sizeof line - 1;
-		line[len - 1] = '\n';
-	}
+	len = log_head(line, LOG_HEAD_MAX, level);
+	len += log_quote(line + len, sizeof line - LOG_TAIL_MAX - len, text);
+	if (lg.dropped > 0)
+		len +=
+		    (size_t)snprintf(line + len, LOG_TAIL_MAX, " dropped=%u", lg.dropped);
+	line[len++] = '\n';
 	lg.dropped = 0;
 	log_write(line, len);
 }

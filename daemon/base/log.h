@@ -1,7 +1,8 @@
 /*
  * Logging. Lines go to the shim log FIFO that containerd made in the bundle
  * (contract.md 1.8), without ever blocking: what does not fit is dropped and
- * counted. Each line: time, level, role, pod, text.
+ * counted. Each line: time, level, role, pod, text; bytes that would end a line, or
+ * the text's quotes, are escaped, so that they may be anybody's.
  *
  * log_warn() and log_err() append strerror(errno); the x forms do not. errno
  * survives every call. Debug lines are kept only with log_set_debug(), and

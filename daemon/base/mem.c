@@ -5,21 +5,32 @@
 
 #include <malloc.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 
 #define KEEP_FREE_BYTES (8 * 1024)
 
+static bool thp_is_ours; /* to allow again: nobody before us had forbidden it */
+
 void
 mem_stay_small(void)
 {
 	/* a huge page is more than either process ever needs */
-	(void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+	thp_is_ours = prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) == 0 &&
+	    prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) == 0;
 #ifdef __GLIBC__
 	(void)mallopt(M_TRIM_THRESHOLD, KEEP_FREE_BYTES);
 	(void)mallopt(M_TOP_PAD, KEEP_FREE_BYTES / 2);
 #endif
+}
+
+void
+mem_stay_small_not_inherited(void)
+{
+	if (thp_is_ours)
+		(void)prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
 }
 
 void *
@@ -71,6 +82,30 @@ mem_printf(const char *fmt, ...)
 	if (rc < 0)
 		abort();
 	return s;
+}
+
+char *
+mem_expand(const char *text, const struct mem_word *words, size_t n)
+{
+	char *done = mem_strdup(""), *whole;
+	const char *p = text, *piece;
+	size_t i, len, skip;
+
+	for (; *p != '\0'; p += skip) {
+		piece = p;
+		len = skip = 1 + strcspn(p + 1, (const char[]){words[0].word[0], '\0'});
+		for (i = 0; i < n; i++) {
+			if (strncmp(p, words[i].word, strlen(words[i].word)) != 0)
+				continue;
+			piece = words[i].value;
+			len = strlen(piece);
+			skip = strlen(words[i].word);
+		}
+		whole = mem_printf("%s%.*s", done, (int)len, piece);
+		free(done);
+		done = whole;
+	}
+	return done;
 }
 
 static void

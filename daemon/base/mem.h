@@ -36,6 +36,11 @@ auto_free_(void *p)
  * are no huge pages. To be called first.
  */
 void mem_stay_small(void);
+/*
+ * In a child before its exec: huge pages are as they were. They are inherited (prctl(2)
+ * PR_SET_THP_DISABLE), down to the containers, and those may live on them. Async-signal-safe.
+ */
+void mem_stay_small_not_inherited(void);
 
 void *mem_zalloc(size_t size);
 void *mem_realloc(void *p, size_t size);
@@ -43,6 +48,15 @@ void *mem_dup(const void *p, size_t len);
 /* NULL stays NULL. */
 char *mem_strdup(const char *s);
 char *mem_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/*
+ * A copy of text in which each of the words stands for its value; malloc'ed. Values are
+ * not looked into: they may hold words. Words begin with the same character.
+ */
+struct mem_word {
+	const char *word, *value;
+};
+char *mem_expand(const char *text, const struct mem_word *words, size_t n);
 
 /* A NULL-terminated list of owned strings, for argv and environments. */
 struct strv {

@@ -3,7 +3,6 @@
  */
 #include "base/poddir.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -13,67 +12,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/podlock.h"
-
-#define TREE_DEPTH_MAX 8
-
-static int
-tree_empty(int fd, dev_t dev, int depth)
-{
-	DIR *dir = fdopendir(fd);
-	struct dirent *d;
-	struct stat st;
-	int rc = 0, sub;
-
-	if (dir == NULL) {
-		(void)close(fd);
-		return -ENOMEM;
-	}
-	while ((d = readdir(dir)) != NULL) {
-		if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
-			continue;
-		if (fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) == -1)
-			continue;
-		if (!S_ISDIR(st.st_mode)) {
-			if (unlinkat(dirfd(dir), d->d_name, 0) == -1 && errno != ENOENT)
-				rc = -errno;
-			continue;
-		}
-		if (st.st_dev != dev || depth == 0) {
-			rc = -EXDEV;
-			continue;
-		}
-		sub = openat(dirfd(dir), d->d_name,
-		    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (sub >= 0)
-			(void)tree_empty(sub, dev, depth - 1);
-		if (unlinkat(dirfd(dir), d->d_name, AT_REMOVEDIR) == -1 &&
-		    errno != ENOENT)
-			rc = -errno;
-	}
-	(void)closedir(dir);
-	return rc;
-}
-
-int
-tree_remove(int dirfd, const char *name)
-{
-	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	struct stat st;
-
-	if (fd == -1)
-		return errno == ENOENT ? 0 : -errno;
-	if (fstat(fd, &st) == -1) {
-		fd_close(&fd);
-		return -EIO;
-	}
-	(void)tree_empty(fd, st.st_dev, TREE_DEPTH_MAX); /* closes fd */
-	if (unlinkat(dirfd, name, AT_REMOVEDIR) == -1 && errno != ENOENT)
-		return -errno;
-	return 0;
-}
 
 int
 poddir_remove(const char *dir, boot_us_t end)

@@ -12,8 +12,6 @@ struct err;
 /* Marks of what `delete` did without the keeper: files in this directory. */
 #define POD_PURGED_DIR "purged"
 
-/* rm -r, not following links and not leaving the file system. 0 or -errno. */
-int tree_remove(int dirfd, const char *name);
 /*
  * Remove a dead pod's directory. A worker that still flushes holds
  * worker.lock and is waited for, but not beyond end.

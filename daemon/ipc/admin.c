@@ -158,6 +158,15 @@ admin_detail(int dirfd, int timeout_ms, char **text, struct err *err)
 	return admin_ask(dirfd, MSG_DETAIL, NULL, -1, timeout_ms, text, err);
 }
 
+void
+admin_clean(char *text)
+{
+	for (; *text != '\0'; text++) {
+		if ((unsigned char)*text < 0x20 || *text == 0x7f)
+			*text = '?';
+	}
+}
+
 char *
 admin_status_get(const char *text, const char *key)
 {
@@ -182,6 +191,12 @@ int
 admin_restart(int dirfd, int timeout_ms, char **text, struct err *err)
 {
 	return admin_ask(dirfd, MSG_RESTART, NULL, -1, timeout_ms, text, err);
+}
+
+int
+admin_end(int dirfd, int timeout_ms, struct err *err)
+{
+	return admin_ask(dirfd, MSG_END, NULL, -1, timeout_ms, NULL, err);
 }
 
 int

@@ -29,7 +29,7 @@ int admin_pin(int dirfd, const char *id, int timeout_ms, struct err *err);
 
 /*
  * Ask for the keeper's own account of itself: lines of key=value. Keys:
- * keeper_pid worker_pid worker_restarts worker_state version build since_us
+ * keeper_pid worker_pid worker_restarts worker_state left_behind version build since_us
  * namespace group socket requests children connections fds pins in_hand mark. *text is the caller's.
  */
 int admin_status(int dirfd, int timeout_ms, char **text, struct err *err);
@@ -39,12 +39,22 @@ int admin_status(int dirfd, int timeout_ms, char **text, struct err *err);
  * hex, and one of "stored NAME = FD" for each descriptor in the store. *text is the caller's. -ENOSYS: an older keeper.
  */
 int admin_detail(int dirfd, int timeout_ms, char **text, struct err *err);
+/*
+ * For those who answer: what others chose, the name of a pod above all, must not pass for
+ * a line of its own. Control bytes become '?'.
+ */
+void admin_clean(char *text);
 /* One value of that text, malloc'ed; NULL if there is none. */
 char *admin_status_get(const char *text, const char *key);
 
 /* Replace the worker; exe_fd -1: by the same build. Blocks till done. */
 int admin_upgrade(int dirfd, int exe_fd, int timeout_ms, char **text, struct err *err);
 int admin_restart(int dirfd, int timeout_ms, char **text, struct err *err);
+/*
+ * Containerd has given up all that the pod has: it ends, if no worker comes up any more
+ * to see to that, and nothing runs. -EBUSY: not so. -ENOSYS: an older keeper.
+ */
+int admin_end(int dirfd, int timeout_ms, struct err *err);
 /* Write the dump file; *text is its path. */
 int admin_dump(int dirfd, int timeout_ms, char **text, struct err *err);
 

@@ -28,7 +28,7 @@ struct blackbox {
 	 * KEY_INTERNAL (msg.h) the worker's own name for work that no request stands for.
 	 */
 	volatile uint64_t in_hand;
-	/* grows once per pass of the worker's loop */
+	/* grows once per pass of the worker's loop, and within a long one */
 	volatile uint64_t loops;
 	/* number of trace entries ever written; the last is (n-1) % TRACES */
 	volatile uint64_t n_traces;

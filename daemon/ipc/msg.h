@@ -68,7 +68,8 @@ struct err;
 	X(67, RESTART, restart, ADMIN)                                                   \
 	X(68, DUMP, dump, ADMIN)                                                         \
 	X(69, REPLY, reply, KEEPER)                                                      \
-	X(70, DETAIL, detail, ADMIN)
+	X(70, DETAIL, detail, ADMIN)                                                     \
+	X(71, END, end, ADMIN)
 
 enum msg_type {
 #define X(num, NAME, name, from) MSG_##NAME = num,
@@ -131,7 +132,7 @@ enum msg_type {
  *
  * On the admin socket:
  * PIN      MF_NAME the container's id
- * STATUS, RESTART, DUMP, DETAIL  nothing
+ * STATUS, RESTART, DUMP, DETAIL, END  nothing
  * UPGRADE  0 or 1 fds: the new worker's executable
  * REPLY    a = 0 or a positive errno; MF_TEXT
  */
@@ -209,8 +210,8 @@ enum boot_mode { BOOT_NORMAL = 0, BOOT_SAFE = 1, BOOT_UPGRADE = 2 };
 struct msg_welcome {
 	uint32_t proto;
 	uint32_t gen; /* of this worker: 1 for the first in a keeper's life */
-	uint32_t
-	    failed_boots; /* in a row that ended between WELCOME and READY by their own doing */
+	/* in a row that ended before READY by their own doing, and may have read the store */
+	uint32_t failed_boots;
 	enum boot_mode mode;
 	uint64_t suspect;      /* in hand when the last one killed itself; 0 none */
 	uint8_t inst[16];      /* random, of this keeper */

@@ -23,6 +23,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/mem.h"
+#include "ipc/admin.h"
 #include "ipc/channel.h"
 #include "ipc/msg.h"
 #include "keeper/blame.h"
@@ -75,6 +76,19 @@ text_add(struct text *t, const char *fmt, ...)
 	va_end(ap);
 	if (n > 0)
 		t->len += (size_t)n < left ? (size_t)n : left - 1;
+}
+
+/* A line with what others chose. */
+static void
+text_add_value(struct text *t, const char *key, const char *value)
+{
+	size_t at;
+
+	text_add(t, "%s=", key);
+	at = t->len;
+	text_add(t, "%s", value);
+	admin_clean(t->buf + at);
+	text_add(t, "\n");
 }
 
 /* Out of descriptors or memory: leave it in the backlog for a while. */
@@ -150,6 +164,7 @@ status_text(struct pod *pod, struct text *t)
 {
 	struct life_status ls;
 	const char *p;
+	size_t at;
 
 	life_status(pod->life, &ls);
 	text_add(t, "keeper_pid=%ld\n", (long)getpid());
@@ -158,12 +173,13 @@ status_text(struct pod *pod, struct text *t)
 	text_add(t, "worker_restarts=%u\n", ls.restarts);
 	text_add(t, "failed_boots=%u\n", ls.failed_boots);
 	text_add(t, "deaths=%u\n", ls.deaths);
+	text_add(t, "left_behind=%u\n", ls.left_behind);
 	text_add(t, "version=%s\n", PACKAGE_VERSION);
 	text_add(t, "build=%s\n", ls.build);
 	text_add(t, "since_us=%" PRIu64 "\n", pod->born);
-	text_add(t, "namespace=%s\n", pod->args->ns);
-	text_add(t, "group=%s\n", pod->args->id);
-	text_add(t, "socket=%s\n", pod->args->socket_path);
+	text_add_value(t, "namespace", pod->args->ns);
+	text_add_value(t, "group", pod->args->id);
+	text_add_value(t, "socket", pod->args->socket_path);
 	text_add(t, "requests=%zu\n", requests_count(pod->requests));
 	text_add(t, "highest_request=%" PRIu64 "\n", requests_highest(pod->requests));
 	text_add(t, "request_bytes=%zu\n", conns_charged(pod->conns));
@@ -176,8 +192,10 @@ status_text(struct pod *pod, struct text *t)
 	text_add(t, "in_hand=%" PRIu64 "\n", blame_in_hand(pod->blame));
 	/* last, for it may be long, and one line, for the others' sake */
 	text_add(t, "mark=");
+	at = t->len;
 	for (p = pod->mark != NULL ? pod->mark : ""; *p != '\0'; p++)
 		text_add(t, "%c", *p == '\n' ? ';' : *p);
+	admin_clean(t->buf + at);
 	text_add(t, "\n");
 }
 
@@ -205,6 +223,7 @@ detail_fd(const char *name, int fd, void *arg)
 	char line[MSG_NAME_MAX + 32];
 
 	(void)snprintf(line, sizeof line, "stored %s = %d", name, fd);
+	admin_clean(line);
 	detail_line(line, arg);
 }
 
@@ -224,6 +243,14 @@ on_detail(struct asker *a)
 	fdstore_each(a->as->pod->fds, detail_fd, &t);
 	asker_reply(a, 0, t.buf);
 	free(t.buf);
+}
+
+static void
+on_end(struct asker *a)
+{
+	int rc = end_ask(a->as->pod->end);
+
+	asker_reply(a, -rc, rc == 0 ? "" : "the pod lives");
 }
 
 static void
@@ -261,6 +288,7 @@ asker_on_packet(struct packet *packet, void *arg)
 	case MSG_RESTART: on_replace(a, packet); break;
 	case MSG_DUMP: dump_begin(a->as->pod, asker_reply_to, a); break;
 	case MSG_DETAIL: on_detail(a); break;
+	case MSG_END: on_end(a); break;
 	default: /* a number from the wire */
 		asker_reply(a, ENOSYS, "the keeper does not know that question");
 		break;

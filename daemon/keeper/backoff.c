@@ -17,6 +17,9 @@ backoff_us(const struct backoff *b)
 	uint64_t us = LIMIT_BACKOFF_FIRST_US;
 	uint32_t i;
 
+	if (b->stuck >= LIMIT_LEFT_FEW)
+		return LIMIT_BACKOFF_MAX_US
+		    << (at_most(b->stuck, LIMIT_LEFT) - LIMIT_LEFT_FEW);
 	if (b->hopeless)
 		return LIMIT_BACKOFF_MAX_US;
 	if (b->deaths <= 1)

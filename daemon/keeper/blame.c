@@ -9,7 +9,6 @@
  */
 #include "keeper/blame.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -24,6 +23,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/dir.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -33,8 +33,6 @@
 #include "keeper/pod.h"
 #include "keeper/reaper.h"
 #include "keeper/request.h"
-
-#define EXIT_REFUSED 78 /* the worker cannot work with this keeper or file */
 
 struct blame {
 	struct pod *pod;
@@ -85,8 +83,8 @@ oom_read(const struct blame *bl)
 	return p == NULL ? UINT64_MAX : strtoull(p + strlen("oom_kill "), NULL, 10);
 }
 
-static bool
-oom_has_killed(const struct blame *bl)
+bool
+blame_is_oom(const struct blame *bl)
 {
 	uint64_t now = oom_read(bl);
 
@@ -218,22 +216,19 @@ blame_each_trace(
 void
 records_prune(int dir_fd, const char *prefix)
 {
-	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd == -1 ? NULL : fdopendir(fd);
+	AUTO_CLOSEDIR DIR *dir = dir_open(dir_fd, ".");
 	int64_t newest[LIMIT_RECORDS] = {0}, when;
 	size_t len = strlen(prefix), i;
 	struct dirent *de;
 	struct stat st;
 	int pass;
 
-	if (dir == NULL) {
-		fd_close(&fd);
+	if (dir == NULL)
 		return;
-	}
 	/* first find the newest ones, then remove what is older than them all */
 	for (pass = 0; pass < 2; pass++) {
 		rewinddir(dir);
-		while ((de = readdir(dir)) != NULL) {
+		while ((de = dir_next(dir)) != NULL) {
 			if (strncmp(de->d_name, prefix, len) != 0 ||
 			    fstatat(dir_fd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) == -1)
 				continue;
@@ -250,7 +245,6 @@ records_prune(int dir_fd, const char *prefix)
 			newest[i] = when;
 		}
 	}
-	(void)closedir(dir);
 }
 
 void
@@ -357,6 +351,7 @@ is_own_doing(const struct blame *bl, const struct worker_death *d, const char **
 	case KILL_HANG: *verdict = "it hung"; return true;
 	case KILL_GARBAGE: *verdict = "it sent garbage"; return true;
 	case KILL_BOOT: *verdict = "it did not come up"; return true;
+	case KILL_STUCK: *verdict = "the machine kept it from coming up"; return false;
 	case KILL_MEMORY: *verdict = "the keeper ran out of memory"; return false;
 	case KILL_LEAVE: *verdict = "it did not leave when asked"; return false;
 	case KILL_NONE: break;
@@ -368,7 +363,7 @@ is_own_doing(const struct blame *bl, const struct worker_death *d, const char **
 		    WEXITSTATUS(d->status) != EXIT_REFUSED;
 	}
 	signo = WTERMSIG(d->status);
-	if (signo == SIGKILL && oom_has_killed(bl)) {
+	if (signo == SIGKILL && blame_is_oom(bl)) {
 		*verdict = "killed for want of memory";
 		return true;
 	}

@@ -10,11 +10,22 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* The worker's exit status: it cannot work with this keeper or file. */
+#define EXIT_REFUSED 78
+
 struct blame;
 struct pod;
 
 /* Why we killed it; KILL_NONE: we did not. */
-enum kill_why { KILL_NONE, KILL_HANG, KILL_GARBAGE, KILL_BOOT, KILL_MEMORY, KILL_LEAVE };
+enum kill_why {
+	KILL_NONE,
+	KILL_HANG,
+	KILL_GARBAGE,
+	KILL_BOOT,
+	KILL_STUCK, /* not ready in time, as KILL_BOOT, but the machine was to blame */
+	KILL_MEMORY,
+	KILL_LEAVE
+};
 
 struct worker_death {
 	uint32_t gen;
@@ -36,6 +47,8 @@ int blame_open(struct blame *bl);
 int blame_box_fd(const struct blame *bl);
 uint64_t blame_loops(const struct blame *bl);
 uint64_t blame_in_hand(const struct blame *bl);
+/* Has the kernel, since the worker was started, killed somebody of our cgroup for want of memory? */
+bool blame_is_oom(const struct blame *bl);
 /* Where it waits for a debugger; "" while it does not. How often it has done so. */
 void blame_halt(const struct blame *bl, char *out, size_t cap);
 uint32_t blame_halts(const struct blame *bl);

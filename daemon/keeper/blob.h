@@ -16,7 +16,7 @@ struct blob {
 	uint64_t hash; /* FNV-1a of the bytes */
 };
 
-/* What p has room for however short the frame: a short answer to it (conn.c). */
+/* What p has room for however short the frame: a short answer to it (conn_out.c). */
 #define BLOB_ROOM 96u
 
 #define BLOB_NONE ((struct blob){.memfd = -1})

@@ -4,92 +4,27 @@
  * long, budget spent, no memory) is still read to its last byte, then answered.
  *
  * Budgets count bytes, not requests: a thousand Waits must not keep the Kill
- * that would end them from being read. A peer that does not read its answers
- * is not read either.
+ * that would end them from being read. Answers: conn_out.c.
  *
- * Memory is got before what needs it is taken: a connection's before accept(),
- * an answer's before its first byte is sent. If there is none for an answer,
- * the memory of its own request holds a short one that says so.
+ * Memory is got before what needs it is taken: a connection's before accept().
  */
 #include "keeper/conn.h"
 
 #include <errno.h>
-#include <event2/event.h>
-#include <event2/event_struct.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
-#include "base/loop.h"
 #include "base/mem.h"
+#include "keeper/conn_int.h"
 #include "keeper/limits.h"
-#include "proto/frame.h"
 
-/* A unix socket takes as much whole, or nothing of it. */
-#define WHOLE_MAX 16384u
 /* until what could not be watched for want of memory is tried again */
-#define RETRY_US  (50 * US_PER_MS)
-#define PAUSE_US  (1 * US_PER_S)
-
-struct out {
-	struct out *next;
-	size_t len, off;
-	uint8_t data[];
-};
-_Static_assert(sizeof(struct out) + FRAME_HEAD_LEN + 32 <= BLOB_ROOM, "a short answer");
-
-/* What becomes of the payload that is being read. */
-enum fate {
-	FATE_KEEP,   /* a request */
-	FATE_IGNORE, /* unknown type, or data that we have no use for */
-	FATE_REFUSE, /* answer with refuse_code at its end */
-};
-
-struct conn {
-	struct conns *cs;
-	TAILQ_ENTRY(conn) link;
-	uint32_t id;
-	int fd;
-	struct event ev_read;
-	struct event ev_write;
-	uint32_t last_stream;
-	bool closed;
-	bool broken; /* writing failed */
-	bool paused; /* not read: it does not read us */
-	/* the frame in hand */
-	uint8_t head_buf[FRAME_HEAD_LEN];
-	size_t head_len;
-	struct frame_head head;
-	size_t left; /* of its payload */
-	enum fate fate;
-	enum status_code refuse_code;
-	const char *refuse_text;
-	struct blob blob;
-	/* answers */
-	struct out *out, **out_tail;
-	size_t unwritten;
-	size_t charged;
-	struct request_list requests;
-	struct grave grave;
-};
-
-struct conns {
-	struct loop *loop;
-	const struct conns_ops *ops;
-	void *arg;
-	int listen_fd;
-	struct event *ev_accept;  /* NULL: nobody may come any more */
-	struct loop_timer resume; /* accept again after a pause */
-	struct loop_timer retry;  /* look for connections that are not watched */
-	TAILQ_HEAD(, conn) all;
-	size_t n;
-	size_t charged;
-	uint32_t last_id;
-};
+#define RETRY_US (50 * US_PER_MS)
+#define PAUSE_US (1 * US_PER_S)
 
 /* --- budget ---------------------------------------------------------------- */
 
@@ -98,8 +33,9 @@ conn_charge(struct conn *c, size_t len)
 {
 	size_t cost = len + LIMIT_OVERHEAD;
 
+	/* answers that somebody else does not read are no reason to refuse */
 	if (c->cs->charged + cost > LIMIT_POD_BYTES ||
-	    c->charged + cost > LIMIT_CONN_BYTES)
+	    c->charged + c->unwritten + cost > LIMIT_CONN_BYTES)
 		return false;
 	c->charged += cost;
 	c->cs->charged += cost;
@@ -121,7 +57,7 @@ conn_uncharge(struct conn *c, size_t len)
 
 /* --- watching -------------------------------------------------------------- */
 
-static void
+void
 conn_watch(struct conn *c, struct event *ev)
 {
 	if (event_add(ev, NULL) == -1)
@@ -159,7 +95,7 @@ conn_release(void *arg)
 	free(arg);
 }
 
-static void
+void
 conn_close(struct conn *c)
 {
 	struct conns *cs = c->cs;
@@ -179,7 +115,7 @@ conn_close(struct conn *c)
 		free(out);
 	}
 	/* answers that nobody reads; requests stay charged until answered */
-	cs->charged -= c->unwritten;
+	cs->unwritten -= c->unwritten;
 	c->unwritten = 0;
 	TAILQ_REMOVE(&cs->all, c, link);
 	cs->n--;
@@ -187,188 +123,6 @@ conn_close(struct conn *c)
 	loop_bury(cs->loop, &c->grave, conn_release, c);
 	if (cs->n + 1 == LIMIT_CONNS)
 		conns_watch(cs);
-}
-
-/* --- writing --------------------------------------------------------------- */
-
-/* How much the socket took, or -errno. */
-static ssize_t
-conn_send(struct conn *c, struct iovec *iov, size_t n)
-{
-	struct msghdr mh = {.msg_iov = iov, .msg_iovlen = n};
-	ssize_t sent;
-
-	do
-		sent = sendmsg(c->fd, &mh, MSG_NOSIGNAL | MSG_DONTWAIT);
-	while (sent == -1 && errno == EINTR);
-	if (sent >= 0)
-		return sent;
-	return errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM ? 0 : -errno;
-}
-
-/* Writing is over for good: close from the loop, not under our caller. */
-static void
-conn_break(struct conn *c)
-{
-	c->broken = true;
-	event_active(&c->ev_read, EV_READ, 1);
-}
-
-static void
-conn_pause_check(struct conn *c)
-{
-	bool pause = c->unwritten > LIMIT_CONN_UNWRITTEN;
-
-	if (pause == c->paused)
-		return;
-	c->paused = pause;
-	if (pause)
-		(void)event_del(&c->ev_read);
-	else
-		conn_watch(c, &c->ev_read);
-}
-
-static void
-conn_on_write(evutil_socket_t fd, short what, void *arg)
-{
-	struct conn *c = arg;
-	struct out *out;
-
-	(void)fd;
-	(void)what;
-	while ((out = c->out) != NULL) {
-		struct iovec iov = {out->data + out->off, out->len - out->off};
-		ssize_t n = conn_send(c, &iov, 1);
-
-		if (n < 0) {
-			conn_close(c);
-			return;
-		}
-		out->off += (size_t)n;
-		c->unwritten -= (size_t)n;
-		c->cs->charged -= (size_t)n;
-		if (out->off < out->len) {
-			conn_watch(c, &c->ev_write);
-			conn_pause_check(c);
-			return;
-		}
-		c->out = out->next;
-		free(out);
-	}
-	c->out_tail = &c->out;
-	conn_pause_check(c);
-	c->cs->ops->on_flushed(c->cs->arg);
-}
-
-/* Keep for later what the socket did not take of two pieces. Takes out. */
-static void
-conn_queue(struct conn *c, struct out *out, const struct iovec iov[2], size_t done)
-{
-	size_t i;
-
-	out->next = NULL;
-	out->off = 0;
-	out->len = 0;
-	for (i = 0; i < 2; i++) {
-		size_t skip = done < iov[i].iov_len ? done : iov[i].iov_len;
-
-		memcpy(out->data + out->len, (char *)iov[i].iov_base + skip,
-		    iov[i].iov_len - skip);
-		out->len += iov[i].iov_len - skip;
-		done -= skip;
-	}
-	*c->out_tail = out;
-	c->out_tail = &out->next;
-	c->unwritten += out->len;
-	c->cs->charged += out->len;
-	conn_watch(c, &c->ev_write);
-	conn_pause_check(c);
-}
-
-/*
- * Send, or queue: if malloc() has no memory for that, in that of a request
- * (NULL: none). 0, or -ENOMEM with nothing of it sent.
- */
-static int
-conn_write(struct conn *c, uint32_t stream, const void *payload, size_t len,
-    struct blob *request)
-{
-	struct frame_head head = {
-	    .len = (uint32_t)len, .stream = stream, .type = FRAME_RESPONSE};
-	uint8_t head_buf[FRAME_HEAD_LEN];
-	const size_t total = sizeof head_buf + len;
-	struct out *out = NULL;
-	struct iovec iov[2];
-	ssize_t sent = 0;
-
-	frame_head_encode(head_buf, &head);
-	iov[0] = (struct iovec){head_buf, sizeof head_buf};
-	iov[1] = (struct iovec){(void *)(uintptr_t)payload, len};
-	if (total > WHOLE_MAX) {
-		out = malloc(sizeof *out + total);
-		if (out == NULL)
-			return -ENOMEM;
-	}
-	if (c->out == NULL) {
-		sent = conn_send(c, iov, len > 0 ? 2 : 1);
-		if (sent < 0)
-			conn_break(c);
-		if (sent < 0 || (size_t)sent == total) {
-			free(out);
-			return 0;
-		}
-	}
-	if (out == NULL)
-		out = malloc(sizeof *out + total);
-	if (out == NULL && request != NULL && sizeof *out + total <= BLOB_ROOM)
-		out = blob_steal(request);
-	if (out != NULL) {
-		conn_queue(c, out, iov, (size_t)sent);
-		return 0;
-	}
-	if (sent == 0)
-		return -ENOMEM;
-	log_errx("connection %u: no memory for the rest of an answer, closing it", c->id);
-	conn_break(c);
-	return 0;
-}
-
-void
-conn_answer_status(struct conn *c, uint32_t stream, enum status_code code,
-    const char *text, struct blob *request)
-{
-	uint8_t buf[STATUS_RESPONSE_MAX];
-	size_t len;
-
-	if (c->closed || c->broken)
-		return;
-	len = status_encode_response(buf, sizeof buf, code, text);
-	if (conn_write(c, stream, buf, len, request) == 0)
-		return;
-	len = status_encode_response(buf, sizeof buf, code, "");
-	if (conn_write(c, stream, buf, len, request) == 0)
-		return;
-	/* a frame that was no request, of a peer that does not read */
-	log_errx("connection %u: no memory for an answer, closing it", c->id);
-	conn_break(c);
-}
-
-void
-conn_answer(struct conn *c, uint32_t stream, const void *response, size_t len,
-    struct blob *request)
-{
-	if (c->closed || c->broken)
-		return;
-	if (len > FRAME_PAYLOAD_MAX) {
-		log_errx("connection %u: an answer of %zu bytes does not fit a frame",
-		    c->id, len);
-		conn_answer_status(
-		    c, stream, STATUS_INTERNAL, "answer is too large", request);
-		return;
-	}
-	if (conn_write(c, stream, response, len, NULL) < 0)
-		conn_answer_status(
-		    c, stream, STATUS_RESOURCE_EXHAUSTED, "out of memory", request);
 }
 
 /* --- reading --------------------------------------------------------------- */
@@ -672,7 +426,7 @@ conns_count(const struct conns *cs)
 size_t
 conns_charged(const struct conns *cs)
 {
-	return cs->charged;
+	return cs->charged + cs->unwritten;
 }
 
 bool

@@ -56,9 +56,9 @@ struct request_list *conn_requests(struct conn *c);
 
 /*
  * Queue an answer: the Response message. More than a frame holds becomes an
- * error, also memory running out. request: what is answered, whose memory may
- * be taken for that error (blob_steal); NULL: it was none. Never blocks, never
- * calls back.
+ * error, also memory running out, or too much that the peer has not read.
+ * request: what is answered, whose memory may be taken for that error
+ * (blob_steal); NULL: it was none. Never blocks, never calls back.
  */
 void conn_answer(struct conn *c, uint32_t stream, const void *response, size_t len,
     struct blob *request);

@@ -10,7 +10,6 @@
  */
 #include "keeper/end.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -22,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/dir.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/loop.h"
@@ -34,10 +34,11 @@
 #include "keeper/request.h"
 #include "keeper/step.h"
 
-#define RETRY_US   (100 * US_PER_MS)
-#define DEPTH_MAX  16
+#define RETRY_US     (100 * US_PER_MS)
+/* for a lock that nobody holds and that cannot be had */
+#define RETRY_MAX_US (5 * US_PER_S)
 /* to empty the directory */
-#define TIDY_TRIES 20
+#define TIDY_TRIES   20
 
 struct pin {
 	LIST_ENTRY(pin) link;
@@ -53,9 +54,14 @@ struct end {
 	struct loop_timer retry;
 	bool idle;
 	uint64_t idle_n;
-	bool term;
+	bool term; /* asked to end; a pin or a request after it says no */
+	uint64_t term_n;
+	bool given_up; /* the same, should no worker come up any more */
+	uint64_t given_up_n;
 	boot_us_t busy_since; /* answers were unwritten when all else was done */
 	int lock_fd;
+	int lock_error; /* why it could not be had the last time; the log says so */
+	uint64_t lock_retry_us;
 	bool ending;
 	unsigned tidied;
 	/* the socket that is ours at that path */
@@ -152,6 +158,7 @@ end_pin(struct end *end, const char *id)
 		end->n_pins++;
 	}
 	pin->until = clock_boot_us() + LIMIT_PIN_US;
+	end->term = end->given_up = false;
 	pins_arm(end);
 	pin_tell(end, pin);
 	return 0;
@@ -186,41 +193,6 @@ end_tell_pins(struct end *end)
 }
 
 /* --- leaving nothing ------------------------------------------------------- */
-
-/* Empty a directory of this file system, not following anything out of it. */
-static void
-dir_empty(int dir_fd, int depth)
-{
-	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd == -1 ? NULL : fdopendir(fd);
-	struct stat here, st;
-	struct dirent *de;
-
-	if (dir == NULL || fstat(dir_fd, &here) == -1) {
-		if (dir != NULL)
-			(void)closedir(dir);
-		else
-			fd_close(&fd);
-		return;
-	}
-	while ((de = readdir(dir)) != NULL) {
-		if (strcmp(de->d_name, ".") == 0 || strcmp(de->d_name, "..") == 0)
-			continue;
-		if (unlinkat(dir_fd, de->d_name, 0) == 0 ||
-		    fstatat(dir_fd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) == -1)
-			continue;
-		if (S_ISDIR(st.st_mode) && st.st_dev == here.st_dev &&
-		    depth < DEPTH_MAX) {
-			AUTO_CLOSE int sub = openat(dir_fd, de->d_name,
-			    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-			if (sub != -1)
-				dir_empty(sub, depth + 1);
-			(void)unlinkat(dir_fd, de->d_name, AT_REMOVEDIR);
-		}
-	}
-	(void)closedir(dir);
-}
 
 static void
 remove_socket(struct end *end)
@@ -265,8 +237,9 @@ end_finish(void *arg)
 	struct end *end = arg;
 	struct pod *pod = end->pod;
 
-	dir_empty(pod->dir_fd, 0);
-	if (rmdir(pod->args->dir) == -1 && errno != ENOENT) {
+	tree_empty(pod->dir_fd);
+	/* what is there now, without a lock, is not ours */
+	if (end->lock_fd != -1 && rmdir(pod->args->dir) == -1 && errno != ENOENT) {
 		log_warn("remove '%s'", pod->args->dir);
 		/* perhaps there was no memory to list it */
 		if (end->tidied++ < TIDY_TRIES) {
@@ -299,18 +272,28 @@ static bool
 end_is_due(struct end *end)
 {
 	struct pod *pod = end->pod;
-	bool hopeless = life_is_hopeless(pod->life) && life_never_ran(pod->life);
+	const bool hopeless = life_is_hopeless(pod->life);
+	const uint64_t highest = requests_highest(pod->requests);
+	const bool term = (end->term && end->term_n == highest) ||
+	    (hopeless && end->given_up && end->given_up_n == highest);
 
-	if (steps_children(pod->steps) > 0)
+	if (steps_children(pod->steps) > 0) {
+		end->term = false; /* it is refused while there are any */
 		return false;
-	if (end->term)
-		return true;
-	if (!hopeless && !(end->idle && end->idle_n >= requests_highest(pod->requests)))
+	}
+	if (end->n_pins > 0)
 		return false;
-	return end->n_pins == 0 && requests_count(pod->requests) == 0;
+	/* those that no worker will ever end have been answered */
+	if (requests_count(pod->requests) > 0 && !(term && hopeless))
+		return false;
+	return term || (end->idle && end->idle_n >= highest) ||
+	    (hopeless && life_never_ran(pod->life));
 }
 
-/* 0, or -errno: -EWOULDBLOCK, a launcher holds it. */
+/*
+ * 0, or -errno: -EWOULDBLOCK, a launcher holds it; -ENOENT, its directory is
+ * gone, and the pod's with it.
+ */
 static int
 end_lock(struct end *end)
 {
@@ -320,6 +303,20 @@ end_lock(struct end *end)
 	if (end->lock_fd == -1)
 		return -errno;
 	return flock(end->lock_fd, LOCK_EX | LOCK_NB) == -1 ? -errno : 0;
+}
+
+static void
+end_retry_lock(struct end *end, int rc)
+{
+	if (rc == -EWOULDBLOCK || rc != end->lock_error)
+		end->lock_retry_us = RETRY_US;
+	else if (end->lock_retry_us < RETRY_MAX_US)
+		end->lock_retry_us *= 2;
+	if (rc != -EWOULDBLOCK && rc != end->lock_error)
+		log_errx("the pod cannot end: lock '%s': %s", end->pod->args->lock_path,
+		    strerror(-rc));
+	end->lock_error = rc;
+	loop_timer_set(end->pod->loop, &end->retry, end->lock_retry_us);
 }
 
 void
@@ -340,11 +337,9 @@ end_check(struct end *end)
 		}
 	}
 	rc = end_lock(end);
-	if (rc < 0) {
-		if (rc != -EWOULDBLOCK)
-			log_errx(
-			    "lock '%s': %s", end->pod->args->lock_path, strerror(-rc));
-		loop_timer_set(end->pod->loop, &end->retry, RETRY_US);
+	/* no way leads to the admin socket any more: nobody can be joining */
+	if (rc < 0 && rc != -ENOENT) {
+		end_retry_lock(end, rc);
 		return;
 	}
 	if (conns_accept(end->pod->conns)) {
@@ -371,6 +366,28 @@ end_on_idle(struct end *end, uint64_t n)
 	end_check(end);
 }
 
+static void
+end_want(struct end *end)
+{
+	end->term = true;
+	end->term_n = requests_highest(end->pod->requests);
+	end->busy_since = 0;
+}
+
+int
+end_ask(struct end *end)
+{
+	end->given_up = true;
+	end->given_up_n = requests_highest(end->pod->requests);
+	if (steps_children(end->pod->steps) > 0 || !life_is_hopeless(end->pod->life))
+		return -EBUSY;
+	log_info("no worker comes up, and the containers are given up: ending");
+	end_want(end);
+	/* not under our caller, who has an answer to give */
+	loop_timer_set(end->pod->loop, &end->retry, 0);
+	return 0;
+}
+
 void
 end_on_term(struct end *end, int signo)
 {
@@ -379,7 +396,7 @@ end_on_term(struct end *end, int signo)
 		return;
 	}
 	log_info("%s: ending", strsignal(signo));
-	end->term = true;
+	end_want(end);
 	end_check(end);
 }
 

@@ -25,6 +25,12 @@ size_t end_tell_pins(struct end *end);
 
 /* The worker has nothing left, and has seen all requests up to n. */
 void end_on_idle(struct end *end, uint64_t n);
+/*
+ * Nobody will ask for its containers any more (admin_end()). 0: it ends, soon;
+ * -EBUSY: something runs, or a worker that sees to it may come. If none does, and
+ * nobody has come with a pin or a request, it ends once it knows that.
+ */
+int end_ask(struct end *end);
 /* SIGTERM, SIGINT. */
 void end_on_term(struct end *end, int signo);
 /* Perhaps it is time. */

@@ -7,48 +7,31 @@
  *            |                  |                 |                  |        ^
  *            +------------------+---- killed -----+----------> DYING +--------+
  *
- * A worker is executed from a descriptor that is held open, so that a package
- * update does not change the build by way of a crash. Only `upgrade` does, and
- * only once the new build was READY; before that the old one comes back.
- *
  * Death is what the reaper says, or 2 s after a SIGKILL: then it sits in the
  * kernel, can run no more code of its own, and the next one may start.
+ *
+ * How one is started: life_boot.c. Those that go on sitting there: life_left.c.
  */
 #include "keeper/life.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/loop.h"
-#include "ipc/channel.h"
 #include "keeper/backoff.h"
-#include "keeper/blame.h"
 #include "keeper/handle.h"
-#include "keeper/hold.h"
+#include "keeper/life_int.h"
 #include "keeper/limits.h"
 #include "keeper/pod.h"
-#include "keeper/reaper.h"
 #include "keeper/request.h"
 #include "keeper/spawn.h"
-
-enum life_state {
-	LIFE_DOWN,
-	LIFE_STARTING,
-	LIFE_LOADING,
-	LIFE_RUNNING,
-	LIFE_LEAVING,
-	LIFE_DYING,
-	LIFE_ENDED,
-};
 
 static const char *const state_names[] = {
     [LIFE_DOWN] = "down",
@@ -60,54 +43,12 @@ static const char *const state_names[] = {
     [LIFE_ENDED] = "ended",
 };
 
-struct life {
-	struct pod *pod;
-	enum life_state state;
-	int exe_fd;	  /* of the build that is current; -1: to be opened */
-	int candidate_fd; /* the one that shall become it; -1: none */
-	bool trying;	  /* the worker runs the candidate */
-	pid_t pid;
-	struct reap_node reap;
-	int fail_fd;
-	struct channel *ch;
-	bool open; /* it has had its snapshot: news may be sent */
-	char build[96];
-	enum kill_why why;
-	char why_text[160];
-	bool last_words; /* dying of SIGABRT; SIGKILL comes next */
-	/* counts */
-	uint32_t gen;
-	uint32_t failed_boots;
-	uint32_t
-	    failed_loads; /* those of them that had been WELCOME, and may have read the store */
-	uint32_t attempts; /* deaths in a row, for the back-off */
-	uint64_t suspect;  /* what the last one had in hand if it killed itself */
-	bool robbed;	   /* the last one was ready, and was killed from outside */
-	bool ran;	   /* ever */
-	boot_us_t t_go;
-	/* time */
-	struct loop_timer timer; /* what it means depends on the state */
-	boot_us_t t_timer;	 /* when it fires */
-	struct loop_timer hang;
-	uint64_t hang_loops;
-	boot_us_t hang_since;
-	bool hang_late;
-	struct hold hold;
-	/* who asked for a new one */
-	life_done_cb done;
-	void *done_arg;
-	/* who waits for the end */
-	bool ending;
-	void (*end_cb)(void *arg);
-	void *end_arg;
-};
-
 static void life_start(struct life *life);
 static void life_next(struct life *life, bool crashed);
 
 /* --- small things ---------------------------------------------------------- */
 
-static void
+void
 life_timer(struct life *life, uint64_t us)
 {
 	life->t_timer = clock_boot_us() + us;
@@ -123,7 +64,7 @@ life_is_running(const struct life *life)
 bool
 life_is_hopeless(const struct life *life)
 {
-	return life->failed_boots >= LIMIT_BOOTS_REFUSE;
+	return life->boots.hopeless;
 }
 
 bool
@@ -256,14 +197,14 @@ life_on_end(int rc, void *arg)
 		life_kill(life, KILL_NONE, "");
 }
 
-static const struct channel_ops life_channel_ops = {life_on_packet, life_on_end};
+const struct channel_ops life_channel_ops = {life_on_packet, life_on_end};
 
 void
 life_on_hello(struct life *life, const struct msg_hello *hello)
 {
 	_Alignas(8) char buf[512];
 	struct msg_welcome welcome = {
-	    .gen = life->gen, .failed_boots = life->failed_loads};
+	    .gen = life->gen, .failed_boots = life->boots.loads};
 	struct msg_head head;
 	int box;
 
@@ -282,9 +223,9 @@ life_on_hello(struct life *life, const struct msg_hello *hello)
 	fd_close(&life->fail_fd);
 	welcome.proto =
 	    hello->proto_max < IPC_PROTO_MAX ? hello->proto_max : IPC_PROTO_MAX;
-	welcome.mode = life->trying		     ? BOOT_UPGRADE
-	    : life->failed_loads >= LIMIT_BOOTS_SAFE ? BOOT_SAFE
-						     : BOOT_NORMAL;
+	welcome.mode = life->trying		    ? BOOT_UPGRADE
+	    : life->boots.loads >= LIMIT_BOOTS_SAFE ? BOOT_SAFE
+						    : BOOT_NORMAL;
 	welcome.suspect = life->suspect;
 	memcpy(welcome.inst, life->pod->inst, sizeof welcome.inst);
 	welcome.dir_alias = life->pod->dir_alias;
@@ -308,7 +249,7 @@ life_on_ready(struct life *life)
 	life->state = LIFE_RUNNING;
 	life->ran = true;
 	life->t_go = clock_boot_us();
-	life->failed_boots = life->failed_loads = 0;
+	life->boots = (struct boots){0};
 	if (life->trying) {
 		fd_close(&life->exe_fd);
 		life->exe_fd = steal_fd(&life->candidate_fd);
@@ -347,9 +288,12 @@ life_bury(struct life *life, int status)
 	loop_timer_stop(life->pod->loop, &life->hang);
 	life->open = false;
 	life->state = LIFE_DOWN;
-	if (spawn_failed(life->fail_fd, &failure))
+	life->spawn_error = 0;
+	if (spawn_failed(life->fail_fd, &failure)) {
+		life->spawn_error = failure.error;
 		(void)snprintf(life->why_text, sizeof life->why_text,
 		    "%s of the worker: %s", failure.what, strerror(failure.error));
+	}
 	fd_close(&life->fail_fd);
 	channel_drain(ch);
 	channel_free(ch);
@@ -365,7 +309,7 @@ life_gone(struct life *life, int status)
 	bool left = life->state == LIFE_LEAVING ||
 	    (life->state == LIFE_DYING && life->why == KILL_LEAVE);
 	bool was_ready = life->t_go != 0;
-	bool was_welcome = life->open;
+	bool had_handler = blame_answers(life->pod->blame);
 	bool own = life_bury(life, status);
 
 	life->suspect = own ? blame_in_hand(life->pod->blame) : 0;
@@ -391,104 +335,23 @@ life_gone(struct life *life, int status)
 		life_start(life);
 		return;
 	}
-	/* one that leaves by itself, also by refusing (78), will not come up next time */
-	if (!was_ready && (own || WIFEXITED(status))) {
-		life->failed_boots++;
-		/* before that it cannot have been the store's fault, and nor would one anew help */
-		if (was_welcome)
-			life->failed_loads++;
-	}
+	/* it opens the store after its handler is in place; who killed it is not known before */
+	if (!was_ready)
+		life_boot_failed(life,
+		    &(struct boot_end){
+			.status = status, .own = own, .loads = had_handler});
 	if (was_ready && clock_boot_us() - life->t_go > LIMIT_QUIET_US)
 		life->attempts = 0;
 	life_next(life, true);
 }
 
-static void
+void
 life_on_death(const struct death *death, void *arg)
 {
 	life_gone(arg, death->status);
 }
 
 /* --- starting -------------------------------------------------------------- */
-
-static int
-life_open_exe(struct life *life)
-{
-	const char *dir = getenv("PODSHIM_LIBEXECDIR");
-	char path[4096];
-
-	if (life->exe_fd != -1)
-		return 0;
-	(void)snprintf(path, sizeof path, "%s/podshim-worker",
-	    dir != NULL && *dir != '\0' ? dir : PKGLIBEXECDIR);
-	life->exe_fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (life->exe_fd == -1) {
-		(void)snprintf(life->why_text, sizeof life->why_text, "%.100s: %s", path,
-		    strerror(errno));
-		return -errno;
-	}
-	return 0;
-}
-
-static int
-life_fork(struct life *life, int channel_fd)
-{
-	const struct pod_args *a = life->pod->args;
-	static const uint32_t three = 3;
-	const char *argv[] = {"podshim-worker", "-namespace", a->ns, "-id", a->id,
-	    "-address", a->address, "-publish-binary", a->publish_binary, "-dir", a->dir,
-	    "-log", a->log_path, a->debug ? "-debug" : NULL, NULL};
-	struct spawn sp = {.exe_fd = life->trying ? life->candidate_fd : life->exe_fd,
-	    .argv = (char *const *)(uintptr_t)argv,
-	    .fds = &channel_fd,
-	    .fd_nums = &three,
-	    .n_fds = 1};
-
-	return spawn_fork(&sp, &life->fail_fd);
-}
-
-/* 0, or -errno with nothing left over. */
-static int
-life_try_start(struct life *life)
-{
-	int fds[2], rc;
-	pid_t pid;
-
-	life->trying = life->candidate_fd != -1;
-	rc = life->trying ? 0 : life_open_exe(life);
-	if (rc < 0)
-		return rc;
-	rc = blame_open(life->pod->blame);
-	if (rc < 0)
-		return rc;
-	rc = channel_pair(fds);
-	if (rc < 0)
-		return rc;
-	life->ch = channel_new(life->pod->loop, fds[0], &life_channel_ops, life);
-	if (life->ch == NULL) {
-		fd_close(&fds[0]);
-		fd_close(&fds[1]);
-		return -ENOMEM;
-	}
-	pid = life_fork(life, fds[1]);
-	fd_close(&fds[1]);
-	if (pid < 0) {
-		channel_free(life->ch);
-		life->ch = NULL;
-		return pid;
-	}
-	life->pid = pid;
-	reaper_watch(life->pod->reaper, &life->reap, pid, life_on_death, life);
-	return 0;
-}
-
-/* Not the build's fault, and over some time: no reason to give it up. */
-static bool
-is_shortage(int rc)
-{
-	return rc == -EAGAIN || rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE ||
-	    rc == -ENOBUFS || rc == -ENOSPC;
-}
 
 static void
 life_start(struct life *life)
@@ -501,11 +364,12 @@ life_start(struct life *life)
 	life->build[0] = '\0';
 	life->t_go = 0;
 	life->hold = (struct hold){0};
+	life->stuck = 0;
 	rc = life_try_start(life);
 	if (rc < 0) {
 		log_errx("cannot start the worker: %s %s", strerror(-rc), life->why_text);
-		if (!is_shortage(rc))
-			life->failed_boots++;
+		if (!life_is_shortage(rc))
+			life_boot_failed(life, &(struct boot_end){.status = -1});
 		if (life->trying)
 			fd_close(&life->candidate_fd);
 		life->trying = false;
@@ -514,13 +378,14 @@ life_start(struct life *life)
 		return;
 	}
 	life->state = LIFE_STARTING;
-	life_timer(life, life->trying ? LIMIT_UPGRADE_US : LIMIT_BOOT_US);
+	life_boot_watch(life);
 }
 
 static void
 life_next(struct life *life, bool crashed)
 {
-	struct backoff backoff = {.killed = life->robbed,
+	struct backoff backoff = {.stuck = life->stuck,
+	    .killed = life->robbed,
 	    .hopeless = life_is_hopeless(life),
 	    .urgent = requests_urgent(life->pod->requests)};
 	uint64_t us;
@@ -544,8 +409,18 @@ void
 life_hurry(struct life *life)
 {
 	if (life->state == LIFE_DOWN && !life_is_hopeless(life) &&
+	    life->stuck < LIMIT_LEFT_FEW &&
 	    life->t_timer > clock_boot_us() + LIMIT_BACKOFF_BUSY_US)
 		life_timer(life, LIMIT_BACKOFF_BUSY_US);
+}
+
+void
+life_let_go(struct life *life)
+{
+	if (life->state != LIFE_DOWN || life->stuck < LIMIT_LEFT_FEW)
+		return;
+	life->stuck = 0;
+	life_timer(life, LIMIT_BACKOFF_FIRST_US);
 }
 
 static void
@@ -557,16 +432,11 @@ life_on_timer(void *arg)
 	case LIFE_DOWN: life_start(life); break;
 	case LIFE_STARTING:
 	case LIFE_LOADING:
-		/* a new build that is held must be waiting as it was told: there is the old one */
-		if (hold_was(&life->hold, life->pod->blame, life->pid) &&
-		    (!life->trying || hold_waits(&life->hold, life->pod->blame))) {
-			life_timer(life, LIMIT_BOOT_US);
+		if (life_boot_goes_on(life))
 			break;
-		}
-		log_errx("worker %ld is not ready after %d s, killing it",
-		    (long)life->pid,
-		    (int)((life->trying ? LIMIT_UPGRADE_US : LIMIT_BOOT_US) / US_PER_S));
-		life_kill(life, KILL_BOOT, "not ready in time");
+		log_errx("worker %ld does not come up, killing it", (long)life->pid);
+		life_kill(life, life_boot_is_stuck(life) ? KILL_STUCK : KILL_BOOT,
+		    "not ready in time");
 		break;
 	case LIFE_LEAVING:
 		log_warnx("worker %ld does not leave, killing it", (long)life->pid);
@@ -580,7 +450,9 @@ life_on_timer(void *arg)
 			break;
 		}
 		log_errx("worker %ld does not die; going on without it", (long)life->pid);
-		reaper_forget(life->pod->reaper, &life->reap);
+		if (life->why == KILL_BOOT) /* then it was in the kernel before, too */
+			life->why = KILL_STUCK;
+		life->stuck = life_leave_behind(life);
 		life_gone(life, SIGKILL);
 		break;
 	case LIFE_RUNNING:
@@ -621,7 +493,7 @@ life_replace(struct life *life, int exe_fd, life_done_cb done, void *arg, struct
 		life->candidate_fd = exe_fd;
 	}
 	life->attempts = 0;
-	life->failed_boots = life->failed_loads = 0;
+	life->boots = (struct boots){0};
 	if (life->pid == 0)
 		life_timer(life, 0);
 	else
@@ -653,8 +525,9 @@ life_status(struct life *life, struct life_status *out)
 	    .pid = life->pid,
 	    .gen = life->gen,
 	    .restarts = life->gen > 0 ? life->gen - 1 : 0,
-	    .failed_boots = life->failed_boots,
+	    .failed_boots = life->boots.failed,
 	    .deaths = quiet ? 0 : life->attempts,
+	    .left_behind = life_left(life),
 	    .build = life->build,
 	    .unread = life->ch != NULL ? channel_unread(life->ch) : 0};
 	hold_text(life->pod->blame, life->pid, out->held, sizeof out->held);
@@ -686,6 +559,7 @@ life_free(struct life *life)
 	if (life == NULL)
 		return;
 	reaper_forget(life->pod->reaper, &life->reap);
+	life_left_fini(life);
 	channel_free(life->ch);
 	loop_timer_stop(life->pod->loop, &life->timer);
 	loop_timer_stop(life->pod->loop, &life->hang);

@@ -64,7 +64,8 @@ struct life_status {
 	uint32_t gen;
 	uint32_t restarts;
 	uint32_t failed_boots;
-	uint32_t deaths; /* in a row, without a quiet minute between */
+	uint32_t deaths;      /* in a row, without a quiet minute between */
+	uint32_t left_behind; /* earlier ones that do not die */
 	const char *build;
 	size_t unread;
 	char held[64]; /* " (stopped)" and the like: left alone; "" if it runs */

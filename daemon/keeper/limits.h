@@ -7,11 +7,17 @@
 
 #include "base/clock.h"
 
-/* Connections; more wait in the listener's backlog. */
-#define LIMIT_CONNS	     1024u
-/* Bytes of requests not yet answered and of answers not yet written. */
+/*
+ * Connections; more wait in the listener's backlog. Twice as many as a worker
+ * takes containers (worker/pod.h): containerd has one for each, and there must
+ * be room for the one that creates, deletes or asks.
+ */
+#define LIMIT_CONNS	     2048u
+/* Bytes of requests not yet answered, and as many of answers not yet written. */
 #define LIMIT_POD_BYTES	     (16u << 20)
 #define LIMIT_CONN_BYTES     (8u << 20)
+/* Of unwritten answers each connection may have that, whatever others have. */
+#define LIMIT_CONN_SHARE     (32u << 10)
 /* What one request or answer costs besides its bytes. */
 #define LIMIT_OVERHEAD	     256u
 /* A connection with more than this unwritten is not read. */
@@ -39,10 +45,23 @@
 /* Messages queued for a worker that does not read, in bytes. */
 #define LIMIT_WORKER_QUEUE  (64u << 20)
 
+/*
+ * Killed workers that do not die: counted up to that; from so many on, the next
+ * one is put off, whoever waits.
+ */
+#define LIMIT_LEFT     8u
+#define LIMIT_LEFT_FEW 3u
+
 /* Time. */
 #define LIMIT_PIN_US		(30 * US_PER_S)
 #define LIMIT_HANG_US		(5 * US_PER_S)
+/*
+ * until READY: as long as its loops stand still, for so many looks; and in all,
+ * for a pod of a thousand containers on a slow machine
+ */
 #define LIMIT_BOOT_US		(10 * US_PER_S)
+#define LIMIT_BOOT_LOOKS	5u
+#define LIMIT_BOOT_ALL_US	(120 * US_PER_S)
 /* a new build has this long before the old one comes back */
 #define LIMIT_UPGRADE_US	(5 * US_PER_S)
 #define LIMIT_LEAVE_US		(2 * US_PER_S)
@@ -63,7 +82,14 @@
 #define LIMIT_FLUSH_US		(5 * US_PER_S)
 
 /* Boots in a row that fail: after WELCOME, then in safe mode; at all, then requests are refused. */
-#define LIMIT_BOOTS_SAFE   3u
-#define LIMIT_BOOTS_REFUSE 6u
+#define LIMIT_BOOTS_SAFE    3u
+#define LIMIT_BOOTS_REFUSE  6u
+/*
+ * The latter only if they have failed for so long: six go by in a second, and a
+ * machine that is short of memory or waits for its disk is often well again
+ * after some more. A minute is longer than any such thing that passes by
+ * itself, and than containerd waits for anything but a Wait.
+ */
+#define LIMIT_BOOTS_LAST_US (60 * US_PER_S)
 
 #endif

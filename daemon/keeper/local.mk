@@ -7,7 +7,7 @@ libkeeper_a_SOURCES = \
 	%D%/backoff.c %D%/backoff.h \
 	%D%/blame.c %D%/blame.h \
 	%D%/blob.c %D%/blob.h \
-	%D%/conn.c %D%/conn.h \
+	%D%/conn.c %D%/conn.h %D%/conn_int.h %D%/conn_out.c \
 	%D%/console.c %D%/console.h \
 	%D%/dump.c %D%/dump.h \
 	%D%/end.c %D%/end.h \
@@ -15,7 +15,8 @@ libkeeper_a_SOURCES = \
 	%D%/handle.c %D%/handle.h \
 	%D%/hold.c %D%/hold.h \
 	%D%/idmap.h \
-	%D%/life.c %D%/life.h \
+	%D%/life.c %D%/life.h %D%/life_boot.c %D%/life_int.h \
+	%D%/life_left.c \
 	%D%/limits.h \
 	%D%/pod.c %D%/pod.h \
 	%D%/reaper.c %D%/reaper.h \

@@ -112,6 +112,7 @@ set_process(struct rlimit *old_nofile)
 	mem_stay_small();
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)signal(SIGHUP, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN); /* a memfd too long is an error, not the end */
 	/* messages for a service manager are not from us, nor from our children */
 	(void)unsetenv("NOTIFY_SOCKET");
 	(void)unsetenv("LISTEN_PID");

@@ -353,14 +353,23 @@ request_answer_status(
 	return true;
 }
 
+/* As a Wait: begun, and by one who waits for as long as it takes. */
+static bool
+request_has_time(const struct request *r, boot_us_t now)
+{
+	return r->delivered && r->deadline == 0 && now - r->t_recv > LIMIT_YOUNG_US;
+}
+
 void
 requests_refuse_all(struct requests *rs, enum status_code code, const char *text)
 {
 	struct request *r, *next;
+	boot_us_t now = clock_boot_us();
 
 	for (r = TAILQ_FIRST(&rs->all); r != NULL; r = next) {
 		next = TAILQ_NEXT(r, link);
-		(void)request_answer_status(rs, r, code, text);
+		if (!request_has_time(r, now))
+			(void)request_answer_status(rs, r, code, text);
 	}
 }
 

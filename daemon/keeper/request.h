@@ -40,7 +40,12 @@ void requests_deliver(struct requests *rs);
 /* The worker's answer. kind: enum answer_kind. */
 void requests_answer(
     struct requests *rs, uint64_t n, uint64_t kind, const void *response, size_t len);
-/* Answer all that wait; what a worker has begun it must still end. */
+/*
+ * Answer all that wait; what a worker has begun it must still end. Not those
+ * that a worker has been given and that have no deadline, once they are older
+ * than containerd's patience: a Wait that failed is an exit to it, and the
+ * next worker, whenever it comes, can still tell the true one.
+ */
 void requests_refuse_all(struct requests *rs, enum status_code code, const char *text);
 
 /*

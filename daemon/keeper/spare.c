@@ -25,5 +25,12 @@ spare_openat(int dir_fd, const char *path, int flags)
 	if (fd != -1 || (errno != EMFILE && errno != ENFILE) || spare_fd == -1)
 		return fd;
 	fd_close(&spare_fd);
-	return openat(dir_fd, path, flags);
+	fd = openat(dir_fd, path, flags);
+	if (fd == -1) {
+		int saved = errno;
+
+		spare_fill(); /* nobody has anything to close, who could call it */
+		errno = saved;
+	}
+	return fd;
 }

@@ -20,6 +20,7 @@
 #include <linux/close_range.h>
 
 #include "base/fd.h"
+#include "base/mem.h"
 #include "ipc/msg.h"
 
 /* Of background work: a tenth of what the others get, which even a full node can spare. */
@@ -148,6 +149,7 @@ child_run(const struct spawn *sp, int fail_fd, pid_t parent)
 		if (getppid() != parent)
 			_exit(127); /* it died in between */
 	}
+	mem_stay_small_not_inherited();
 	if (sp->own_group)
 		(void)setpgid(0, 0);
 	if (sp->nice) {

@@ -26,6 +26,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/mem.h"
+#include "ipc/admin.h"
 #include "keeper/adopt.h"
 #include "keeper/console.h"
 #include "keeper/fdstore.h"
@@ -637,6 +638,7 @@ steps_each(const struct steps *ss, void (*cb)(const char *line, void *arg), void
 		    states[s->state], (long)s->pid, s->wait_status, s->error, s->deadline,
 		    (long)s->proc_pid, procs[s->proc], s->released ? " released" : "",
 		    s->text);
+		admin_clean(line);
 		cb(line, arg);
 	}
 }

@@ -11,42 +11,22 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/mem.h"
 #include "oci/cgroup.h"
+#include "oci/record.h"
 #include "oci/runtime.h"
 
 #define BUNDLE_FILE_MAX (1024u * 1024u)
 
-/* Field 22 of /proc/PID/stat, 0 if there is no such process or it is dead. */
-static uint64_t
-start_time_of(int pid)
-{
-	AUTO_FREE char *text = NULL;
-	char path[64], *p, *save = NULL;
-	size_t len;
-	int field;
-
-	(void)snprintf(path, sizeof path, "/proc/%d/stat", pid);
-	if (file_read(AT_FDCWD, path, 4096, &text, &len, NULL) < 0)
-		return 0;
-	p = strrchr(text, ')'); /* comm may hold anything */
-	if (p == NULL)
-		return 0;
-	p = strtok_r(p + 1, " ", &save); /* field 3: state */
-	if (p == NULL || p[0] == 'Z' || p[0] == 'X')
-		return 0;
-	for (field = 3; field < 22 && p != NULL; field++)
-		p = strtok_r(NULL, " ", &save);
-	return p == NULL ? 0 : strtoull(p, NULL, 10);
-}
-
 bool
 victim_is_alive(const struct victim *v)
 {
-	uint64_t now = v->pid > 0 ? start_time_of(v->pid) : 0;
+	uint64_t now = v->pid > 0 ? record_start_ticks(v->pid) : 0;
 
 	return now != 0 && (v->start_time == 0 || v->start_time == now);
 }
@@ -90,9 +70,8 @@ account_on_container(const struct row_container *row, void *arg)
 {
 	struct account *acc = arg;
 
-	if (strcmp(row->id, acc->id) != 0)
-		return;
 	acc->in_db = true;
+	acc->own_pidns = row->own_pidns;
 	free(acc->cgroup);
 	acc->cgroup = is_given(row->cgroup) ? mem_strdup(row->cgroup) : NULL;
 	if (acc->bundle == NULL)
@@ -128,7 +107,7 @@ account_on_process(const struct row_process *row, void *arg)
 static void
 account_from_db(struct account *acc, struct store *st)
 {
-	(void)store_each_container(st, account_on_container, acc, NULL);
+	(void)store_find_container(st, acc->id, account_on_container, acc, NULL);
 	if (acc->in_db) {
 		(void)store_each_process(st, acc->id, account_on_process, acc, NULL);
 		return;
@@ -171,16 +150,54 @@ account_options_from_bundle(struct account *acc, int bundle_fd)
 	}
 }
 
-/* Cut a cgroup's path behind the part that is named after the container. */
+/* runc's and crun's names, with the cgroupfs driver and with systemd. */
 static bool
-cgroup_cut_at(char *path, const char *id)
+component_is_of(const char *name, size_t len, const char *id)
 {
-	char *name = strstr(path, id);
+	static const char scope[] = ".scope";
+	size_t id_len = strlen(id), scope_len = strlen(scope);
 
-	if (name == NULL)
+	if (len == id_len)
+		return strncmp(name, id, len) == 0;
+	if (len < id_len + scope_len ||
+	    strncmp(name + len - scope_len, scope, scope_len) != 0)
 		return false;
-	name[strcspn(name, "/")] = '\0';
-	return true;
+	len -= scope_len;
+	return strncmp(name + len - id_len, id, id_len) == 0 &&
+	    (len == id_len || name[len - id_len - 1] == '-');
+}
+
+bool
+account_cut_cgroup(char *path, const char *id)
+{
+	char *name = path;
+	size_t len;
+
+	while (*(name += strspn(name, "/")) != '\0') {
+		len = strcspn(name, "/");
+		if (component_is_of(name, len, id)) {
+			name[len] = '\0';
+			return true;
+		}
+		name += len;
+	}
+	return false;
+}
+
+/* Did it run when the file was written? One that began later only has its number. */
+static bool
+pid_is_as_old(pid_t pid, int bundle_fd, const char *file)
+{
+	uint64_t ticks = record_start_ticks(pid), now = clock_boot_ticks();
+	int64_t hz = sysconf(_SC_CLK_TCK), age;
+	struct stat st;
+
+	if (ticks == 0 || fstatat(bundle_fd, file, &st, AT_SYMLINK_NOFOLLOW) == -1)
+		return false;
+	age = (clock_real_ns() - (st.st_mtim.tv_sec * NS_PER_S + st.st_mtim.tv_nsec)) /
+	    (NS_PER_S / hz);
+	/* a second, for clocks that were set and for the grain of both */
+	return (int64_t)(now - ticks) + hz >= age;
 }
 
 /*
@@ -198,10 +215,11 @@ account_pid_from_bundle(struct account *acc, int bundle_fd)
 	if (pid <= 1 || pid > 0x7fffffff)
 		return;
 	acc->pid = (int)pid;
-	if (cgroup_of_pid((pid_t)pid, &cgroup, NULL) < 0 ||
-	    !cgroup_cut_at(cgroup, acc->id))
+	if (!pid_is_as_old((pid_t)pid, bundle_fd, "init.pid") ||
+	    cgroup_of_pid((pid_t)pid, &cgroup, NULL) < 0 ||
+	    !account_cut_cgroup(cgroup, acc->id))
 		return;
-	account_add_victim(acc, (int)pid, start_time_of((int)pid));
+	account_add_victim(acc, (int)pid, record_start_ticks((pid_t)pid));
 	acc->cgroup = steal_ptr(&cgroup);
 }
 

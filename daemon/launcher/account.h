@@ -28,6 +28,7 @@ struct account {
 	char *runtime_root; /* --root, namespace included */
 	struct options options;
 	bool in_db;	/* a row tells of it; else only files may */
+	bool own_pidns; /* by the row: all of it dies with its init */
 	bool last_exit; /* no row any more, but its exit was noted */
 	bool exited;	/* exit_status and exited_at are true */
 	int pid;	/* of init; 0 unknown */
@@ -44,6 +45,12 @@ struct account {
 void account_load(struct account *acc, struct store *st, int bundle_fd,
     const char *bundle, const char *ns, const char *id);
 void account_fini(struct account *acc);
+
+/*
+ * Cut a cgroup's path behind the part that is named after the container, as runc and
+ * crun name it. False: no part is, and the cgroup is somebody else's.
+ */
+bool account_cut_cgroup(char *path, const char *id);
 
 /* Is that process alive, and the same one? */
 bool victim_is_alive(const struct victim *v);

@@ -15,10 +15,9 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "oci/options.h"
 #include "proto/any.pb-c.h"
 #include "proto/bootstrap.pb-c.h"
-#include "proto/options.pb-c.h"
-#include "proto/runctypes.pb-c.h"
 #include "proto/wire.h"
 
 typedef Containerd__Runtime__Bootstrap__V1__BootstrapParams Params;
@@ -32,38 +31,20 @@ dup_unless_empty(const char *s)
 	return s == NULL || s[0] == '\0' ? NULL : mem_strdup(s);
 }
 
-/* Of the options only ShimCgroup concerns start; Create judges the rest. */
-static int
-bootstrap_take_options(
-    const Google__Protobuf__Any *any, struct bootstrap *out, struct err *err)
+/* Of the options only ShimCgroup concerns start. What is wrong with them, Create says. */
+static void
+bootstrap_take_options(const Google__Protobuf__Any *any, struct bootstrap *out)
 {
-	const char *type = wire_type_name(any->type_url);
+	struct options o;
 
-	if (strcmp(type, "containerd.runc.v1.Options") == 0) {
-		Containerd__Runc__V1__Options *o = containerd__runc__v1__options__unpack(
-		    NULL, any->value.len, any->value.data);
-
-		if (o == NULL)
-			return err_setx(
-			    err, EINVAL, "the options on stdin are no '%s'", type);
-		out->shim_cgroup = dup_unless_empty(o->shim_cgroup);
-		containerd__runc__v1__options__free_unpacked(o, NULL);
-	} else if (strcmp(type, "containerd.linux.runc.CreateOptions") == 0) {
-		Containerd__Linux__Runc__CreateOptions *o =
-		    containerd__linux__runc__create_options__unpack(
-			NULL, any->value.len, any->value.data);
-
-		if (o == NULL)
-			return err_setx(
-			    err, EINVAL, "the options on stdin are no '%s'", type);
-		out->shim_cgroup = dup_unless_empty(o->shim_cgroup);
-		containerd__linux__runc__create_options__free_unpacked(o, NULL);
-	}
-	return 0;
+	if (options_decode(any->type_url, any->value.data, any->value.len, &o, NULL) < 0)
+		return;
+	out->shim_cgroup = steal_ptr(&o.shim_cgroup);
+	options_fini(&o);
 }
 
-static int
-bootstrap_take_params(const Params *p, struct bootstrap *out, struct err *err)
+static void
+bootstrap_take_params(const Params *p, struct bootstrap *out)
 {
 	out->dialect = DIALECT_PARAMS;
 	out->debug = p->log_level < CONTAINERD__RUNTIME__BOOTSTRAP__V1__LOG_LEVEL__INFO;
@@ -72,8 +53,7 @@ bootstrap_take_params(const Params *p, struct bootstrap *out, struct err *err)
 	out->binary = dup_unless_empty(p->containerd_binary);
 	out->socket_dir = dup_unless_empty(p->socket_dir);
 	if (p->n_extensions > 0 && p->extensions[0]->value != NULL)
-		return bootstrap_take_options(p->extensions[0]->value, out, err);
-	return 0;
+		bootstrap_take_options(p->extensions[0]->value, out);
 }
 
 int
@@ -82,7 +62,7 @@ bootstrap_parse(const void *in, size_t len, const char *id, const char *ns,
 {
 	Google__Protobuf__Any *any;
 	Params *params;
-	int rc;
+	int rc = 0;
 
 	*out = (struct bootstrap){.dialect = legacy_json ? DIALECT_JSON : DIALECT_PLAIN};
 	if (len == 0)
@@ -91,13 +71,13 @@ bootstrap_parse(const void *in, size_t len, const char *id, const char *ns,
 	    containerd__runtime__bootstrap__v1__bootstrap_params__unpack(NULL, len, in);
 	if (params != NULL && strcmp(params->instance_id, id) == 0 &&
 	    strcmp(params->namespace_, ns) == 0) {
-		rc = bootstrap_take_params(params, out, err);
+		bootstrap_take_params(params, out);
 		goto out;
 	}
 	any = google__protobuf__any__unpack(NULL, len, in);
 	/* fields that an Any does not have: these are parameters after all */
 	if (any != NULL && any->base.n_unknown_fields == 0 && any->type_url[0] != '\0')
-		rc = bootstrap_take_options(any, out, err);
+		bootstrap_take_options(any, out);
 	else if (params != NULL && params->instance_id[0] != '\0' &&
 	    params->namespace_[0] != '\0')
 		rc = err_setx(err, EINVAL,

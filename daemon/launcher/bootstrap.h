@@ -26,7 +26,7 @@ struct bootstrap {
 	char *grpc_address;
 	char *binary; /* containerd's executable */
 	char *socket_dir;
-	char *shim_cgroup; /* from runc's options: where the keeper goes */
+	char *shim_cgroup; /* from the options: where the keeper goes */
 };
 
 /*

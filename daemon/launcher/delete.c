@@ -13,6 +13,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -28,6 +29,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "base/podpath.h"
+#include "ipc/admin.h"
 #include "launcher/account.h"
 #include "launcher/args.h"
 #include "launcher/group.h"
@@ -45,6 +47,8 @@
 #define WORK_LIMIT_US  (4500 * US_PER_MS)
 #define LOCK_LIMIT_US  (100 * US_PER_MS)
 #define WATCHDOG_MS    4800
+#define END_LIMIT_US   (300 * US_PER_MS)
+#define END_ASK_MS     200
 #define STATUS_KILLED  137u
 #define STATUS_UNKNOWN 255u
 #define STORE_NAME     "state.db"
@@ -58,6 +62,7 @@ struct deletion {
 	bool has_hash;
 	char hash[POD_HASH_LEN + 1];
 	char *socket_path;
+	bool is_told; /* by the keeper how the container ended: the answer stands */
 	bool keeper_is_dead;
 	bool use_pod; /* read its database, leave marks in it */
 	/* the pod's directory, if there is one */
@@ -222,6 +227,16 @@ warn_about(const struct err *err)
 		(void)fprintf(stderr, "%s\n", err->text);
 }
 
+static void
+delete_mark(const struct deletion *d, const char *id, const struct mark *mark)
+{
+	struct err err = ERR_INIT;
+
+	/* ENOENT: another `delete` was the last, and has removed all of it */
+	if (mark_write(d->pod_fd, id, mark, &err) < 0 && err.code != ENOENT)
+		warn_about(&err);
+}
+
 /*
  * Kill and clean one container. own: it is ours to delete, not a member of our
  * pod that we sweep. *mark becomes what is known of its end. A container that
@@ -241,7 +256,7 @@ delete_sweep(struct deletion *d, const struct account *acc, bool own, struct mar
 	if (mark->killed_at == 0 && !acc->exited && sweep_init_is_alive(acc)) {
 		mark->killed_at = now;
 		if (d->pod_fd >= 0)
-			mark_write(d->pod_fd, acc->id, mark);
+			delete_mark(d, acc->id, mark);
 	}
 	if (sweep_is_needed(acc)) {
 		sweep_kill(acc, d->end);
@@ -250,12 +265,15 @@ delete_sweep(struct deletion *d, const struct account *acc, bool own, struct mar
 	}
 	mark->deleted |= own;
 	if (d->pod_fd >= 0 && (acc->in_db || mark->killed_at != 0))
-		mark_write(d->pod_fd, acc->id, mark);
+		delete_mark(d, acc->id, mark);
 }
 
 static void
-delete_answer_for(const struct account *acc, const struct mark *mark)
+delete_answer_for(
+    const struct deletion *d, const struct account *acc, const struct mark *mark)
 {
+	if (d->is_told)
+		return;
 	if (acc->exited)
 		answer_set((uint32_t)acc->pid, acc->exit_status, acc->exited_at);
 	else if (mark->killed_at != 0)
@@ -297,12 +315,15 @@ list_fini(struct id_list *list)
 
 /*
  * The pod's owner takes the others with it: under some containerds nobody would
- * run `delete` for them (contract.md 3.4). First all are killed, then cleaned.
+ * run `delete` for them (contract.md 3.4). First all are killed, then cleaned: what is
+ * quick for each comes before what is not for any, as time may run out.
  */
 static void
 delete_sweep_members(struct deletion *d, const struct id_list *list)
 {
 	struct account *accs = mem_zalloc((list->n + 1) * sizeof *accs);
+	bool *hit = mem_zalloc(list->n + 1);
+	AUTO_FREE char *mounts = NULL;
 	struct mark mark;
 	size_t i;
 
@@ -312,8 +333,13 @@ delete_sweep_members(struct deletion *d, const struct id_list *list)
 		    !sweep_init_is_alive(&accs[i]))
 			continue;
 		mark = (struct mark){.killed_at = clock_real_ns()};
-		mark_write(d->pod_fd, list->v[i], &mark);
-		sweep_kill(&accs[i], clock_boot_us());
+		delete_mark(d, list->v[i], &mark);
+		sweep_signal(&accs[i]);
+		hit[i] = true;
+	}
+	for (i = 0; i < list->n && clock_boot_us() < d->end; i++) {
+		if (hit[i])
+			sweep_kill_cgroup(&accs[i], &mounts);
 	}
 	for (i = 0; i < list->n; i++) {
 		if (strcmp(list->v[i], d->args->id) != 0 && clock_boot_us() < d->end)
@@ -321,9 +347,10 @@ delete_sweep_members(struct deletion *d, const struct id_list *list)
 		account_fini(&accs[i]);
 	}
 	free(accs);
+	free(hit);
 }
 
-/* Is there a container whose own `delete` has still to come and ask how it ended? */
+/* Is there another container whose own `delete` has still to come and ask how it ended? */
 static bool
 delete_is_awaited(const struct deletion *d, const struct id_list *list)
 {
@@ -331,7 +358,8 @@ delete_is_awaited(const struct deletion *d, const struct id_list *list)
 	size_t i;
 
 	for (i = 0; i < list->n; i++) {
-		if (mark_read(d->pod_fd, list->v[i], &mark) && mark.deleted)
+		if (strcmp(list->v[i], d->args->id) == 0 ||
+		    (mark_read(d->pod_fd, list->v[i], &mark) && mark.deleted))
 			continue;
 		/* containerd has removed the bundle: it will not come */
 		if (list->bundles[i] != NULL && access(list->bundles[i], F_OK) == -1 &&
@@ -389,28 +417,42 @@ delete_remove_socket(struct deletion *d)
 		podlock_remove(lock_path);
 }
 
-/* After our own container: the rest of a pod whose keeper is dead. */
-static void
-delete_dead_pod(struct deletion *d)
+/* After our own container: is that all of a pod that nobody else sees to? */
+static bool
+delete_is_last(struct deletion *d)
 {
 	struct id_list list = {0};
 	struct stat st;
-	bool is_over;
+	bool is_last;
 
 	if (d->store != NULL &&
 	    store_each_container(d->store, list_on_container, &list, NULL) >= 0) {
-		if (d->is_owner)
+		if (d->is_owner && d->keeper_is_dead)
 			delete_sweep_members(d, &list);
-		is_over = !delete_is_awaited(d, &list);
+		is_last = !delete_is_awaited(d, &list);
 	} else {
 		/* of a database that nobody can read the owner is the judge */
-		is_over = d->is_owner ||
+		is_last = d->is_owner ||
 		    fstatat(d->pod_fd, STORE_NAME, &st, AT_SYMLINK_NOFOLLOW) == -1;
 	}
 	delete_close_store(d);
-	if (is_over)
-		delete_remove_pod(d);
 	list_fini(&list);
+	return is_last;
+}
+
+/*
+ * A keeper whose workers all refuse has nobody to read our marks, and nothing left to
+ * keep. It refuses while it has not seen the last death, or if a worker may come up; but
+ * it remembers.
+ */
+static void
+delete_end_keeper(const struct deletion *d)
+{
+	boot_us_t end = clock_boot_us() + END_LIMIT_US;
+
+	while (admin_end(d->pod_fd, END_ASK_MS, NULL) == -EBUSY &&
+	    clock_boot_us() < end && clock_boot_us() < d->end)
+		(void)poll(NULL, 0, 20);
 }
 
 static void
@@ -424,14 +466,18 @@ delete_alone(struct deletion *d)
 		delete_open_store(d);
 	}
 	account_load(&acc, d->store, d->bundle_fd, d->bundle, d->args->ns, d->args->id);
-	delete_answer_for(&acc, &mark);
+	delete_answer_for(d, &acc, &mark);
 	delete_sweep(d, &acc, true, &mark);
-	delete_answer_for(&acc, &mark);
+	delete_answer_for(d, &acc, &mark);
 	account_fini(&acc);
-	if (d->keeper_is_dead && d->pod_fd >= 0)
-		delete_dead_pod(d);
-	else if (d->keeper_is_dead)
+	if (d->pod_fd >= 0 && delete_is_last(d)) {
+		if (d->keeper_is_dead)
+			delete_remove_pod(d);
+		else
+			delete_end_keeper(d);
+	} else if (d->pod_fd < 0 && d->keeper_is_dead) {
 		delete_remove_socket(d);
+	}
 	delete_close_store(d);
 }
 
@@ -469,6 +515,10 @@ delete_run(const struct args *args, struct err *err)
 	switch (asked) {
 	case PURGE_DONE: answer_set(told.pid, told.exit_status, told.exited_at); break;
 	case PURGE_UNKNOWN:
+		/* there was no room to run a command: it saw the end all the same */
+		d.is_told = told.exited_at != 0;
+		if (d.is_told)
+			answer_set(told.pid, told.exit_status, told.exited_at);
 		/* a mark in a healthy pod would hit the next container of that name */
 		delete_alone(&d);
 		break;

@@ -1,10 +1,11 @@
 /*
  * Marks are text, "killed <ns>" and "deleted", a line each. Two `delete`s may
- * write the same one; each replaces it as a whole, so at worst a `deleted` is
- * lost, and the dead pod's directory is removed one call later.
+ * write the same one, so lines are only ever added, at most some twice. A full
+ * file system may cut one short, and the next begins right behind it.
  */
 #include "launcher/marks.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -12,11 +13,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
 #include "base/poddir.h"
 
-#define MARK_MAX 256u
+#define MARK_MAX 4096u
 
 static int
 marks_open(int pod_fd)
@@ -25,42 +27,64 @@ marks_open(int pod_fd)
 	    pod_fd, POD_PURGED_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
+/* Of the first line that tells a time and is whole; 0: there is none. */
+static int64_t
+marks_killed_at(const char *text)
+{
+	static const char word[] = "killed ";
+	const char *p = text;
+	char *end;
+
+	while ((p = strstr(p, word)) != NULL) {
+		int64_t at;
+
+		p += sizeof word - 1;
+		at = strtoll(p, &end, 10);
+		if (*end == '\n' && p[0] >= '0' && p[0] <= '9')
+			return at;
+	}
+	return 0;
+}
+
 bool
 mark_read(int pod_fd, const char *id, struct mark *out)
 {
 	AUTO_CLOSE int dirfd = marks_open(pod_fd);
 	AUTO_FREE char *text = NULL;
-	const char *killed;
 	size_t len;
 
 	if (dirfd < 0 || file_read(dirfd, id, MARK_MAX, &text, &len, NULL) < 0)
 		return false;
-	killed = strstr(text, "killed ");
 	*out = (struct mark){
-	    .killed_at = killed == NULL ? 0 : strtoll(killed + 7, NULL, 10),
+	    .killed_at = marks_killed_at(text),
 	    .deleted = strstr(text, "deleted\n") != NULL,
 	};
 	return true;
 }
 
-void
-mark_write(int pod_fd, const char *id, const struct mark *mark)
+int
+mark_write(int pod_fd, const char *id, const struct mark *mark, struct err *err)
 {
 	AUTO_CLOSE int dirfd = -1;
+	AUTO_CLOSE int fd = -1;
+	struct mark old = {0};
+	AUTO_FREE char *killed = NULL;
 	AUTO_FREE char *text = NULL;
-	struct mark all = *mark, old;
+	int rc;
 
 	(void)mkdirat(pod_fd, POD_PURGED_DIR, 0700);
+	(void)mark_read(pod_fd, id, &old);
+	if (mark->killed_at != 0 && old.killed_at == 0)
+		killed = mem_printf("killed %" PRId64 "\n", mark->killed_at);
+	text = mem_printf("%s%s", killed == NULL ? "" : killed,
+	    mark->deleted && !old.deleted ? "deleted\n" : "");
 	dirfd = marks_open(pod_fd);
-	if (dirfd < 0)
-		return;
-	if (mark_read(pod_fd, id, &old)) {
-		all.deleted |= old.deleted;
-		if (old.killed_at != 0)
-			all.killed_at = old.killed_at;
-	}
-	text = all.killed_at != 0 ? mem_printf("killed %" PRId64 "\n%s", all.killed_at,
-					all.deleted ? "deleted\n" : "")
-				  : mem_strdup(all.deleted ? "deleted\n" : "");
-	(void)file_write(dirfd, id, text, strlen(text), 0600, NULL);
+	if (dirfd >= 0)
+		fd = openat(dirfd, id,
+		    O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY,
+		    0600);
+	if (fd < 0)
+		return err_set(err, errno, "mark '" POD_PURGED_DIR "/%s'", id);
+	rc = fd_write_all(fd, text, strlen(text));
+	return rc < 0 ? err_set(err, -rc, "mark '" POD_PURGED_DIR "/%s'", id) : 0;
 }

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct err;
+
 struct mark {
 	int64_t killed_at; /* ns since 1970; 0: found dead */
 	bool deleted;	   /* its own `delete` has been here */
@@ -17,7 +19,10 @@ struct mark {
 
 /* pod_fd: of the pod's directory. False if there is none. */
 bool mark_read(int pod_fd, const char *id, struct mark *out);
-/* Adds to what is there: neither a time nor `deleted` is taken back. */
-void mark_write(int pod_fd, const char *id, const struct mark *mark);
+/*
+ * Adds to what is there, whoever writes it at the same time: neither a time nor
+ * `deleted` is taken back. 0 or -errno.
+ */
+int mark_write(int pod_fd, const char *id, const struct mark *mark, struct err *err);
 
 #endif

@@ -13,7 +13,7 @@ struct err;
 
 enum purge_result {
 	PURGE_DONE,	 /* ended, and this is how */
-	PURGE_UNKNOWN,	 /* the pod has never heard of it */
+	PURGE_UNKNOWN,	 /* never heard of it, or no room to clean: all that is ours */
 	PURGE_SILENT,	 /* somebody is there, but gives no answer we can use */
 	PURGE_NO_KEEPER, /* nobody is there */
 };
@@ -21,7 +21,7 @@ enum purge_result {
 struct purge_answer {
 	uint32_t pid;
 	uint32_t exit_status;
-	int64_t exited_at; /* ns since 1970; 0 none */
+	int64_t exited_at; /* ns since 1970; 0 none: the rest says nothing */
 };
 
 /* Blocks until end at most. *err says why for the last two. */

@@ -27,16 +27,17 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/dir.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "base/poddir.h"
+#include "base/podlock.h"
 #include "base/podpath.h"
 #include "ipc/admin.h"
 #include "launcher/args.h"
 #include "launcher/bootstrap.h"
 #include "launcher/group.h"
-#include "base/poddir.h"
-#include "base/podlock.h"
 #include "launcher/spawn.h"
 
 #define JOIN_LIMIT_US  (2 * US_PER_S)

@@ -23,6 +23,7 @@
 #include "oci/cgroup.h"
 #include "oci/mount.h"
 #include "oci/mountinfo.h"
+#include "oci/record.h"
 #include "oci/runtime.h"
 
 #define DEATH_LIMIT_US	   US_PER_S
@@ -67,10 +68,10 @@ sweep_init_is_alive(const struct account *acc)
 	    victim_is_alive(&acc->victims[0]);
 }
 
-void
-sweep_kill(const struct account *acc, boot_us_t end)
+/* A pidfd of its init, if that was alive. */
+static int
+sweep_signal_all(const struct account *acc)
 {
-	boot_us_t limit = clock_boot_us() + DEATH_LIMIT_US;
 	AUTO_CLOSE int init_fd = -1;
 	size_t i;
 
@@ -81,12 +82,36 @@ sweep_kill(const struct account *acc, boot_us_t end)
 		    acc->victims[i].pid == acc->pid)
 			init_fd = steal_fd(&pidfd);
 	}
-	if (acc->cgroup != NULL) {
-		/* also what has outlived its init: it may share the host's pids */
+	return steal_fd(&init_fd);
+}
+
+void
+sweep_signal(const struct account *acc)
+{
+	AUTO_CLOSE int init_fd = sweep_signal_all(acc);
+
+	(void)init_fd;
+}
+
+void
+sweep_kill_cgroup(const struct account *acc, char **mounts)
+{
+	if (acc->cgroup == NULL)
+		return;
+	/* what has outlived its init; with pids of its own others may share the cgroup */
+	if (!acc->own_pidns)
 		(void)cgroup_kill(acc->cgroup, NULL);
-		/* the frozen do not die */
-		cgroup_thaw(acc->cgroup);
-	}
+	cgroup_thaw_next(acc->cgroup, mounts);
+}
+
+void
+sweep_kill(const struct account *acc, boot_us_t end)
+{
+	boot_us_t limit = clock_boot_us() + DEATH_LIMIT_US;
+	AUTO_CLOSE int init_fd = sweep_signal_all(acc);
+	AUTO_FREE char *mounts = NULL;
+
+	sweep_kill_cgroup(acc, &mounts);
 	if (init_fd >= 0)
 		(void)pidfd_wait(init_fd, limit < end ? limit : end);
 }
@@ -134,19 +159,24 @@ rootfs_is_mounted(const struct account *acc)
 	return scan.found;
 }
 
+/*
+ * Has the runtime something of this container? Another one may bear its name there, of
+ * another containerd with the same root or of `podshimctl run`, and our Create have
+ * failed for that: the runtime's own record tells.
+ */
 static bool
-state_dir_exists(const struct account *acc)
+state_dir_is_ours(const struct account *acc)
 {
 	AUTO_FREE char *dir = state_dir_of(acc);
 	struct stat st;
 
-	return lstat(dir, &st) == 0;
+	return lstat(dir, &st) == 0 && record_owner(dir, acc->bundle) != RECORD_ANOTHERS;
 }
 
 bool
 sweep_is_needed(const struct account *acc)
 {
-	return state_dir_exists(acc) || sweep_is_alive(acc) || rootfs_is_mounted(acc);
+	return state_dir_is_ours(acc) || sweep_is_alive(acc) || rootfs_is_mounted(acc);
 }
 
 static void
@@ -217,9 +247,9 @@ void
 sweep_clean(const struct account *acc, boot_us_t end, struct err *err)
 {
 	/* execs that were being made in it while we killed */
-	if (acc->cgroup != NULL)
+	if (acc->cgroup != NULL && !acc->own_pidns)
 		(void)cgroup_kill(acc->cgroup, NULL);
-	if (state_dir_exists(acc))
+	if (state_dir_is_ours(acc))
 		runtime_delete_run(acc, end, err);
 	if (rootfs_is_mounted(acc))
 		rootfs_unmount(acc, end, err);

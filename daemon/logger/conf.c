@@ -185,21 +185,11 @@ check_name(const char *what, const char *name, struct err *err)
 static void
 expand(struct logger_conf *c)
 {
-	const struct {
-		const char *word, *value;
-	} words[] = {{"{id}", c->id}, {"{namespace}", c->ns}};
-	size_t i;
-	char *at;
+	const struct mem_word words[] = {{"{id}", c->id}, {"{namespace}", c->ns}};
+	char *path = mem_expand(c->path, words, ARRAY_LEN(words));
 
-	for (i = 0; i < ARRAY_LEN(words); i++) {
-		while ((at = strstr(c->path, words[i].word)) != NULL) {
-			char *whole = mem_printf("%.*s%s%s", (int)(at - c->path), c->path,
-			    words[i].value, at + strlen(words[i].word));
-
-			free(c->path);
-			c->path = whole;
-		}
-	}
+	free(c->path);
+	c->path = path;
 }
 
 static int

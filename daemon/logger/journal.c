@@ -30,16 +30,15 @@ journal_open(struct journal *j, const char *socket_path, const char *ns, const c
 {
 	const struct timeval patience = {.tv_sec = JOURNAL_PATIENCE_S};
 	AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_un sa = {.sun_family = AF_UNIX};
 	int n;
 
-	*j = (struct journal){.fd = -1};
+	*j = (struct journal){.fd = -1, .sa = {.sun_family = AF_UNIX}};
 	if (fd == -1)
 		return err_set(err, errno, "socket");
-	if (strlen(socket_path) >= sizeof sa.sun_path)
+	if (strlen(socket_path) >= sizeof j->sa.sun_path)
 		return err_setx(err, ENAMETOOLONG, "path '%s' is too long", socket_path);
-	memcpy(sa.sun_path, socket_path, strlen(socket_path) + 1);
-	if (connect(fd, (struct sockaddr *)&sa, sizeof sa) == -1)
+	memcpy(j->sa.sun_path, socket_path, strlen(socket_path) + 1);
+	if (connect(fd, (const struct sockaddr *)&j->sa, sizeof j->sa) == -1)
 		return err_set(err, errno, "no journald at '%s'", socket_path);
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
 	n = snprintf(j->fields, sizeof j->fields,
@@ -49,6 +48,23 @@ journal_open(struct journal *j, const char *socket_path, const char *ns, const c
 		return err_setx(err, ENAMETOOLONG, "names are too long");
 	j->fields_len = (size_t)n;
 	j->fd = steal_fd(&fd);
+	return 0;
+}
+
+/* One that is stuck is waited for once; then not until it takes something. */
+static int
+journal_packet(struct journal *j, const struct msghdr *msg)
+{
+	int flags = MSG_NOSIGNAL | (j->stuck ? MSG_DONTWAIT : 0);
+
+	while (sendmsg(j->fd, msg, flags) == -1) {
+		if (errno == EINTR)
+			continue;
+		if (errno == EAGAIN)
+			j->stuck = true;
+		return -errno;
+	}
+	j->stuck = false;
 	return 0;
 }
 
@@ -73,12 +89,14 @@ journal_send(struct journal *j, bool is_stderr, const struct line *line)
 	    {end.out, 1},
 	};
 	const struct msghdr msg = {.msg_iov = iov, .msg_iovlen = ARRAY_LEN(iov)};
+	int rc = journal_packet(j, &msg);
 
-	while (sendmsg(j->fd, &msg, MSG_NOSIGNAL) == -1) {
-		if (errno != EINTR)
-			return -errno;
-	}
-	return 0;
+	if (rc != -ECONNREFUSED && rc != -ENOTCONN && rc != -ECONNRESET && rc != -EPIPE)
+		return rc;
+	/* journald's socket was made anew, or will be */
+	if (connect(j->fd, (const struct sockaddr *)&j->sa, sizeof j->sa) == -1)
+		return -errno;
+	return journal_packet(j, &msg);
 }
 
 /* Once it takes lines again, the journal shall say that some are missing. */

@@ -56,6 +56,7 @@ static struct input inputs[2];
 static struct out out;
 static struct watch watch;
 
+static sigset_t signals;
 static volatile sig_atomic_t got_term, got_hup;
 static boot_us_t term_until;
 
@@ -66,6 +67,20 @@ on_signal(int signo)
 		got_hup = 1;
 	else
 		got_term = 1;
+}
+
+/*
+ * They are blocked but for while nothing is to be done. A writer that never lets that
+ * come does not hold them up.
+ */
+static void
+take_signals(void)
+{
+	static const struct timespec at_once;
+	int signo;
+
+	while ((signo = sigtimedwait(&signals, NULL, &at_once)) > 0)
+		on_signal(signo);
 }
 
 static int
@@ -86,12 +101,15 @@ static void
 input_lines(struct input *in, bool early)
 {
 	struct line line;
+	bool any = false;
 
-	while (lines_next(&in->lines, early, &line))
+	while (lines_next(&in->lines, early, &line)) {
 		out_line(&out, in == &inputs[1], &line);
+		any = true;
+	}
 	if (!lines_pending(&in->lines))
 		in->since = 0;
-	else if (in->since == 0)
+	else if (any || in->since == 0)
 		in->since = clock_boot_us();
 }
 
@@ -140,6 +158,7 @@ static void
 run(void)
 {
 	struct pollfd pfd[2 + 1 + WATCHERS_MAX];
+	boot_us_t quiet = 0; /* after SIGTERM: when no bytes have come for long enough */
 	sigset_t none;
 	size_t n, i;
 
@@ -155,8 +174,10 @@ run(void)
 		}
 		if (patience_ms() == 0)
 			return;
-		if (got_term && (wake == 0 || wake > now + TERM_QUIET_US))
-			wake = now + TERM_QUIET_US;
+		if (got_term && quiet == 0)
+			quiet = now + TERM_QUIET_US;
+		if (quiet != 0 && (wake == 0 || wake > quiet))
+			wake = quiet;
 		left = wake > now ? wake - now : 0;
 		ts.tv_sec = (time_t)(left / US_PER_S);
 		ts.tv_nsec = (long)(left % US_PER_S * 1000);
@@ -167,14 +188,18 @@ run(void)
 		n = watch_poll(&watch, pfd + 2);
 		/* signals come here, and while somebody is waited for */
 		rc = ppoll(pfd, 2 + n, wake != 0 ? &ts : NULL, &none);
-		if (rc == 0 && got_term)
+		/* it may have been the time of a line's beginning only */
+		if (rc == 0 && quiet != 0 && clock_boot_us() >= quiet)
 			return;
 		if (rc <= 0)
 			continue;
+		take_signals();
 		watch_on_poll(&watch, pfd + 2, n);
 		for (i = 0; i < 2; i++) {
-			if (pfd[i].fd != -1 && pfd[i].revents != 0)
-				input_read(&inputs[i]);
+			if (pfd[i].fd == -1 || pfd[i].revents == 0)
+				continue;
+			input_read(&inputs[i]);
+			quiet = 0;
 		}
 	}
 }
@@ -195,13 +220,12 @@ static void
 set_signals(void)
 {
 	struct sigaction sa = {.sa_handler = on_signal};
-	sigset_t set;
 
-	(void)sigemptyset(&set);
-	(void)sigaddset(&set, SIGTERM);
-	(void)sigaddset(&set, SIGINT);
-	(void)sigaddset(&set, SIGHUP);
-	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	(void)sigemptyset(&signals);
+	(void)sigaddset(&signals, SIGTERM);
+	(void)sigaddset(&signals, SIGINT);
+	(void)sigaddset(&signals, SIGHUP);
+	(void)sigprocmask(SIG_BLOCK, &signals, NULL);
 	(void)sigaction(SIGTERM, &sa, NULL);
 	(void)sigaction(SIGINT, &sa, NULL);
 	(void)sigaction(SIGHUP, &sa, NULL);

@@ -14,16 +14,18 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/err.h"
 
 #define HEAD_MAX   (OUT_STAMP_MAX + sizeof " stdout F ")
-#define NOTICE_MAX 256
+#define NOTICE_MAX (ERR_TEXT_MAX + 256)
 
 int
 out_open(struct out *o, const struct logger_conf *conf, struct err *err)
 {
 	o->format = conf->format;
 	o->len = 0;
-	o->journal.fd = o->file.fd = -1;
+	o->journal.fd = o->file.fd = o->file.dir_fd = -1;
+	o->file.dir = NULL;
 	switch (conf->format) {
 	case LOG_NONE: return 0;
 	case LOG_JOURNALD:
@@ -89,31 +91,56 @@ out_line(struct out *o, bool is_stderr, const struct line *line)
 	out_add(o, is_stderr, line);
 }
 
+/* A line of our own. False: the file does not take it, which is no loss. */
+static bool
+out_notice(struct out *o, const char *text)
+{
+	struct logfile *f = &o->file;
+	uint64_t lines = f->lost_lines, bytes = f->lost_bytes;
+	char line[NOTICE_MAX];
+	int n = snprintf(line, sizeof line, "%s%spodshim-logger: %s\n",
+	    o->format == LOG_CRI ? o->stamp : "",
+	    o->format == LOG_CRI ? " stderr F " : "", text);
+
+	if (n <= 0 || (size_t)n >= sizeof line)
+		return true;
+	if (logfile_write(f, line, (size_t)n) == 0)
+		return true;
+	f->lost_lines = lines;
+	f->lost_bytes = bytes;
+	return false;
+}
+
 /* The file takes lines again, or may: say how many are missing. */
 static bool
 out_tell_lost(struct out *o)
 {
 	struct logfile *f = &o->file;
-	uint64_t lines = f->lost_lines, bytes = f->lost_bytes;
-	char text[NOTICE_MAX];
-	int n, code = f->lost_errno;
+	char text[200];
 
-	if (lines == 0 && bytes == 0)
+	if (f->lost_lines == 0 && f->lost_bytes == 0)
 		return true;
-	n = snprintf(text, sizeof text,
-	    "%s%spodshim-logger: %" PRIu64 " lines, %" PRIu64
-	    " bytes are missing here: %s\n",
-	    o->format == LOG_CRI ? o->stamp : "",
-	    o->format == LOG_CRI ? " stderr F " : "", lines, bytes, strerror(code));
-	if (n <= 0)
-		return true;
+	(void)snprintf(text, sizeof text,
+	    "%" PRIu64 " lines, %" PRIu64 " bytes are missing here: %s", f->lost_lines,
+	    f->lost_bytes, strerror(f->lost_errno));
+	if (!out_notice(o, text))
+		return false;
 	f->lost_lines = f->lost_bytes = 0;
-	if (logfile_write(f, text, (size_t)n) == 0)
-		return true;
-	/* the notice itself is no loss */
-	f->lost_lines = lines;
-	f->lost_bytes = bytes;
-	return false;
+	return true;
+}
+
+/* Once each time that it begins. */
+static void
+out_tell_stuck(struct out *o)
+{
+	char text[ERR_TEXT_MAX + 40];
+
+	if (!o->file.stuck || o->file.stuck_told)
+		return;
+	(void)snprintf(
+	    text, sizeof text, "cannot begin a new file: %s", o->file.stuck_why.text);
+	if (out_notice(o, text) && o->file.stuck)
+		o->file.stuck_told = true;
 }
 
 void
@@ -125,6 +152,7 @@ out_flush(struct out *o)
 		(void)logfile_write(&o->file, o->buf, o->len);
 	else
 		logfile_lose(&o->file, o->buf, o->len);
+	out_tell_stuck(o);
 	o->len = 0;
 }
 

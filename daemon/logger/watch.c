@@ -11,7 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -20,10 +22,40 @@
 #include "ipc/admin.h"
 #include "ipc/attach.h"
 
+/*
+ * Make room for the socket. The name of another log program, dead or just ending, passes
+ * on to us; who is connected there stays so. Whatever else has it keeps it.
+ */
+static int
+watch_make_room(const struct watch *w, const char *path, struct err *err)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	AUTO_CLOSE int probe = -1;
+	struct stat st;
+
+	if (fstatat(w->dir_fd, w->name, &st, AT_SYMLINK_NOFOLLOW) == -1)
+		return errno == ENOENT ? 0 : err_set(err, errno, "attach '%s'", path);
+	if (!S_ISSOCK(st.st_mode))
+		return err_setx(err, ENOTSOCK, "attach '%s' is no socket", path);
+	/* as unix_listen_at() names it: path itself may be too long */
+	(void)snprintf(
+	    sa.sun_path, sizeof sa.sun_path, "/proc/self/fd/%d/%s", w->dir_fd, w->name);
+	probe = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (probe == -1)
+		return err_set(err, errno, "attach '%s'", path);
+	if (connect(probe, (struct sockaddr *)&sa, sizeof sa) == -1 &&
+	    errno == EPROTOTYPE)
+		return err_setx(err, EADDRINUSE, "attach '%s' is no log program's", path);
+	if (unlinkat(w->dir_fd, w->name, 0) == -1 && errno != ENOENT)
+		return err_set(err, errno, "attach '%s'", path);
+	return 0;
+}
+
 int
 watch_open(struct watch *w, const char *path, int (*patience_ms)(void), struct err *err)
 {
 	AUTO_FREE char *dir = NULL;
+	struct stat st;
 	char *slash;
 	size_t i;
 	int rc;
@@ -42,11 +74,17 @@ watch_open(struct watch *w, const char *path, int (*patience_ms)(void), struct e
 	w->dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (w->dir_fd == -1)
 		return err_set(err, errno, "open directory '%s'", dir);
-	(void)unlinkat(w->dir_fd, w->name, 0);
+	rc = watch_make_room(w, path, err);
+	if (rc < 0)
+		return rc;
 	rc = unix_listen_at(w->dir_fd, w->name, SOCK_SEQPACKET, err);
 	if (rc < 0)
 		return err_wrap(err, rc, "attach '%s'", path);
 	w->listen_fd = rc;
+	if (fstatat(w->dir_fd, w->name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+		w->dev = st.st_dev;
+		w->ino = st.st_ino;
+	}
 	return 0;
 }
 
@@ -204,6 +242,17 @@ watch_send(struct watch *w, bool is_stderr, const char *p, size_t len)
 	}
 }
 
+/* Does the name still lead to our socket? */
+static bool
+watch_is_there(const struct watch *w)
+{
+	struct stat st;
+
+	return w->listen_fd != -1 &&
+	    fstatat(w->dir_fd, w->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    st.st_dev == w->dev && st.st_ino == w->ino;
+}
+
 void
 watch_close(struct watch *w)
 {
@@ -215,7 +264,7 @@ watch_close(struct watch *w)
 		(void)watcher_tell_missed(&w->w[i]);
 		watcher_end(&w->w[i]);
 	}
-	if (w->listen_fd != -1)
+	if (watch_is_there(w))
 		(void)unlinkat(w->dir_fd, w->name, 0);
 	fd_close(&w->listen_fd);
 	fd_close(&w->dir_fd);

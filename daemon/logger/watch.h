@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct err;
 
@@ -24,13 +25,18 @@ struct watch {
 	int listen_fd; /* -1: nobody can */
 	int dir_fd;
 	char name[108];
+	dev_t dev; /* the socket's, for others may have put one in its place */
+	ino_t ino;
 	/* how long whoever holds the output is waited for now; -1: for ever. A signal ends
 	 * the wait, and it is asked again. */
 	int (*patience_ms)(void);
 	struct watcher w[WATCHERS_MAX];
 };
 
-/* path NULL: nobody can. What is left of an earlier log program is taken away. */
+/*
+ * path NULL: nobody can. What is left of an earlier log program is taken away;
+ * -EADDRINUSE: it lives, -ENOTSOCK: this is something else.
+ */
 int watch_open(
     struct watch *w, const char *path, int (*patience_ms)(void), struct err *err);
 /* One pollfd for the listener and each watcher; returns how many were filled. */

@@ -1,39 +1,36 @@
 /*
- * Finding, listing, killing and removing a container's cgroup, v1 or v2, and
- * delegating controllers to it.
+ * Finding, thawing and removing a container's cgroup, v1 or v2, and delegating
+ * controllers to it.
  *
  * On v1 a container has one directory per hierarchy, by the same path in each;
  * the one of "pids" stands for all. What surprises: a spec may ask for no
  * cgroup of its own, and then a container's processes sit where ours do;
  * killing "the container's cgroup" would kill the keeper, or the host. So a
  * cgroup that we are in is never taken for a container's, and a kill that
- * would hit us is refused.
+ * would hit us is refused (cgroup_members.c).
  */
 #include "oci/cgroup.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/mem.h"
+#include "oci/cgroup_int.h"
 #include "oci/mountinfo.h"
 
 #define CGROUP_TEXT_MAX	   (16u * 1024u * 1024u)
 #define CGROUP_CONTROL_MAX 4096u
-#define CGROUP_DEPTH_MAX   64u
-#define CGROUP_ROUNDS_MAX  1024u
-#define CGROUP_PIDFDS_MAX  128u /* open at a time */
 
 /* --- where hierarchies are mounted ------------------------------------------ */
 
@@ -265,10 +262,9 @@ cgroup_of_pid(pid_t pid, char **path, struct err *err)
 	return cgroup_of_pid_controller(pid, NULL, path, err);
 }
 
-/* --- members ----------------------------------------------------------------- */
+/* --- one cgroup ---------------------------------------------------------------- */
 
-/* -ENOENT: gone; -EINVAL: not a cgroup at all. */
-static int
+int
 cgroup_open(const char *path, struct err *err)
 {
 	AUTO_CLOSE int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -283,218 +279,66 @@ cgroup_open(const char *path, struct err *err)
 	return steal_fd(&fd);
 }
 
-struct pid_list {
-	pid_t *v;
-	size_t n, cap;
-};
-
-static void
-pid_list_fini(struct pid_list *l)
-{
-	free(l->v);
-	*l = (struct pid_list){0};
-}
-#define AUTO_PIDS __attribute__((cleanup(pid_list_fini)))
-
-static void
-pid_list_add_text(struct pid_list *l, const char *text)
-{
-	char *end;
-
-	for (;;) {
-		long pid = strtol(text, &end, 10);
-
-		if (end == text)
-			return;
-		text = end;
-		if (pid <= 0) /* of a pid namespace that we cannot see into */
-			continue;
-		if (l->n == l->cap) {
-			l->cap = l->cap == 0 ? 16 : l->cap * 2;
-			l->v = mem_realloc(l->v, l->cap * sizeof *l->v);
-		}
-		l->v[l->n++] = (pid_t)pid;
-	}
-}
-
-/*
- * Call cb for the cgroup and each one below, deepest first. Cgroups that
- * vanish meanwhile are passed over.
- */
-static void
-cgroup_walk(int dirfd, const char *name, unsigned depth,
-    void (*cb)(int dirfd, const char *name, int fd, void *arg), void *arg)
-{
-	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	struct dirent *de;
-	DIR *d;
-
-	if (fd == -1)
-		return;
-	d = fdopendir(fd);
-	if (d == NULL) {
-		(void)close(fd);
-		return;
-	}
-	while (depth < CGROUP_DEPTH_MAX && (de = readdir(d)) != NULL) {
-		if (de->d_type == DT_DIR && strcmp(de->d_name, ".") != 0 &&
-		    strcmp(de->d_name, "..") != 0)
-			cgroup_walk(fd, de->d_name, depth + 1, cb, arg);
-	}
-	cb(dirfd, name, fd, arg);
-	(void)closedir(d);
-}
-
-static void
-cgroup_collect(int dirfd, const char *name, int fd, void *arg)
-{
-	AUTO_FREE char *text = NULL;
-	size_t len;
-
-	(void)dirfd;
-	(void)name;
-	/* a threaded v2 cgroup has no cgroup.procs to read: its domain lists them */
-	if (file_read(fd, "cgroup.procs", CGROUP_TEXT_MAX, &text, &len, NULL) == 0)
-		pid_list_add_text(arg, text);
-}
-
+/* Is dir the cgroup that fd is, or below it? -errno: that cannot be told. */
 static int
-pid_compare(const void *a, const void *b)
+cgroup_leads_up_to(const char *dir, int fd)
 {
-	pid_t x = *(const pid_t *)a, y = *(const pid_t *)b;
+	AUTO_CLOSE int at = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct stat want, st;
+	int up;
 
-	return x < y ? -1 : x > y;
-}
-
-static bool
-pid_list_has(const struct pid_list *l, pid_t pid)
-{
-	return l->n > 0 && bsearch(&pid, l->v, l->n, sizeof *l->v, pid_compare) != NULL;
-}
-
-/* Sorted, each once. */
-static void
-cgroup_list(int fd, struct pid_list *l)
-{
-	size_t i, n = 0;
-
-	l->n = 0;
-	cgroup_walk(fd, ".", 0, cgroup_collect, l);
-	if (l->n == 0)
-		return;
-	qsort(l->v, l->n, sizeof *l->v, pid_compare);
-	for (i = 0; i < l->n; i++) {
-		if (i == 0 || l->v[i] != l->v[i - 1])
-			l->v[n++] = l->v[i];
+	if (at == -1 || fstat(fd, &want) == -1 || fstat(at, &st) == -1)
+		return -errno;
+	/* to the top of the hierarchy, above which there is another file system */
+	while (st.st_dev == want.st_dev && st.st_ino != want.st_ino) {
+		up = openat(at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		fd_close(&at);
+		at = up;
+		if (at == -1 || fstat(at, &st) == -1)
+			return -errno;
 	}
-	l->n = n;
+	return st.st_dev == want.st_dev;
 }
 
 int
-cgroup_pids(const char *path, pid_t **pids, size_t *n, struct err *err)
+cgroup_v2_has(int fd, pid_t pid)
 {
-	AUTO_CLOSE int fd = cgroup_open(path, err);
-	AUTO_PIDS struct pid_list l = {0};
+	AUTO_HIERARCHIES struct hierarchies hs = {0};
+	AUTO_FREE char *text = NULL, *dir = NULL, *mounts = NULL;
+	const char *rest;
+	struct membership m;
+	char name[40];
+	size_t len;
+	int rc;
 
-	if (fd < 0 && fd != -ENOENT && fd != -ENODEV)
-		return fd;
-	if (fd >= 0)
-		cgroup_list(fd, &l);
-	*n = l.n;
-	*pids = steal_ptr(&l.v);
-	return 0;
-}
-
-/* --- killing ------------------------------------------------------------------ */
-
-/*
- * Signal one round's worth. A pid may have been given to a stranger since the
- * list was read; so each is pinned first, and signalled only if a second
- * reading still has it. Returns how many pids were dealt with for the first time.
- */
-static size_t
-cgroup_kill_round(int fd, const struct pid_list *now, struct pid_list *done)
-{
-	AUTO_PIDS struct pid_list again = {0};
-	int pins[CGROUP_PIDFDS_MAX];
-	pid_t pinned[CGROUP_PIDFDS_MAX];
-	size_t i, n = 0;
-
-	for (i = 0; i < now->n && n < CGROUP_PIDFDS_MAX; i++) {
-		if (pid_list_has(done, now->v[i]))
-			continue;
-		pins[n] = (int)syscall(SYS_pidfd_open, now->v[i], 0);
-		if (pins[n] == -1 && errno != ENOSYS && errno != EMFILE &&
-		    errno != ENFILE)
-			continue; /* it has ended */
-		pinned[n++] = now->v[i];
+	(void)snprintf(name, sizeof name, "/proc/%ld/cgroup", (long)pid);
+	rc = file_read(AT_FDCWD, name, CGROUP_TEXT_MAX, &text, &len, NULL);
+	if (rc == 0)
+		rc = mountinfo_read_cgroups(&mounts, NULL);
+	if (rc < 0)
+		return rc;
+	mountinfo_parse(mounts, hierarchies_add, &hs);
+	for (rest = text; dir == NULL && membership_next(&rest, &m);) {
+		if (membership_is_v2(&m))
+			dir = membership_dir(&m, &hs);
 	}
-	if (n > 0)
-		cgroup_list(fd, &again);
-	for (i = 0; i < n; i++) {
-		if (pid_list_has(&again, pinned[i])) {
-			if (pins[i] >= 0)
-				(void)syscall(
-				    SYS_pidfd_send_signal, pins[i], SIGKILL, NULL, 0);
-			else
-				(void)kill(pinned[i], SIGKILL);
-		}
-		fd_close(&pins[i]);
-	}
-	for (i = 0; i < n; i++) {
-		char text[24];
-
-		(void)snprintf(text, sizeof text, "%ld", (long)pinned[i]);
-		pid_list_add_text(done, text);
-	}
-	if (done->n > 0)
-		qsort(done->v, done->n, sizeof *done->v, pid_compare);
-	return n;
-}
-
-int
-cgroup_kill(const char *path, struct err *err)
-{
-	AUTO_CLOSE int fd = cgroup_open(path, err);
-	AUTO_CLOSE int kill_fd = -1;
-	AUTO_PIDS struct pid_list now = {0}, done = {0};
-	unsigned round;
-
-	if (fd == -ENOENT || fd == -ENODEV)
-		return 0;
-	if (fd < 0)
-		return fd;
-	cgroup_list(fd, &now);
-	if (pid_list_has(&now, getpid()) || pid_list_has(&now, getppid()))
-		return err_setx(
-		    err, EPERM, "'%s' holds podshim itself, not killing it", path);
-	kill_fd = openat(fd, "cgroup.kill", O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (kill_fd >= 0 && write(kill_fd, "1", 1) == 1)
-		return 0;
-	/*
-	 * A process with SIGKILL pending cannot fork any more, so the rounds come
-	 * to an end; the bound is for what we did not think of.
-	 */
-	for (round = 0; round < CGROUP_ROUNDS_MAX; round++) {
-		if (cgroup_kill_round(fd, &now, &done) == 0)
-			return 0;
-		cgroup_list(fd, &now);
-	}
-	return err_setx(err, EAGAIN, "'%s' grows faster than it is killed", path);
+	return dir == NULL ? -ENOENT : cgroup_leads_up_to(dir, fd);
 }
 
 /* --- the same path elsewhere --------------------------------------------------- */
 
-/* Call cb with the directory of path's cgroup in each hierarchy. */
+/* Call cb with the directory of path's cgroup in each hierarchy of *mounts, read if NULL. */
 static void
-cgroup_each_hierarchy(const char *path, void (*cb)(const char *dir, void *arg), void *arg)
+cgroup_each_of(
+    const char *path, char **mounts, void (*cb)(const char *dir, void *arg), void *arg)
 {
 	AUTO_HIERARCHIES struct hierarchies hs = {0};
 	const struct hierarchy *home = NULL;
 	size_t i;
 
-	if (mountinfo_each(hierarchies_add, &hs, NULL) < 0)
+	if (*mounts == NULL && mountinfo_read_cgroups(mounts, NULL) < 0)
 		return;
+	mountinfo_parse(*mounts, hierarchies_add, &hs);
 	for (i = 0; i < hs.n; i++) {
 		const char *mount = hs.v[i].mount;
 
@@ -516,6 +360,14 @@ cgroup_each_hierarchy(const char *path, void (*cb)(const char *dir, void *arg), 
 }
 
 static void
+cgroup_each_hierarchy(const char *path, void (*cb)(const char *dir, void *arg), void *arg)
+{
+	AUTO_FREE char *mounts = NULL;
+
+	cgroup_each_of(path, &mounts, cb, arg);
+}
+
+static void
 cgroup_rmdir(int dirfd, const char *name, int fd, void *arg)
 {
 	(void)fd;
@@ -532,7 +384,7 @@ cgroup_remove_dir(const char *dir, void *arg)
 	(void)arg;
 	if (fd < 0)
 		return;
-	cgroup_walk(fd, ".", 0, cgroup_rmdir, NULL);
+	(void)cgroup_walk(fd, cgroup_rmdir, NULL);
 	(void)rmdir(dir);
 }
 
@@ -543,36 +395,79 @@ cgroup_remove(const char *path)
 }
 
 static void
+cgroup_write(int fd, const char *name, const char *text)
+{
+	AUTO_CLOSE int file = openat(fd, name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (file >= 0)
+		(void)!write(file, text, strlen(text));
+}
+
+static void
 cgroup_thaw_one(int dirfd, const char *name, int fd, void *arg)
 {
-	AUTO_CLOSE int state =
-	    openat(fd, "freezer.state", O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
-	AUTO_CLOSE int freeze =
-	    openat(fd, "cgroup.freeze", O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
-
 	(void)dirfd;
 	(void)name;
 	(void)arg;
-	if (state >= 0)
-		(void)!write(state, "THAWED", 6);
-	if (freeze >= 0)
-		(void)!write(freeze, "0", 1);
+	cgroup_write(fd, "freezer.state", "THAWED");
 }
 
+/*
+ * On v1 only the freezer has anything to thaw, in each cgroup by itself. On v2 one
+ * thaws those below, but for what the container has frozen itself; that dies all the same.
+ */
 static void
 cgroup_thaw_dir(const char *dir, void *arg)
 {
 	AUTO_CLOSE int fd = cgroup_open(dir, NULL);
 
 	(void)arg;
-	if (fd >= 0)
-		cgroup_walk(fd, ".", 0, cgroup_thaw_one, NULL);
+	if (fd < 0)
+		return;
+	cgroup_write(fd, "cgroup.freeze", "0");
+	if (faccessat(fd, "freezer.state", F_OK, 0) == 0 &&
+	    !cgroup_walk(fd, cgroup_thaw_one, NULL))
+		log_warnx("thaw: '%s' has too many cgroups below it, ignoring some", dir);
+}
+
+void
+cgroup_thaw_next(const char *path, char **mounts)
+{
+	cgroup_each_of(path, mounts, cgroup_thaw_dir, NULL);
 }
 
 void
 cgroup_thaw(const char *path)
 {
-	cgroup_each_hierarchy(path, cgroup_thaw_dir, NULL);
+	AUTO_FREE char *mounts = NULL;
+
+	cgroup_thaw_next(path, &mounts);
+}
+
+static void
+cgroup_look_frozen(const char *dir, void *arg)
+{
+	AUTO_CLOSE int fd = cgroup_open(dir, NULL);
+	AUTO_FREE char *state = NULL, *freeze = NULL;
+	bool *frozen = arg;
+	size_t len;
+
+	if (fd < 0)
+		return;
+	/* FREEZING and FROZEN */
+	if (file_read(fd, "freezer.state", CGROUP_CONTROL_MAX, &state, &len, NULL) == 0)
+		*frozen |= state[0] == 'F';
+	if (file_read(fd, "cgroup.freeze", CGROUP_CONTROL_MAX, &freeze, &len, NULL) == 0)
+		*frozen |= freeze[0] == '1';
+}
+
+bool
+cgroup_is_frozen(const char *path)
+{
+	bool frozen = false;
+
+	cgroup_each_hierarchy(path, cgroup_look_frozen, &frozen);
+	return frozen;
 }
 
 /* --- delegation ------------------------------------------------------------------ */

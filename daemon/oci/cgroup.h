@@ -1,10 +1,13 @@
 /*
  * A container's cgroup, found through /proc/<init pid>/cgroup, v1 or v2: its
- * members and killing them. Reads only memory-backed files: never blocks long.
+ * members and killing them. Reads only memory-backed files: never blocks long. What
+ * looks at each cgroup below has half a second for that (a kill in rounds, some such
+ * looks in 2 s), and leaves the rest out: a container may make any number of them.
  */
 #ifndef PODSHIM_OCI_CGROUP_H
 #define PODSHIM_OCI_CGROUP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -34,24 +37,32 @@ int cgroup_resolve(const char *proc_cgroup, const char *self_cgroup,
 
 /*
  * All pids of the cgroup and those below it. *pids malloc'ed. A cgroup that is
- * gone has none: 0 and *n 0.
+ * gone has none: 0 and *n 0. -ETIMEDOUT: there are too many cgroups below.
  */
 int cgroup_pids(const char *path, pid_t **pids, size_t *n, struct err *err);
 /*
  * SIGKILL to all of them: cgroup.kill where there is one, else freeze-free
  * rounds until none is left that was not signalled. Repeatable. Does not wait.
- * -EPERM if we are among them, -EINVAL if path is not a cgroup.
+ * -EPERM if we are among them, -EINVAL if path is not a cgroup, -ETIMEDOUT if there
+ * are too many below, some of which were left out.
  */
 int cgroup_kill(const char *path, struct err *err);
 /* rmdir it and what is below, in every hierarchy that has the same path; what is busy stays. */
 void cgroup_remove(const char *path);
 /* Thaw it and what is below it: on v1 what is frozen does not even die. */
 void cgroup_thaw(const char *path);
+/* The same for one of many in a row: *mounts as in cgroup_dirs_find_next(). */
+void cgroup_thaw_next(const char *path, char **mounts);
+/* Is it frozen, or about to be, by its own file? false also if that cannot be told. */
+bool cgroup_is_frozen(const char *path);
 /*
  * v2: every controller passed on from cgroup to cgroup down to path, so that it has
  * memory.events and the rest also where whoever made it wanted fewer (systemd). What
  * is refused is left; on v1 there is nothing to do.
  */
 void cgroup_delegate(const char *path);
+
+/* Nothing below a cgroup is looked at, as if there were far too much of it. */
+void cgroup_set_short_walks_for_test(bool on);
 
 #endif

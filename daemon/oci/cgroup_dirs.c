@@ -108,23 +108,20 @@ dirs_on_other(const struct mountinfo *m, void *arg)
 }
 
 static void
-dirs_find_v1(struct cgroup_dirs *dirs, const char *home, pid_t pid)
+dirs_find_v1(struct cgroup_dirs *dirs, const char *home, pid_t pid, char **mounts)
 {
 	struct dirs_like like = {.dirs = dirs, .home = home};
-	AUTO_FREE char *mountinfo = NULL;
-	size_t len;
 
-	if (file_read(AT_FDCWD, "/proc/self/mountinfo", DIRS_TEXT_MAX, &mountinfo, &len,
-		NULL) < 0)
+	if (*mounts == NULL && mountinfo_read_cgroups(mounts, NULL) < 0)
 		return;
-	dirs_of_pid(dirs, mountinfo, pid);
-	mountinfo_parse(mountinfo, dirs_on_home, &like);
+	dirs_of_pid(dirs, *mounts, pid);
+	mountinfo_parse(*mounts, dirs_on_home, &like);
 	if (like.below != NULL)
-		mountinfo_parse(mountinfo, dirs_on_other, &like);
+		mountinfo_parse(*mounts, dirs_on_other, &like);
 }
 
 struct cgroup_dirs *
-cgroup_dirs_find(pid_t pid, const char *home)
+cgroup_dirs_find_next(pid_t pid, const char *home, char **mounts)
 {
 	struct cgroup_dirs *dirs;
 	struct statfs fs;
@@ -138,8 +135,16 @@ cgroup_dirs_find(pid_t pid, const char *home)
 	if (dirs->v2)
 		dirs->path[0] = mem_strdup(home);
 	else
-		dirs_find_v1(dirs, home, pid);
+		dirs_find_v1(dirs, home, pid, mounts);
 	return dirs;
+}
+
+struct cgroup_dirs *
+cgroup_dirs_find(pid_t pid, const char *home)
+{
+	AUTO_FREE char *mounts = NULL;
+
+	return cgroup_dirs_find_next(pid, home, &mounts);
 }
 
 void

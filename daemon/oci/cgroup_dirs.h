@@ -30,6 +30,12 @@ struct cgroup_dirs {
  * cgroup (any more), or "". pid 0: init is gone.
  */
 struct cgroup_dirs *cgroup_dirs_find(pid_t pid, const char *home);
+/*
+ * The same for one container of many in a row: *mounts begins as NULL, takes what the
+ * first one has to read (v1), and is the caller's to free. It is not read again, so it
+ * must not outlive the row: hierarchies come and go.
+ */
+struct cgroup_dirs *cgroup_dirs_find_next(pid_t pid, const char *home, char **mounts);
 void cgroup_dirs_free(struct cgroup_dirs *dirs);
 
 /* All that can be opened; else -1. On v2 the one is everywhere. */

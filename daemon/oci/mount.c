@@ -37,6 +37,7 @@
 #include "oci/mountinfo.h"
 
 #define MOUNT_ORDERS_FD	   3
+#define MOUNT_EXE_FD	   4 /* the worker's executable: we were started from it */
 #define MOUNT_ORDERS_MAX   (16u * 1024u * 1024u)
 #define MOUNT_COUNT_MAX	   4096u
 #define MOUNT_BUSY_US	   (2500 * US_PER_MS)
@@ -180,7 +181,6 @@ mount_open_beneath_by_hand(int root, const char *target, struct err *err)
 	return steal_fd(&fd);
 }
 
-/* The target inside rootfs, with whatever is mounted there now. */
 int
 mount_open_target(const char *rootfs, const char *target, struct err *err)
 {
@@ -257,6 +257,27 @@ mount_call(const char *source, int target, const char *type, unsigned long flags
 	return mount(source, path, type, flags, data) == -1 ? -errno : 0;
 }
 
+unsigned long
+mount_flags_of_fd(int fd)
+{
+	static const struct {
+		unsigned long st, ms;
+	} known[] = {{ST_RDONLY, MS_RDONLY}, {ST_NOSUID, MS_NOSUID}, {ST_NODEV, MS_NODEV},
+	    {ST_NOEXEC, MS_NOEXEC}, {ST_NOATIME, MS_NOATIME},
+	    {ST_NODIRATIME, MS_NODIRATIME}, {ST_RELATIME, MS_RELATIME}};
+	unsigned long flags = 0;
+	struct statvfs vfs;
+	size_t i;
+
+	if (fstatvfs(fd, &vfs) == -1)
+		return 0;
+	for (i = 0; i < ARRAY_LEN(known); i++) {
+		if ((vfs.f_flag & known[i].st) != 0)
+			flags |= known[i].ms;
+	}
+	return flags;
+}
+
 /*
  * The first call of a bind mount takes no other flags: they need a second one.
  * In a user namespace, flags that the source has are locked; keep them then.
@@ -265,27 +286,15 @@ static int
 mount_flags_of_bind(
     const char *rootfs, const struct mount_spec *m, unsigned long flags, struct err *err)
 {
-	static const struct {
-		unsigned long st, ms;
-	} locked[] = {{ST_RDONLY, MS_RDONLY}, {ST_NOSUID, MS_NOSUID},
-	    {ST_NODEV, MS_NODEV}, {ST_NOEXEC, MS_NOEXEC}, {ST_NOATIME, MS_NOATIME},
-	    {ST_NODIRATIME, MS_NODIRATIME}, {ST_RELATIME, MS_RELATIME}};
 	AUTO_CLOSE int fd = mount_open_target(rootfs, m->target, err);
-	struct statvfs vfs;
-	size_t i;
 	int rc;
 
 	if (fd < 0)
 		return fd;
 	flags = (flags & ~(unsigned long)MS_REC) | MS_BIND | MS_REMOUNT;
 	rc = mount_call("", fd, "", flags, NULL);
-	if (rc == -EPERM && fstatvfs(fd, &vfs) == 0) {
-		for (i = 0; i < ARRAY_LEN(locked); i++) {
-			if ((vfs.f_flag & locked[i].st) != 0)
-				flags |= locked[i].ms;
-		}
-		rc = mount_call("", fd, "", flags, NULL);
-	}
+	if (rc == -EPERM)
+		rc = mount_call("", fd, "", flags | mount_flags_of_fd(fd), NULL);
 	return rc < 0 ? err_set(err, -rc, "set the flags of bind mount '%s'", m->source)
 		      : 0;
 }
@@ -523,6 +532,7 @@ mount_main(void)
 
 	/* not for mount programs to inherit */
 	(void)fd_set_cloexec(fd, true);
+	(void)fd_set_cloexec(MOUNT_EXE_FD, true);
 	(void)!chdir("/");
 	rc = fd_read_all(fd, MOUNT_ORDERS_MAX, &o.text, &len, &err);
 	if (rc == 0) {

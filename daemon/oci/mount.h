@@ -60,6 +60,13 @@ int mount_parse_options(
     const struct mount_spec *m, struct mount_flags *out, struct err *err);
 void mount_flags_fini(struct mount_flags *f);
 /*
+ * The target inside rootfs, with whatever is mounted there now: an O_PATH descriptor. No
+ * link leads out of rootfs.
+ */
+int mount_open_target(const char *rootfs, const char *target, struct err *err);
+/* The flags (MS_…) of the mount that the descriptor is of; 0: not known. */
+unsigned long mount_flags_of_fd(int fd);
+/*
  * Unmount everything at and below path, deepest first; nothing there is fine.
  * What stays busy for 2.5 s is detached, to go when its last user goes. Blocks:
  * for the helper, not for the worker's loop.

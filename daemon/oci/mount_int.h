@@ -11,8 +11,6 @@ struct err;
 struct mount_flags;
 struct mount_spec;
 
-/* The target inside rootfs, with whatever is mounted there now: an O_PATH descriptor. */
-int mount_open_target(const char *rootfs, const char *target, struct err *err);
 /* One mount, as it is said. Sets no propagation. */
 int mount_plain(const char *rootfs, const struct mount_spec *m,
     const struct mount_flags *f, struct err *err);

@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -70,6 +71,45 @@ mountinfo_parse(const char *text, mountinfo_cb cb, void *arg)
 		if (mountinfo_line(line, &m))
 			cb(&m, arg);
 	}
+}
+
+/* "… - cgroup NAME …", or cgroup2 */
+static bool
+mountinfo_is_cgroup(const char *line, size_t len)
+{
+	static const char mark[] = " - cgroup";
+	const char *at = memmem(line, len, mark, sizeof mark - 1);
+
+	if (at == NULL)
+		return false;
+	at += sizeof mark - 1;
+	at += at < line + len && *at == '2';
+	return at < line + len && *at == ' ';
+}
+
+int
+mountinfo_read_cgroups(char **text, struct err *err)
+{
+	char *all, *line, *next, *out;
+	size_t len;
+	int rc =
+	    file_read(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX, &all, &len, err);
+
+	if (rc < 0)
+		return rc;
+	for (line = out = all; *line != '\0'; line = next) {
+		next = strchrnul(line, '\n');
+		next += *next == '\n';
+		len = (size_t)(next - line);
+		if (!mountinfo_is_cgroup(line, len))
+			continue;
+		memmove(out, line, len);
+		out += len;
+	}
+	*out = '\0';
+	*text = mem_strdup(all);
+	free(all);
+	return 0;
 }
 
 int

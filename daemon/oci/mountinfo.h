@@ -17,6 +17,11 @@ struct mountinfo {
 typedef void (*mountinfo_cb)(const struct mountinfo *m, void *arg);
 /* Each line of such a text, in order; lines that make no sense are passed over. */
 void mountinfo_parse(const char *text, mountinfo_cb cb, void *arg);
+/*
+ * The lines of cgroup hierarchies alone: a handful, where mountinfo may have thousands
+ * of others. malloc'ed; for mountinfo_parse().
+ */
+int mountinfo_read_cgroups(char **text, struct err *err);
 /* Each mount of our namespace. */
 int mountinfo_each(mountinfo_cb cb, void *arg, struct err *err);
 

@@ -5,7 +5,6 @@
 #include "worker/birth.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 
 #include "base/err.h"
@@ -18,6 +17,7 @@
 #include "worker/op.h"
 #include "worker/pod.h"
 #include "worker/process.h"
+#include "worker/purge.h"
 
 /* What waits for a log program. */
 struct birth {
@@ -50,6 +50,8 @@ birth_on_ready(const char *error, void *arg)
 
 	if (error == NULL && op->told)
 		error = "its caller was told that it came too late";
+	if (error == NULL && purge_is_due(op->c))
+		error = "its container was given up";
 	if (error != NULL) {
 		AUTO_FREE char *text =
 		    mem_printf("%s: log program: %s", b->cmd->what, error);
@@ -96,7 +98,6 @@ birth_run(struct command *cmd, command_cb done, birth_failed_cb failed)
 	struct op *op = cmd->op;
 	struct process *p = op->p;
 	struct pod *pod = op->pod;
-	AUTO_FREE char *tty = process_tty_name(p, cmd->key);
 	struct err err = ERR_INIT;
 	int fds[3] = {-1, -1, -1};
 	struct io_spec spec;
@@ -106,7 +107,7 @@ birth_run(struct command *cmd, command_cb done, birth_failed_cb failed)
 	cmd->flags = SPAWN_ADOPT | (p->terminal ? SPAWN_CONSOLE : 0u);
 	cmd->own_output = !p->terminal;
 	if (command_known(cmd)) {
-		p->io = io_resume(pod->loop, pod->link, &spec, tty);
+		p->io = io_resume_birth(pod->loop, pod->link, &spec);
 		birth_point(p);
 		birth_go(cmd, fds, done);
 		return;
@@ -133,8 +134,7 @@ birth_result(struct op *op, const struct command_result *res)
 	struct command_result r = *res;
 
 	if (res->ok && !io_is_kept(op->p->io)) {
-		link_signal(
-		    lk, link_internal_key(lk), res->step->key, SIGKILL, NULL, NULL);
+		link_kill(lk, res->step->key);
 		r.ok = false;
 		r.code = STATUS_RESOURCE_EXHAUSTED;
 		r.error = "stdio: the keeper has no room for its descriptors";

@@ -65,7 +65,6 @@ container_free(void *obj)
 	free(c->bundle);
 	free(c->runtime_root);
 	free(c->cgroup);
-	oom_unwatch(c);
 	cgroup_dirs_free(c->dirs);
 	free(c);
 }
@@ -76,6 +75,7 @@ container_forget(struct container *c)
 	if (!c->gone) {
 		c->gone = true;
 		HASH_DEL(c->pod->containers, c);
+		oom_unwatch(c); /* its processes go now, its memory later */
 		pod_choose_log(c->pod, c);
 	}
 	container_release(c);

@@ -38,6 +38,8 @@ struct container {
 	bool foreign;  /* the runtime had one of that name before us */
 	bool deleted;  /* somebody was told so; only what is left of it has to go */
 	bool purging;  /* containerd has given it up: no events */
+	bool unswept;  /* for want of processes its Purge could not clean up after it */
+	bool rebuilt;  /* from tags: what was told of its past, nobody knows */
 	uint64_t oom_seen;
 	struct cgroup_dirs *dirs; /* NULL: not looked up yet, or none */
 	struct oom_watch *oom;	  /* oom.c */
@@ -45,6 +47,7 @@ struct container {
 	struct process *init;  /* NULL until Create has begun */
 	struct process *execs; /* by exec_id */
 	struct op *ops;	       /* by n; container queue (op.h) */
+	bool pumping;	       /* somebody is going through it: op_pump() */
 	/* init has exited; its TaskExit waits for the execs' (exits.c) */
 	bool settling;
 	struct event *settle_ev;

@@ -8,10 +8,12 @@
  * command finds any more (prototypes.md 1); its path comes from the spec then.
  */
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -24,6 +26,7 @@
 #include "worker/leftover.h"
 #include "oci/mount.h"
 #include "oci/oci.h"
+#include "oci/record.h"
 #include "worker/op.h"
 #include "worker/pod.h"
 #include "worker/process.h"
@@ -31,6 +34,8 @@
 #include "worker/tasks.h"
 
 #define UNDO_TEXT_MAX (1024u * 1024u)
+
+/* --- the cgroup that nobody else knows ------------------------------------------------ */
 
 /* /proc/PID/cgroup as a process of that cgroup would show it. */
 static char *
@@ -47,8 +52,7 @@ undo_membership(const char *self, const char *cgroups_path)
 		if (path == NULL)
 			continue;
 		path[1] = '\0';
-		more = mem_printf("%s%s%s%s\n", out, line,
-		    cgroups_path[0] == '/' ? "" : "/", cgroups_path);
+		more = mem_printf("%s%s%s\n", out, line, cgroups_path);
 		free(out);
 		out = more;
 	}
@@ -66,8 +70,11 @@ undo_cgroup_of_spec(const struct container *c)
 
 	if (oci_spec_load(c->bundle, &spec, NULL) < 0)
 		return NULL;
-	/* with systemd the unit goes when it is empty */
-	if (spec.cgroups_path != NULL && spec.cgroups_path[0] != '\0' &&
+	/*
+	 * With systemd the unit goes when it is empty. Where a relative path is, each
+	 * runtime decides for itself.
+	 */
+	if (spec.cgroups_path != NULL && spec.cgroups_path[0] == '/' &&
 	    !c->opts.systemd_cgroup &&
 	    file_read(AT_FDCWD, "/proc/self/cgroup", UNDO_TEXT_MAX, &self, &len, NULL) ==
 		0 &&
@@ -81,11 +88,75 @@ undo_cgroup_of_spec(const struct container *c)
 	return path;
 }
 
+/* Only a runtime that was killed leaves one: else it tidies up, or never made any. */
+static bool
+undo_was_killed(struct op *op)
+{
+	const struct msg_step *create = op->keys[STEP_CREATE] == 0
+	    ? NULL
+	    : link_step_known(op->pod->link, op->keys[STEP_CREATE]);
+
+	return create != NULL && create->state == STEP_DONE &&
+	    (create->timed_out || WIFSIGNALED(create->wait_status));
+}
+
+/* When this Create began, in ticks since boot; 0 unknown. */
+static uint64_t
+undo_since(const struct op *op)
+{
+	uint64_t hz = (uint64_t)sysconf(_SC_CLK_TCK);
+	int64_t age_ns = clock_real_ns() - op->c->created_at;
+
+	if (op->req != NULL)
+		return op->t_recv / (US_PER_S / hz);
+	if (op->c->created_at == 0 || age_ns < 0)
+		return 0;
+	return clock_boot_ticks() - (uint64_t)age_ns / ((uint64_t)NS_PER_S / hz) - 1;
+}
+
+/* Is somebody in it who was there before? Two specs may name one cgroup. */
+static bool
+undo_has_others(const char *path, uint64_t since)
+{
+	AUTO_FREE pid_t *pids = NULL;
+	size_t i, n = 0;
+
+	if (cgroup_pids(path, &pids, &n, NULL) < 0 || (n > 0 && since == 0))
+		return true;
+	for (i = 0; i < n; i++) {
+		uint64_t start = record_start_ticks(pids[i]);
+
+		if (start != 0 && start + 1 < since)
+			return true;
+	}
+	return false;
+}
+
+static void
+undo_cgroup(struct op *op)
+{
+	AUTO_FREE char *path =
+	    op->c->foreign || !undo_was_killed(op) ? NULL : undo_cgroup_of_spec(op->c);
+
+	if (path == NULL)
+		return;
+	if (undo_has_others(path, undo_since(op))) {
+		log_warnx("container '%s': cgroup '%s' is not its alone, left as it is",
+		    op->id, path);
+		return;
+	}
+	(void)cgroup_kill(path, NULL);
+	cgroup_remove(path);
+}
+
+/* --- the undo ---------------------------------------------------------------------- */
+
 static void
 undo_final(struct op *op)
 {
 	struct container *c = op->c;
 	struct pod *pod = op->pod;
+	AUTO_FREE char *prefix = mem_printf("io/%s/", c->id);
 
 	/* first: once the answer stands, a worker that comes after us has no reason to */
 	link_unpin(pod->link, c->id);
@@ -96,11 +167,9 @@ undo_final(struct op *op)
 	op_store_answer(op);
 	(void)pod_commit(pod, STORE_KEEP, NULL);
 	CRASH_POINT("undo.committed");
+	process_drop_tty(pod, op->keys[STEP_CREATE]);
+	link_fd_drop(pod->link, prefix, true); /* an earlier worker's, too */
 	if (c->init != NULL) {
-		AUTO_FREE char *tty = process_tty_name(c->init, op_key(op, STEP_CREATE));
-
-		if (tty != NULL && link_fd_known(pod->link, tty))
-			link_fd_drop(pod->link, tty, false);
 		process_free(c->init);
 		op->p = NULL;
 	}
@@ -121,13 +190,9 @@ static void
 undo_rest(struct op *op)
 {
 	struct container *c = op->c;
-	AUTO_FREE char *path = c->foreign ? NULL : undo_cgroup_of_spec(c);
 
 	CRASH_POINT("undo.rest");
-	if (path != NULL) {
-		(void)cgroup_kill(path, NULL);
-		cgroup_remove(path);
-	}
+	undo_cgroup(op);
 	if (c->rootfs_mounted)
 		command_run_mounts(op, STEP_UNDO_UMOUNT, TAG_UMOUNT,
 		    mount_orders(c->bundle, NULL, 0), undo_on_unmounted);
@@ -168,7 +233,7 @@ undo_end_step(struct op *op, const struct msg_step *step, link_step_cb cb)
 {
 	struct link *lk = op->pod->link;
 
-	link_signal(lk, link_internal_key(lk), step->key, SIGKILL, NULL, NULL);
+	link_kill(lk, step->key);
 	link_step_watch(lk, step->key, cb, op);
 }
 
@@ -181,8 +246,7 @@ undo_on_create_ended(const struct msg_step *step, void *arg)
 	(void)link_in_hand(op->pod->link, op_hand(op), op->method->name);
 	/* its container process, if it made one: delete --force may not find it */
 	if (step->state == STEP_DONE && step->child_pid > 0)
-		link_signal(op->pod->link, link_internal_key(op->pod->link), step->key,
-		    SIGKILL, NULL, NULL);
+		link_kill(op->pod->link, step->key);
 	undo_delete(op);
 }
 

@@ -5,13 +5,13 @@
  */
 #include "worker/criu.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -99,29 +99,9 @@ criu_error(
 }
 
 void
-criu_remove(struct pod *pod, const char *name)
-{
-	int fd =
-	    openat(pod->dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	DIR *d = fd == -1 ? NULL : fdopendir(fd);
-	struct dirent *de;
-
-	if (d == NULL) {
-		fd_close(&fd);
-		return;
-	}
-	while ((de = readdir(d)) != NULL) {
-		if (strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0)
-			(void)unlinkat(fd, de->d_name, 0);
-	}
-	(void)closedir(d);
-	(void)unlinkat(pod->dirfd, name, AT_REMOVEDIR);
-}
-
-void
 criu_end(struct pod *pod, uint64_t key)
 {
 	AUTO_FREE char *name = pod_key_name(CRIU_DIR_KIND, key);
 
-	criu_remove(pod, name);
+	(void)tree_remove(pod->dirfd, name);
 }

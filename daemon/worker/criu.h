@@ -21,8 +21,7 @@ char *criu_work_dir(struct pod *pod, uint64_t key);
  */
 char *criu_error(
     const struct container *c, const char *work_dir, const char *log, const char *error);
-/* Take the directory away: it is flat. name: criu.<key>. */
-void criu_remove(struct pod *pod, const char *name);
+/* Take the directory away. */
 void criu_end(struct pod *pod, uint64_t key);
 
 #endif

@@ -33,6 +33,7 @@
 /* How much later an exit is told while a client is still reading the last output. */
 #define EXITS_READERS_US (2 * US_PER_S)
 #define EXITS_UNKNOWN	 255 /* the status of an exit that nobody saw */
+#define EXITS_KILLED	 (128u + SIGKILL)
 
 struct held_exit {
 	struct held_exit *next, *prev;
@@ -43,7 +44,7 @@ struct held_exit {
 
 /* --- one exit -------------------------------------------------------------------- */
 
-static void
+void
 exits_answer_waits(struct process *p)
 {
 	Containerd__Task__V2__WaitResponse r = CONTAINERD__TASK__V2__WAIT_RESPONSE__INIT;
@@ -65,6 +66,38 @@ exits_end_waits(struct process *p)
 {
 	while (p->waiters != NULL)
 		op_end(p->waiters);
+}
+
+/* Has it ended, and only its readers are being waited for? */
+static bool
+exits_is_unread(const struct process *p)
+{
+	return p->awaited && p->state == TASK_RUNNING;
+}
+
+void
+exits_answer_untold(struct process *p)
+{
+	struct container *c = p->c;
+
+	if (exits_is_unread(p)) {
+		p->exit_status = process_status_of(p->wait_status);
+		p->exited_at = p->ended_at;
+	} else if (p->state == TASK_RUNNING) {
+		/* it may be younger than init's end, or another worker's kill was lost */
+		link_kill(c->pod->link, p->key);
+		p->exit_status = EXITS_KILLED;
+		p->exited_at = clock_real_ns();
+	}
+	exits_answer_waits(p);
+}
+
+void
+exits_end_untold(struct process *p, int commit_rc)
+{
+	exits_end_waits(p);
+	if (exits_is_unread(p))
+		pod_ack_exit(p->c->pod, p->key, commit_rc);
 }
 
 /*
@@ -296,8 +329,7 @@ exits_kill_rest(struct container *c)
 	}
 	HASH_ITER (hh, c->execs, p, next) {
 		if (p->state == TASK_RUNNING)
-			link_signal(c->pod->link, link_internal_key(c->pod->link), p->key,
-			    SIGKILL, NULL, NULL);
+			link_kill(c->pod->link, p->key);
 	}
 }
 

@@ -32,8 +32,20 @@ void exits_release(struct pod *pod, uint64_t n);
  * a while. Called whenever something has changed; does nothing otherwise.
  */
 void exits_settle(struct container *c);
+/*
+ * Answers for all Waits of a process, by what it says of its exit, into the current
+ * transaction. Zeros for one that never ran, as the Go shim does.
+ */
+void exits_answer_waits(struct process *p);
 /* End the Waits whose answers are set (and stored) already. */
 void exits_end_waits(struct process *p);
+/*
+ * The same for an exec that goes with its container. If its end was not told, it is
+ * now: as it was seen, or as that of one that is killed, which it is once more.
+ */
+void exits_answer_untold(struct process *p);
+/* exits_end_waits(), and nobody will ask for that exit again. rc: as pod_commit() said. */
+void exits_end_untold(struct process *p, int commit_rc);
 /* Init's exit is recorded and told, nothing more will come. */
 bool exits_settled(const struct container *c);
 /*

@@ -219,7 +219,7 @@ io_is_kept(const struct io *io)
 				return false;
 		}
 	}
-	return true;
+	return !io->unkept;
 }
 
 /* --- draining -------------------------------------------------------------------- */
@@ -444,11 +444,20 @@ io_start(struct io *io, const char *tty_name)
 		stream_begin(&io->s[i]);
 }
 
+bool
+stream_is_logged(const struct stream *s)
+{
+	if (s->io->terminal) /* there it reads the pipe behind the terminal */
+		return s->which == IO_OUT && stream_known(s, IO_KEEP);
+	/* a FIFO's other end is kept: if its own could not be stored, that is a failure */
+	return s->which != IO_IN && stream_known(s, IO_SRC) && !stream_known(s, IO_DST) &&
+	    !stream_known(s, IO_KEEP);
+}
+
 static void
 stream_resume(struct stream *s)
 {
-	bool is_logged = s->io->log != NULL && !s->io->terminal && s->which != IO_IN &&
-	    !stream_known(s, IO_DST);
+	bool is_logged = s->io->log != NULL && !s->io->terminal && stream_is_logged(s);
 	bool need_src = !s->io->terminal || s->which == IO_IN;
 	bool need_dst =
 	    (!s->io->terminal || s->which == IO_OUT) && !s->to_null && !is_logged;
@@ -469,15 +478,15 @@ stream_resume(struct stream *s)
 		stream_fetch(s, IO_KEEP);
 }
 
-struct io *
-io_resume(
-    struct loop *loop, struct link *lk, const struct io_spec *spec, const char *tty_name)
+static struct io *
+io_take_up(struct loop *loop, struct link *lk, const struct io_spec *spec, bool started)
 {
 	struct io *io = io_new(loop, lk, spec);
 	int i;
 
-	io->started = true;
+	io->started = started;
 	io_log_resume(io, spec);
+	io->unkept = !started && !io_outputs_known(io, spec);
 	/* an answer may come before the call returns: first all that it looks at */
 	for (i = 0; i < IO_STREAMS; i++) {
 		struct stream *s = &io->s[i];
@@ -487,12 +496,26 @@ io_resume(
 		if (!(io->terminal && i == IO_ERR))
 			stream_resume(s);
 	}
-	/* not there yet while the runtime command runs: io_start() follows */
+	return io;
+}
+
+struct io *
+io_resume(
+    struct loop *loop, struct link *lk, const struct io_spec *spec, const char *tty_name)
+{
+	struct io *io = io_take_up(loop, lk, spec, true);
+
 	if (io->terminal && tty_name != NULL && link_fd_known(lk, tty_name)) {
 		io->tty_name = mem_strdup(tty_name);
 		console_fetch(io);
 	}
 	return io;
+}
+
+struct io *
+io_resume_birth(struct loop *loop, struct link *lk, const struct io_spec *spec)
+{
+	return io_take_up(loop, lk, spec, false);
 }
 
 void

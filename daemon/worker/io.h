@@ -67,12 +67,18 @@ void io_start(struct io *io, const char *tty_name);
 /*
  * Take a process's io up again after a worker restart, from the fd store
  * alone; pumping begins as the descriptors arrive. Never fails: what is not in the
- * store is not pumped. tty_name: NULL unless spec->terminal. While the runtime
- * command still runs there is no master under that name; io_start() then follows.
+ * store is not pumped. tty_name: NULL unless spec->terminal.
  * If the process has exited already, call io_process_exited() as well.
  */
 struct io *io_resume(
     struct loop *loop, struct link *lk, const struct io_spec *spec, const char *tty_name);
+/*
+ * The same for one whose runtime command has not been seen to end: nothing is pumped
+ * before io_start(), so what io_open() put into the store and is missing now was
+ * never taken, and io_is_kept() says so.
+ */
+struct io *io_resume_birth(
+    struct loop *loop, struct link *lk, const struct io_spec *spec);
 
 /* CloseIO: the container sees end of file once the client's writer is gone too. */
 void io_close_stdin(struct io *io);

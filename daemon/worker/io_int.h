@@ -63,6 +63,7 @@ struct io {
 	bool gone;     /* freed by its owner */
 	bool started, exited;
 	bool terminal;
+	bool unkept;	    /* taken up before it began, and not all of it was there */
 	char *prefix;	    /* io/<container>/<exec or "-">/ */
 	char *tty_name;	    /* NULL until known */
 	struct io_log *log; /* NULL: no log program */
@@ -87,10 +88,17 @@ struct io {
 struct io *io_new(struct loop *loop, struct link *lk, const struct io_spec *spec);
 /* Put a stream's descriptors into the store. */
 void io_store(struct io *io);
+/* io_open.c: is all in the store that io_open() put there for the process's output? */
+bool io_outputs_known(const struct io *io, const struct io_spec *spec);
 /* Look whether io_when_ready() has what it waits for. */
 void io_check_ready(struct io *io);
 /* Is this in the keeper's store? */
 bool stream_known(const struct stream *s, enum io_slot slot);
+/*
+ * Of an io that is taken up again and has a log program: does that read this stream?
+ * The names tell (it has no sink); a path could only be asked where nobody waits.
+ */
+bool stream_is_logged(const struct stream *s);
 /* Get it from there; io->s[].missing counts what is due. */
 void stream_fetch(struct stream *s, enum io_slot slot);
 /* Look whether io_drain() has what it waits for. */
@@ -119,7 +127,7 @@ void io_look_now(struct io *io);
 
 /* io_log.c: the log program of an io, if it has one */
 struct io_uri;
-/* Does output to there go through a log program? */
+/* Does output to there, from now on, go through a log program? Looks at a path. */
 bool io_log_wanted(const struct io_uri *uri);
 /* Start it, for the streams that are STREAM_LOGGED, or the terminal's. */
 int io_log_open(struct io *io, const struct io_spec *spec, struct err *err);

@@ -4,10 +4,10 @@
  * terminal the program has the container's pipes themselves, and a dead worker is
  * not even noticed; with one, a pipe that we splice the terminal into.
  *
- * We keep the pipes' read ends as well. So the program's death is no SIGPIPE
+ * We keep the pipes' read ends as well. So the program's end is no SIGPIPE
  * for the container: ours is started again, which goes on where the other was
- * (what it had read and not yet written is lost), instead of another's what
- * comes is dropped.
+ * (what a killed one had read and not yet written is lost), instead of another's
+ * what comes is dropped.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -28,7 +29,9 @@
 #include "worker/link.h"
 #include "worker/logger.h"
 
+/* In a row: one that has lived that long begins another. */
 #define LOG_RESTARTS_MAX 5u
+#define LOG_LIVED_US	 (60 * US_PER_S)
 /*
  * How long a program may live on in a drain after it has read all there will
  * ever be; not all end by themselves then.
@@ -45,8 +48,10 @@ struct io_log {
 	bool own; /* ours */
 	enum logger_ready ready_kind;
 	unsigned restarts;
-	bool is_ready, failed, quiet;
+	boot_us_t began; /* or we came to it */
+	bool is_ready, quiet;
 	char *error; /* why it is not ready and will not be */
+	char *why;   /* what the last one that was started again said of itself */
 	unsigned quiet_ticks;
 	struct event quiet_ev;
 };
@@ -86,6 +91,7 @@ log_start(struct io_log *log, struct err *err)
 		return rc;
 	}
 	log->name = mem_printf("%s%" PRIx64, prefix, logger_key(log->lg));
+	log->began = clock_boot_us();
 	if (old != NULL)
 		link_fd_drop(io->lk, old, false);
 	return 0;
@@ -98,8 +104,12 @@ log_on_ready(const char *error, void *arg)
 {
 	struct io_log *log = arg;
 
-	if (log->is_ready)
-		return; /* of one that was started again: its end will tell */
+	if (log->is_ready) {
+		/* of one that was started again: told if no other can take its place */
+		free(log->why);
+		log->why = mem_strdup(error);
+		return;
+	}
 	log->is_ready = error == NULL;
 	log->error = mem_strdup(error);
 	if (error != NULL)
@@ -115,25 +125,59 @@ log_on_note(const char *text, void *arg)
 	log_warnx("log of %s: %s", log->what, text);
 }
 
+/* Have all pipes been read to their end? */
+static bool
+log_is_quiet(const struct io *io)
+{
+	int i;
+
+	for (i = IO_OUT; i <= IO_ERR; i++) {
+		struct pollfd pfd = {.fd = log_fd(io, i), .events = POLLIN};
+
+		if (pfd.fd != -1 && (poll(&pfd, 1, 0) != 1 || pfd.revents != POLLHUP))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * We have not stopped ours, and there is more for it to do. It need not have failed:
+ * after anybody's SIGTERM it says that all is well. Is there another now?
+ */
+static bool
+log_restart(struct io_log *log)
+{
+	struct err err = ERR_INIT;
+
+	if (clock_boot_us() - log->began >= LOG_LIVED_US)
+		log->restarts = 0;
+	if (log->restarts == LOG_RESTARTS_MAX) {
+		(void)err_setx(&err, ECHILD, "it ended %u times in a row%s%s",
+		    log->restarts + 1, log->why != NULL ? ": " : "",
+		    log->why != NULL ? log->why : "");
+	} else {
+		log->restarts++;
+		if (log_start(log, &err) == 0)
+			return true;
+	}
+	log_errx(
+	    "log program of %s: %s; output is dropped from now on", log->what, err.text);
+	return false;
+}
+
 /* It is gone: start it again, or see that the container can go on without. */
 static void
 log_replace(struct io_log *log)
 {
 	struct io *io = log->io;
-	struct err err = ERR_INIT;
 	int i;
 
 	for (i = IO_OUT; i <= IO_ERR; i++) {
 		if (io->s[i].missing > 0)
 			return; /* io_log_arrived() follows */
 	}
-	if (log->failed && log->own && log->is_ready &&
-	    log->restarts < LOG_RESTARTS_MAX) {
-		log->restarts++;
-		if (log_start(log, &err) == 0)
-			return;
-		log_warnx("%s", err.text);
-	}
+	if (log->own && log->is_ready && !log_is_quiet(io) && log_restart(log))
+		return;
 	for (i = IO_OUT; i <= IO_ERR; i++) {
 		if (io->s[i].state == STREAM_LOGGED || (io->terminal && i == IO_OUT))
 			stream_discard(&io->s[i]);
@@ -142,13 +186,12 @@ log_replace(struct io_log *log)
 }
 
 static void
-log_on_end(bool ok, void *arg)
+log_on_end(void *arg)
 {
 	struct io_log *log = arg;
 
 	logger_stop(log->lg);
 	log->lg = NULL;
-	log->failed = !ok;
 	log_replace(log);
 }
 
@@ -177,21 +220,6 @@ bool
 io_log_busy(const struct io *io)
 {
 	return io->log != NULL && io->log->lg != NULL && !io->log->quiet;
-}
-
-/* Have all pipes been read to their end? */
-static bool
-log_is_quiet(const struct io *io)
-{
-	int i;
-
-	for (i = IO_OUT; i <= IO_ERR; i++) {
-		struct pollfd pfd = {.fd = log_fd(io, i), .events = POLLIN};
-
-		if (pfd.fd != -1 && (poll(&pfd, 1, 0) != 1 || pfd.revents != POLLHUP))
-			return false;
-	}
-	return true;
 }
 
 static void
@@ -252,6 +280,7 @@ io_log_free(struct io *io, bool stop)
 	free(log->what);
 	free(log->name);
 	free(log->error);
+	free(log->why);
 	free(log);
 }
 
@@ -285,25 +314,36 @@ io_log_wanted(const struct io_uri *uri)
 	return false;
 }
 
-static int
-log_plan_binary(struct io_log *log, const struct io_uri *uri, struct err *err)
+static void
+log_plan_binary(struct io_log *log, const struct io_uri *uri)
 {
 	size_t i;
-	int rc;
 
-	rc = log_check_binary(uri->path, err);
-	if (rc < 0)
-		return rc;
 	strv_add(&log->argv, uri->path);
 	for (i = 0; i < uri->args.n; i++)
 		strv_add(&log->argv, uri->args.v[i]);
 	log->ready_kind = uri->must_ready ? LOGGER_READY_BYTE : LOGGER_READY_BYTE_OR_END;
-	return 0;
 }
 
-/* What it is called with: stdout's URI decides (contract.md 8.1). */
+/*
+ * Has ours something to write there? Of one that an earlier worker began the store
+ * tells: to look at the path would be to wait for its file system, which may be dead,
+ * and a worker that waits in its recovery is killed, and the next one.
+ */
+static bool
+log_takes(
+    const struct io_log *log, enum io_which which, const struct io_uri *uri, bool resumed)
+{
+	return resumed && uri->kind == URI_PATH ? stream_is_logged(&log->io->s[which])
+						: io_log_wanted(uri);
+}
+
+/*
+ * What it is called with: stdout's URI decides (contract.md 8.1). resumed: it runs
+ * already, and only ours may be started again.
+ */
 static int
-log_plan(struct io_log *log, const struct io_spec *spec, struct err *err)
+log_plan(struct io_log *log, const struct io_spec *spec, bool resumed, struct err *err)
 {
 	struct io_uri out = {0}, errs = {0};
 	int rc;
@@ -315,16 +355,20 @@ log_plan(struct io_log *log, const struct io_spec *spec, struct err *err)
 	if (rc == 0)
 		rc = io_uri_parse(spec->stderr_path, &errs, err);
 	if (rc == 0 && out.kind == URI_BINARY) {
-		rc = log_plan_binary(log, &out, err);
+		rc = resumed ? 0 : log_check_binary(out.path, err);
+		log_plan_binary(log, &out);
 	} else if (rc == 0) {
 		log->own = true;
 		log->ready_kind = LOGGER_READY_TEXT;
 		strv_addf(&log->argv, "/proc/self/fd/%d", LOGGER_EXE_NUM);
 		strv_add(
 		    &log->argv, out.kind == URI_FILE ? "--log-file" : "--log-append");
-		strv_add(&log->argv, io_log_wanted(&out) ? out.path : "-");
+		strv_add(
+		    &log->argv, log_takes(log, IO_OUT, &out, resumed) ? out.path : "-");
 		strv_add(&log->argv,
-		    out.kind == URI_PATH && io_log_wanted(&errs) ? errs.path : "-");
+		    out.kind == URI_PATH && log_takes(log, IO_ERR, &errs, resumed)
+			? errs.path
+			: "-");
 	}
 	io_uri_fini(&out);
 	io_uri_fini(&errs);
@@ -336,7 +380,7 @@ io_log_open(struct io *io, const struct io_spec *spec, struct err *err)
 {
 	struct io_log *log = log_new(io, spec);
 	AUTO_FREE char *prefix = mem_printf("%slog.", io->prefix);
-	int rc = log_plan(log, spec, err);
+	int rc = log_plan(log, spec, false, err);
 
 	if (rc < 0)
 		return rc;
@@ -376,9 +420,10 @@ io_log_resume(struct io *io, const struct io_spec *spec)
 	if (f.key == 0)
 		return;
 	log = log_new(io, spec);
-	if (log_plan(log, spec, &err) < 0)
+	if (log_plan(log, spec, true, &err) < 0)
 		log_warnx("%s", err.text);
 	log->name = mem_printf("%s%" PRIx64, prefix, f.key);
+	log->began = clock_boot_us();
 	log->is_ready = true; /* or the runtime command would not have been spawned */
 	log->lg = logger_attach(
 	    io->loop, io->lk, f.key, log->own ? log->name : NULL, &log_ops, log);

@@ -222,12 +222,18 @@ open_out(struct io *io, const struct io_spec *spec, enum io_which which,
 	return rc;
 }
 
+/* Equal paths make one pipe; a file is one for both. */
+static bool
+outs_are_one(const struct io_spec *spec, const struct io_uri *out)
+{
+	return out->kind == URI_FILE ||
+	    (out->kind == URI_PATH && strcmp(spec->stdout_path, spec->stderr_path) == 0);
+}
+
 static int
 open_outs(struct io *io, const struct io_spec *spec, const struct io_uri *out,
     const struct io_uri *errs, int child[3], struct err *err)
 {
-	bool same = out->kind == URI_FILE ||
-	    (out->kind == URI_PATH && strcmp(spec->stdout_path, spec->stderr_path) == 0);
 	int rc;
 
 	rc = open_out(io, spec, IO_OUT, out, &child[1], err);
@@ -235,7 +241,7 @@ open_outs(struct io *io, const struct io_spec *spec, const struct io_uri *out,
 		return err_wrap(err, rc, "stdout");
 	if (io->terminal)
 		return 0;
-	if (same) {
+	if (outs_are_one(spec, out)) {
 		child[2] = fd_dup(child[1]);
 		return child[2] < 0 ? err_set(err, -child[2], "stderr") : 0;
 	}
@@ -294,10 +300,10 @@ io_open(struct loop *loop, struct link *lk, const struct io_spec *spec, struct i
 		/* its pipes must be in the store before it runs */
 		if (needs_log(io))
 			rc = io_log_open(io, spec, err);
-		if (rc < 0)
-			link_fd_drop(lk, io->prefix, true);
 	}
 	if (rc < 0) {
+		/* also what a worker before us had put there for the same process */
+		link_fd_drop(lk, io->prefix, true);
 		for (i = 0; i < 3; i++)
 			fd_close(&child[i]);
 		io_abandon(io);
@@ -306,4 +312,40 @@ io_open(struct loop *loop, struct link *lk, const struct io_spec *spec, struct i
 	memcpy(child_fds, child, sizeof child);
 	*out = io;
 	return 0;
+}
+
+/* --- what was made --------------------------------------------------------------- */
+
+static bool
+out_is_known(
+    const struct io *io, const struct io_spec *spec, int which, const struct io_uri *uri)
+{
+	const struct stream *s = &io->s[which];
+
+	if (uri->kind == URI_NONE)
+		return true;
+	if (io->terminal)
+		return stream_known(s, IO_DST);
+	if (io->log != NULL && stream_is_logged(s))
+		return true;
+	if (spec->direct && spec->exec_id[0] == '\0' && stream_known(s, IO_KEEP))
+		return true;
+	return stream_known(s, IO_SRC) && stream_known(s, IO_DST);
+}
+
+bool
+io_outputs_known(const struct io *io, const struct io_spec *spec)
+{
+	struct io_uri out = {0}, errs = {0};
+	bool known = true;
+
+	if (io_uri_parse(spec->stdout_path, &out, NULL) == 0)
+		known = out_is_known(io, spec, IO_OUT, &out);
+	if (!io->terminal && !outs_are_one(spec, &out) &&
+	    io_uri_parse(spec->stderr_path, &errs, NULL) == 0)
+		known &=
+		    out_is_known(io, spec, IO_ERR, out.kind == URI_BINARY ? &out : &errs);
+	io_uri_fini(&out);
+	io_uri_fini(&errs);
+	return known;
 }

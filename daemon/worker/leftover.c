@@ -157,14 +157,19 @@ leftover_on_step(const struct msg_step *step, void *arg)
 		keys->mount = step->key;
 }
 
-/* Its own Create, or another of that id, is about to go on with the row. */
+/*
+ * A Create is about to go on with the row. If there are steps, but none of its own, it is
+ * another one, which waited behind the row's: that begins anew, after the undo.
+ */
 static bool
-leftover_is_claimed(const struct container *c)
+leftover_is_claimed(const struct container *c, const struct leftover_keys *keys)
 {
-	const struct op *op;
+	bool begun = keys->create != 0 || keys->mount != 0;
+	struct op *op;
 
 	for (op = c->pod->ops; op != NULL; op = op->hh.next)
-		if (op->method->makes && strcmp(op->id, c->id) == 0)
+		if (op->method->makes && strcmp(op->id, c->id) == 0 &&
+		    (!begun || op_has_steps(op)))
 			return true;
 	return c->ops != NULL;
 }
@@ -178,7 +183,10 @@ leftover_undo_all(struct pod *pod)
 		struct leftover_keys keys = {.container = c->id};
 		unsigned deaths;
 
-		if (!c->from_row || leftover_is_claimed(c))
+		if (!c->from_row)
+			continue;
+		link_each_step(pod->link, leftover_on_step, &keys);
+		if (leftover_is_claimed(c, &keys))
 			continue;
 		deaths = leftover_deaths(c);
 		if (deaths >= LEFTOVER_TRIES) {
@@ -186,7 +194,6 @@ leftover_undo_all(struct pod *pod)
 			continue;
 		}
 		log_warnx("container '%s': its Create is gone, undoing it", c->id);
-		link_each_step(pod->link, leftover_on_step, &keys);
 		create_undo_leftover(c, keys.mount, keys.create);
 	}
 }

@@ -240,6 +240,7 @@ link_dispatch(struct link *lk, struct packet *p)
 	case MSG_RESTART:
 	case MSG_DUMP:
 	case MSG_DETAIL:
+	case MSG_END:
 	case MSG_REPLY:
 		log_warnx("%s from the keeper, ignoring", msg_name(p->head.type));
 		break;

@@ -6,6 +6,7 @@
 #ifndef PODSHIM_WORKER_LINK_H
 #define PODSHIM_WORKER_LINK_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -77,6 +78,14 @@ void link_spawn(
  */
 void link_signal(struct link *lk, uint64_t key, uint64_t target, int signo,
     link_step_cb cb, void *arg);
+/* A key for work that belongs to no request. */
+uint64_t link_internal_key(struct link *lk);
+/* SIGKILL to such a target, and nobody asks what became of it. */
+static inline void
+link_kill(struct link *lk, uint64_t target)
+{
+	link_signal(lk, link_internal_key(lk), target, SIGKILL, NULL, NULL);
+}
 /*
  * A note for the next worker, in the keeper's memory: a step that does nothing, with
  * that tag; in each snapshot until link_ack(). It is there before whatever is sent
@@ -91,8 +100,6 @@ void link_step_unwatch(struct link *lk, uint64_t key);
 /* Every key the snapshot named that nobody has claimed, for clean-up. */
 void link_each_step(
     struct link *lk, void (*cb)(const struct msg_step *step, void *arg), void *arg);
-/* A key for work that belongs to no request. */
-uint64_t link_internal_key(struct link *lk);
 
 /*
  * The fd store. Names: io/<container>/<exec>/<what>, tty/<key hex>, out/<key hex>.
@@ -117,6 +124,10 @@ void link_each_fd(struct link *lk, void (*cb)(const char *name, void *arg), void
  * the link does it by itself.
  */
 uint64_t link_in_hand(struct link *lk, uint64_t n, const char *what);
+/*
+ * It goes on: counted in the black box, where the keeper looks whether we stand still.
+ * Once per pass of the loop, and per container where one pass goes through them all.
+ */
 void link_loop_pass(struct link *lk);
 struct blackbox *link_blackbox(struct link *lk);
 void link_trace(const char *text);

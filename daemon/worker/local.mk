@@ -57,7 +57,8 @@ libworker_a_SOURCES += \
 	%D%/conf.c %D%/conf.h \
 	%D%/meter.c %D%/meter.h \
 	%D%/metrics.c %D%/metrics.h %D%/metrics_v1.c %D%/metrics_v2.c \
-	%D%/outbox.c %D%/outbox.h %D%/outbox_publish.c %D%/outbox_ttrpc.c \
+	%D%/outbox.c %D%/outbox.h %D%/outbox_int.h %D%/outbox_end.c \
+	%D%/outbox_publish.c %D%/outbox_ttrpc.c \
 	%D%/ttrpc_client.c %D%/ttrpc_client.h
 dist_man_MANS += %D%/podshim.conf.5
 exampledir = $(docdir)/examples

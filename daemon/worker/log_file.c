@@ -18,8 +18,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
@@ -41,12 +43,31 @@ log_file_on_term(int signo)
 	log_file_term = 1;
 }
 
+/*
+ * Files, and the devices of /dev, which nobody but root makes. Who can write to the
+ * directory could put something else there: a symbolic link to any file, a FIFO
+ * that nobody reads, a device.
+ */
+static int
+log_file_check(int fd, const char *path, struct err *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == -1)
+		return err_set(err, errno, "stat '%s'", path);
+	if (S_ISREG(st.st_mode) ||
+	    (S_ISCHR(st.st_mode) && strncmp(path, "/dev/", 5) == 0))
+		return 0;
+	return err_setx(err, EINVAL, "'%s' is not a regular file", path);
+}
+
 static int
 log_file_open(const char *path, bool make, int *out_fd, struct err *err)
 {
 	AUTO_FREE char *parent = mem_strdup(path);
+	AUTO_CLOSE int fd = -1;
 	char *slash = strrchr(parent, '/');
-	int flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY;
+	int flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW | O_NONBLOCK;
 	int rc;
 
 	if (make && slash != NULL && slash != parent) {
@@ -55,8 +76,20 @@ log_file_open(const char *path, bool make, int *out_fd, struct err *err)
 		if (rc < 0)
 			return rc;
 	}
-	*out_fd = open(path, make ? flags | O_CREAT : flags, 0600);
-	return *out_fd == -1 ? err_set(err, errno, "open '%s'", path) : 0;
+	fd = open(path, make ? flags | O_CREAT : flags, 0600);
+	if (fd == -1 && errno == ELOOP)
+		return err_setx(
+		    err, ELOOP, "'%s' is a symbolic link, which is not followed", path);
+	if (fd == -1 && errno == ENXIO) /* a FIFO that nobody reads, a socket */
+		return err_setx(err, EINVAL, "'%s' is not a regular file", path);
+	if (fd == -1)
+		return err_set(err, errno, "open '%s'", path);
+	rc = log_file_check(fd, path, err);
+	if (rc == 0 && (rc = fd_set_nonblock(fd, false)) < 0)
+		return err_set(err, -rc, "open '%s'", path);
+	if (rc == 0)
+		*out_fd = steal_fd(&fd);
+	return rc;
 }
 
 static void __attribute__((format(printf, 1, 2))) log_file_say(const char *fmt, ...)

@@ -158,7 +158,7 @@ logger_on_step(const struct msg_step *step, void *arg)
 		}
 	}
 	if (lg->ops != NULL)
-		lg->ops->on_end(ok, lg->arg);
+		lg->ops->on_end(lg->arg);
 }
 
 static void
@@ -168,7 +168,7 @@ logger_on_term_late(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	link_signal(lg->lk, link_internal_key(lg->lk), lg->key, SIGKILL, NULL, NULL);
+	link_kill(lg->lk, lg->key);
 }
 
 void

@@ -27,8 +27,8 @@ struct logger_ops {
 	void (*on_ready)(const char *error, void *arg);
 	/* Ours has something to say: one line. Any number of times, once it is ready. */
 	void (*on_note)(const char *text, void *arg);
-	/* It has ended; ok: with exit status 0. Once, from the loop. */
-	void (*on_end)(bool ok, void *arg);
+	/* It has ended, whatever of. Once, from the loop. */
+	void (*on_end)(void *arg);
 };
 
 enum logger_ready {

@@ -183,7 +183,7 @@ worker_on_go(void *arg)
 	CRASH_POINT("boot.migrated");
 	pod->live = true;
 	link_release(pod->link);
-	pod_flush(pod);
+	(void)pod_flush(pod, NULL);
 	recover_go(pod);
 	log_debug("up: %zu containers", container_count(pod));
 }
@@ -301,21 +301,25 @@ worker_open_store(struct worker *w, const struct msg_welcome *welcome, struct er
 	    .ns = w->pod.ns,
 	    .group = w->pod.group,
 	    .build = PACKAGE_VERSION,
+	    .first = welcome->gen == 1,
 	};
-	AUTO_FREE char *why = NULL;
+	struct store *st = NULL;
+	AUTO_FREE char *why = NULL, *partial = NULL;
 	bool safe =
 	    welcome->mode == BOOT_SAFE || welcome->failed_boots >= WORKER_SAFE_AFTER;
 	int rc;
 
 	memcpy(id.inst, welcome->inst, sizeof id.inst);
 	worker_boot_id(id.boot_id);
-	rc = store_open(w->pod.dir, &id, safe, &w->pod.store, &why, err);
+	rc = store_open(w->pod.dir, &id, safe, &st, &why, err);
 	if (rc < 0)
 		return rc;
+	pod_use_store(&w->pod, st);
 	if (rc == STORE_SET_ASIDE)
 		log_errx("the store was set aside: %s", why != NULL ? why : "?");
-	/* generation 1 with no store is a new pod: its keeper knows of nothing */
-	w->rebuild = rc != STORE_OPENED && welcome->gen > 1;
+	/* also where a worker before us made the file and did not get to fill it */
+	partial = store_get_meta(st, STORE_PARTIAL);
+	w->rebuild = partial != NULL;
 	return 0;
 }
 
@@ -326,6 +330,7 @@ worker_limits(void)
 	(void)prctl(PR_SET_PDEATHSIG, SIGCONT);
 	mem_stay_small();
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN); /* a file too long is an error, not the end */
 	(void)signal(SIGINT, SIG_IGN);
 	(void)signal(SIGTERM, SIG_IGN); /* the keeper says QUIESCE */
 	(void)signal(SIGUSR1, SIG_IGN); /* until there is where to write an answer */

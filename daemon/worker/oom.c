@@ -14,7 +14,6 @@
  */
 #include "worker/oom.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
@@ -27,6 +26,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/dir.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -42,8 +42,8 @@
 #define OOM_TEXT_MAX  4096u
 #define OOM_DEPTH_MAX 16u
 #define OOM_BATCH     32
-#define OOM_AGAIN_US  (4 * US_PER_MS) /* v1: then four times that, and so on */
-#define OOM_AGAIN_MAX US_PER_S
+#define OOM_AGAIN_US  (4 * US_PER_MS) /* v1: then four times that, and so on: five looks */
+#define OOM_AGAIN_MAX (2 * US_PER_S)
 
 struct oom_watch {
 	struct container *c;
@@ -93,39 +93,32 @@ oom_count_v2(int events_fd, uint64_t *out)
 }
 
 static bool
-oom_count_tree(int dirfd, unsigned depth, uint64_t *sum)
+oom_count_tree(int parent, unsigned depth, uint64_t *sum)
 {
 	AUTO_CLOSE int fd =
-	    openat(dirfd, "memory.oom_control", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	    openat(parent, "memory.oom_control", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	AUTO_CLOSEDIR DIR *d = NULL;
 	struct dirent *de;
 	struct stat st;
 	uint64_t own;
-	DIR *d;
-	int copy;
 
 	if (fd == -1 || !oom_read(fd, &own))
 		return false;
 	*sum += own;
 	/* a cgroup's links are itself twice and those below it */
-	if (depth == OOM_DEPTH_MAX || (fstat(dirfd, &st) == 0 && st.st_nlink == 2))
+	if (depth == OOM_DEPTH_MAX || (fstat(parent, &st) == 0 && st.st_nlink == 2))
 		return true;
-	copy = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	d = copy == -1 ? NULL : fdopendir(copy);
-	if (d == NULL) {
-		fd_close(&copy);
-		return true;
-	}
-	while ((de = readdir(d)) != NULL) {
+	d = dir_open(parent, ".");
+	while ((de = dir_next(d)) != NULL) {
 		AUTO_CLOSE int child = -1;
 
 		if (de->d_type != DT_DIR || de->d_name[0] == '.')
 			continue;
 		child = openat(
-		    copy, de->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		    dirfd(d), de->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 		if (child >= 0)
 			(void)oom_count_tree(child, depth + 1, sum);
 	}
-	(void)closedir(d);
 	return true;
 }
 
@@ -205,7 +198,7 @@ static void
 oom_look(struct container *c)
 {
 	/* not before TaskStart: its Start, or its exit, looks again */
-	if (c->init->starting || !oom_has_grown(c))
+	if (c->init->starting || c->init->state == TASK_CREATED || !oom_has_grown(c))
 		return;
 	CRASH_POINT("oom.seen");
 	pod_begin(c->pod);

@@ -198,18 +198,60 @@ op_begin(struct op *op)
 	(void)link_in_hand(op->pod->link, was, NULL);
 }
 
+static void op_enqueue(struct op *op);
+
+void
+op_leave(struct op *op)
+{
+	if (op->queued)
+		DL_DELETE2(op->c->ops, op, q_prev, q_next);
+	op->queued = false;
+	op->c = NULL;
+}
+
+/* The container is gone: one that queued behind its Delete is told so. */
+static void
+op_refuse(struct op *op)
+{
+	if (op->method->makes || op->method->absent != NULL) {
+		/* its turn comes with a new entry of that name */
+		op_leave(op);
+		op_enqueue(op);
+		return;
+	}
+	op->begun = true;
+	op_fail(op, STATUS_NOT_FOUND, "container not created: %s", op->id);
+}
+
+/* The next one that has not begun and may; NULL. */
+static struct op *
+op_next(const struct container *c)
+{
+	struct op *op;
+
+	for (op = c->ops; op != NULL; op = op->q_next) {
+		if (!op->begun && (c->gone || !op_blocked(op)))
+			return op;
+	}
+	return NULL;
+}
+
 void
 op_pump(struct container *c)
 {
 	struct op *op;
 
-again:
-	for (op = c->ops; op != NULL; op = op->q_next) {
-		if (!op->begun && !op_blocked(op)) {
+	if (c->pumping)
+		return;
+	c->pumping = true;
+	/* each may end, others with it, and the container, too: look anew */
+	while ((op = op_next(c)) != NULL) {
+		if (c->gone)
+			op_refuse(op);
+		else
 			op_begin(op);
-			goto again; /* it may have ended, and others with it */
-		}
 	}
+	c->pumping = false;
 }
 
 /* Put it into its container's queue, or begin it at once. */
@@ -316,6 +358,8 @@ op_go(struct pod *pod)
 		if (op == NULL)
 			continue;
 		op->pending = false;
+		if (op->queued)
+			continue; /* one of our own: it is under way */
 		op_enqueue(op);
 		if (!op->ended)
 			op_arm_deadline(op);
@@ -330,7 +374,10 @@ op_cancel(struct pod *pod, uint64_t n)
 	if (op == NULL)
 		return;
 	op->orphan = true;
-	if (!op->pending && (!op->begun || op->method->class == OP_FREE))
+	/* before GO, and while op_go() has not come to it, its beginning sees that */
+	if (!pod->live || op->pending)
+		return;
+	if (op->method->class == OP_FREE || (!op->begun && !op_was_begun(op)))
 		op_end(op);
 }
 
@@ -357,7 +404,17 @@ op_signal(struct op *op, unsigned step, uint64_t target, int signo, link_step_cb
 	link_signal(op->pod->link, op_key(op, step), target, signo, cb, op);
 }
 
-/* The steps' leavings: log files, what was printed; and keys nobody else ends. */
+void
+op_drop_output(struct pod *pod, uint64_t key)
+{
+	AUTO_FREE char *out = mem_printf("out/%" PRIx64, key);
+
+	pod_unlink_key(pod, "log", key);
+	if (link_fd_known(pod->link, out))
+		link_fd_drop(pod->link, out, false);
+}
+
+/* The steps' leavings, and keys nobody else ends. */
 static void
 op_end_steps(struct op *op)
 {
@@ -365,14 +422,9 @@ op_end_steps(struct op *op)
 	unsigned i;
 
 	for (i = 1; i < OP_STEPS; i++) {
-		AUTO_FREE char *out = NULL;
-
 		if (op->keys[i] == 0)
 			continue;
-		pod_unlink_key(op->pod, "log", op->keys[i]);
-		out = mem_printf("out/%" PRIx64, op->keys[i]);
-		if (link_fd_known(lk, out))
-			link_fd_drop(lk, out, false);
+		op_drop_output(op->pod, op->keys[i]);
 		if ((op->told || op->n == 0) && link_step_known(lk, op->keys[i]) != NULL)
 			link_ack(lk, op->keys[i]);
 	}
@@ -467,11 +519,8 @@ op_end(struct op *op)
 	exits_release(pod, op->n);
 	loop_bury(pod->loop, &op->grave, op_free, op);
 	if (c != NULL) {
-		if (!c->gone)
-			op_pump(c);
-		else
-			op_refuse(c);
-		if (c->purging && !c->gone && c->ops == NULL) {
+		op_pump(c);
+		if (c->purging && c->ops == NULL) {
 			AUTO_FREE char *id = mem_strdup(c->id);
 
 			purge_honour(pod, id);
@@ -479,31 +528,6 @@ op_end(struct op *op)
 		container_release(c);
 	}
 	pod_check_idle(pod);
-}
-
-/* The container is gone; what queued behind its Delete is told so. */
-void
-op_refuse(struct container *c)
-{
-	struct op *op;
-
-again:
-	for (op = c->ops; op != NULL; op = op->q_next) {
-		if (op->begun)
-			continue;
-		if (op->method->makes || op->method->absent != NULL) {
-			/* its turn comes with a new entry of that name */
-			DL_DELETE2(c->ops, op, q_prev, q_next);
-			op->queued = false;
-			op->c = NULL;
-			op_enqueue(op);
-		} else {
-			op->begun = true;
-			op_fail(
-			    op, STATUS_NOT_FOUND, "container not created: %s", op->id);
-		}
-		goto again;
-	}
 }
 
 void

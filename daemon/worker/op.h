@@ -93,12 +93,18 @@ void op_submit(struct op *op);
 void op_submit_own(struct op *op);
 /* GO: begin all that came with the snapshot, in the order of n. */
 void op_go(struct pod *pod);
-/* Begin what may begin. */
+/*
+ * Begin what may begin; or, if the container is gone, end or re-queue what waited for
+ * it. Called by what is begun from here, it leaves that to the first one: however
+ * many end at once, the stack does not grow.
+ */
 void op_pump(struct container *c);
-/* The container is gone: end or re-queue what waited for it. */
-void op_refuse(struct container *c);
+/* It is not about that container: out of its queue, and nobody's. */
+void op_leave(struct op *op);
 void op_cancel(struct pod *pod, uint64_t n);
 struct op *op_find(struct pod *pod, uint64_t n);
+/* What a step's command printed and logged: the descriptor and the file go. */
+void op_drop_output(struct pod *pod, uint64_t key);
 
 /*
  * What the black box says while it is in hand: its number, or a name for what is

@@ -15,7 +15,7 @@
  * store may drop events of execs at its cap, also one that is a lane's oldest
  * or in flight.
  */
-#include "worker/outbox.h"
+#include "worker/outbox_int.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -36,55 +36,6 @@
 #define OUTBOX_DELAY_MIN_US (1 * US_PER_S)
 #define OUTBOX_DELAY_MAX_US (30 * US_PER_S)
 
-enum way { WAY_PUBLISH, WAY_TTRPC, WAY_COUNT };
-
-/* A transport's health. */
-struct route {
-	struct transport *tr; /* NULL: containerd gave no means for it */
-	unsigned in_flight;
-	unsigned failures; /* in a row; 0: healthy */
-	boot_us_t rest_until;
-};
-
-struct lane {
-	UT_hash_handle hh;
-	uint64_t head;	/* oldest pending event */
-	bool more;	/* there may be others behind it */
-	bool exec;	/* the oldest tells of an exec */
-	unsigned tried; /* ways, as bits, that the oldest was refused on in this round */
-	unsigned refusals; /* in a row */
-	boot_us_t rest_until;
-	struct flight *flight;
-	char container[];
-};
-
-/* Outlives its lane if the outbox gives up first. */
-struct flight {
-	struct flight *next;
-	struct outbox *ob;
-	struct lane *lane; /* NULL: nobody waits any more */
-	enum way way;
-	uint64_t seq;
-	boot_us_t began;
-};
-
-struct outbox {
-	struct loop *loop;
-	struct store *st;
-	enum conf_transport preferred;
-	struct route routes[WAY_COUNT];
-	struct lane *lanes;
-	struct flight *flights;
-	uint64_t looked; /* rows up to here have been seen */
-	bool dirty;	 /* there may be rows behind it */
-	bool at_end;
-	struct event *pump_ev, *timer;
-	void (*drain_cb)(void *arg);
-	void *drain_arg;
-	struct event *drain_ev;
-	struct grave grave;
-};
-
 static uint64_t
 outbox_delay(unsigned failures)
 {
@@ -92,7 +43,7 @@ outbox_delay(unsigned failures)
 	return failures > 5 ? OUTBOX_DELAY_MAX_US : OUTBOX_DELAY_MIN_US << (failures - 1);
 }
 
-static void
+void
 outbox_arm(struct event *ev, uint64_t us)
 {
 	const struct timeval tv = {
@@ -102,15 +53,6 @@ outbox_arm(struct event *ev, uint64_t us)
 }
 
 /* --- lanes -------------------------------------------------------------------- */
-
-static struct lane *
-lane_find(struct outbox *ob, const char *container)
-{
-	struct lane *lane;
-
-	HASH_FIND_STR(ob->lanes, container, lane);
-	return lane;
-}
 
 static void
 lane_set_head(struct lane *lane, const struct row_event *row)
@@ -122,8 +64,8 @@ lane_set_head(struct lane *lane, const struct row_event *row)
 	lane->rest_until = 0;
 }
 
-static void
-lane_free(struct outbox *ob, struct lane *lane)
+void
+outbox_lane_free(struct outbox *ob, struct lane *lane)
 {
 	HASH_DEL(ob->lanes, lane);
 	free(lane);
@@ -133,9 +75,10 @@ static bool
 outbox_look_one(const struct row_event *row, void *arg)
 {
 	struct outbox *ob = arg;
-	struct lane *lane = lane_find(ob, row->container);
+	struct lane *lane;
 
 	ob->looked = row->seq;
+	HASH_FIND_STR(ob->lanes, row->container, lane);
 	if (lane != NULL) {
 		lane->more = true;
 		return true;
@@ -198,7 +141,7 @@ lane_advance(struct outbox *ob, struct lane *lane)
 		ob->dirty = true;
 	}
 	if (search.found == 0)
-		lane_free(ob, lane);
+		outbox_lane_free(ob, lane);
 	else
 		lane->more = search.found > 1;
 }
@@ -258,10 +201,11 @@ lane_choose(
 			continue;
 		if (route_is_open(r, now))
 			return ways[i];
-		if (now >= r->rest_until)
+		if (now < r->rest_until)
+			at = r->rest_until < at ? r->rest_until : at;
+		else if (r->failures == 0)
 			return WAY_COUNT; /* busy: its next end wakes us; no detour for that */
-		if (r->rest_until < at)
-			at = r->rest_until;
+		/* else a probe goes that way, which may take long, and wakes us as well */
 	}
 	if (at < *wake)
 		*wake = at;
@@ -271,7 +215,6 @@ lane_choose(
 /* --- sending ---------------------------------------------------------------------- */
 
 static void outbox_on_done(int rc, void *arg);
-static void outbox_check_drained(struct outbox *ob);
 
 static struct flight *
 flight_new(struct outbox *ob, struct lane *lane, enum way way)
@@ -408,25 +351,30 @@ lane_failed(struct outbox *ob, struct lane *lane, enum way way, int rc)
 {
 	enum way ways[WAY_COUNT];
 	unsigned n = outbox_ways(ob, lane, ways), i;
+	boot_us_t now = clock_boot_us();
 
 	if (store_backlog(ob->st) == 0) {
 		store_begin(ob->st);
 		store_event_attempted(ob->st, lane->head);
 		(void)store_commit(ob->st, STORE_KEEP, NULL);
 	}
-	if (rc == -EHOSTDOWN)
+	if (rc != -EHOSTDOWN)
+		lane->tried |= 1u << way;
+	else if (lane->tried == 0)
 		return; /* its route rests; the other one may still do */
-	lane->tried |= 1u << way;
 	for (i = 0; i < n; i++) {
-		if ((lane->tried & 1u << ways[i]) == 0)
+		/* one that rests may be down for good: no reason to give up the others */
+		if ((lane->tried & 1u << ways[i]) == 0 &&
+		    now >= ob->routes[ways[i]].rest_until)
 			return;
 	}
 	lane->tried = 0;
 	lane->refusals++;
-	lane->rest_until = clock_boot_us() + outbox_delay(lane->refusals);
+	lane->rest_until = now + outbox_delay(lane->refusals);
 	log_warnx("events: containerd refuses event %" PRIu64
 		  " of '%s' (%s), trying again",
-	    lane->head, lane->container, strerror(-rc));
+	    lane->head, lane->container,
+	    rc == -EHOSTDOWN ? "one way; another is down" : strerror(-rc));
 }
 
 static void
@@ -446,19 +394,16 @@ outbox_on_done(int rc, void *arg)
 		route_failed(r);
 	else
 		route_worked(r);
-	if (lane != NULL) {
-		lane->flight = NULL;
-		if (rc == -EINVAL)
-			log_errx("events: containerd will not take event %" PRIu64
-				 " of '%s', dropping it",
-			    f->seq, lane->container);
-		if (rc == 0 || rc == -EINVAL) {
-			store_event_done(
-			    ob->st, f->seq, rc == 0 ? r->tr->name : "dropped");
-			lane_advance(ob, lane);
-		} else {
-			lane_failed(ob, lane, f->way, rc);
-		}
+	lane->flight = NULL;
+	if (rc == -EINVAL)
+		log_errx("events: containerd will not take event %" PRIu64
+			 " of '%s', dropping it",
+		    f->seq, lane->container);
+	if (rc == 0 || rc == -EINVAL) {
+		store_event_done(ob->st, f->seq, rc == 0 ? r->tr->name : "dropped");
+		lane_advance(ob, lane);
+	} else {
+		lane_failed(ob, lane, f->way, rc);
 	}
 	free(f);
 	outbox_pump(ob);
@@ -541,97 +486,7 @@ outbox_resume(struct outbox *ob)
 	event_active(ob->pump_ev, 0, 0);
 }
 
-/* --- the end ------------------------------------------------------------------------------ */
-
-/* Nothing left: the callback follows from the loop. */
-static void
-outbox_check_drained(struct outbox *ob)
-{
-	if (ob->drain_cb != NULL && outbox_empty(ob))
-		event_active(ob->drain_ev, 0, 0);
-}
-
-struct outbox_dropping {
-	struct outbox *ob;
-	uint64_t *seqs;
-	size_t n;
-};
-
-static bool
-outbox_collect(const struct row_event *row, void *arg)
-{
-	struct outbox_dropping *d = arg;
-
-	log_warnx("events: %s of '%s' could not be delivered, dropping it", row->topic,
-	    row->container);
-	d->seqs = mem_realloc(d->seqs, (d->n + 1) * sizeof *d->seqs);
-	d->seqs[d->n++] = row->seq;
-	return true;
-}
-
-static void
-outbox_forget_lanes(struct outbox *ob)
-{
-	struct lane *lane, *next;
-
-	HASH_ITER (hh, ob->lanes, lane, next) {
-		if (lane->flight != NULL)
-			lane->flight->lane = NULL;
-		lane_free(ob, lane);
-	}
-}
-
-static void
-outbox_drop_all(struct outbox *ob)
-{
-	struct outbox_dropping d = {.ob = ob};
-	size_t i;
-
-	(void)store_each_event(ob->st, 0, outbox_collect, &d, NULL);
-	store_begin(ob->st);
-	for (i = 0; i < d.n; i++)
-		store_event_done(ob->st, d.seqs[i], "dropped");
-	(void)store_commit(ob->st, STORE_KEEP, NULL);
-	if (d.n > 0) {
-		ob->looked = d.seqs[d.n - 1] > ob->looked ? d.seqs[d.n - 1] : ob->looked;
-		log_warnx("events: %zu dropped at the pod's end", d.n);
-	}
-	free(d.seqs);
-	outbox_forget_lanes(ob);
-	ob->dirty = false;
-	(void)event_del(ob->timer);
-}
-
-static void
-outbox_on_drained(evutil_socket_t fd, short what, void *arg)
-{
-	struct outbox *ob = arg;
-	void (*cb)(void *) = ob->drain_cb;
-
-	(void)fd;
-	if (cb == NULL)
-		return;
-	if (!outbox_empty(ob)) {
-		if ((what & EV_TIMEOUT) == 0)
-			return; /* it was empty, and is not any more */
-		outbox_drop_all(ob);
-	}
-	(void)event_del(ob->drain_ev);
-	ob->drain_cb = NULL;
-	cb(ob->drain_arg);
-}
-
-void
-outbox_drain(struct outbox *ob, uint64_t timeout_us, void (*cb)(void *arg), void *arg)
-{
-	ob->drain_cb = cb;
-	ob->drain_arg = arg;
-	(void)event_del(ob->drain_ev);
-	outbox_arm(ob->drain_ev, timeout_us);
-	outbox_check_drained(ob);
-	outbox_kick(ob);
-	outbox_retry_now(ob);
-}
+/* --- birth and death ---------------------------------------------------------------------- */
 
 struct outbox *
 outbox_new_with(struct loop *loop, struct store *st, const struct conf *conf,
@@ -647,7 +502,7 @@ outbox_new_with(struct loop *loop, struct store *st, const struct conf *conf,
 	ob->routes[WAY_TTRPC].tr = ttrpc;
 	ob->pump_ev = event_new(base, -1, 0, outbox_on_pump, ob);
 	ob->timer = evtimer_new(base, outbox_on_pump, ob);
-	ob->drain_ev = evtimer_new(base, outbox_on_drained, ob);
+	ob->drain_ev = evtimer_new(base, outbox_on_drain_time, ob);
 	if (ob->pump_ev == NULL || ob->timer == NULL || ob->drain_ev == NULL)
 		abort();
 	if (publish == NULL && ttrpc == NULL)
@@ -663,15 +518,10 @@ outbox_new(struct loop *loop, struct link *lk, struct store *st, const struct co
 	    transport_ttrpc_new(loop, target));
 }
 
-static void
-outbox_bury(void *obj)
-{
-	free(obj);
-}
-
 void
 outbox_free(struct outbox *ob)
 {
+	struct lane *lane, *next;
 	struct flight *f;
 	unsigned i;
 
@@ -681,7 +531,8 @@ outbox_free(struct outbox *ob)
 		if (ob->routes[i].tr != NULL)
 			ob->routes[i].tr->free(ob->routes[i].tr);
 	}
-	outbox_forget_lanes(ob);
+	HASH_ITER (hh, ob->lanes, lane, next)
+		outbox_lane_free(ob, lane);
 	while ((f = ob->flights) != NULL) {
 		ob->flights = f->next;
 		free(f);
@@ -689,5 +540,5 @@ outbox_free(struct outbox *ob)
 	event_free(ob->pump_ev);
 	event_free(ob->timer);
 	event_free(ob->drain_ev);
-	loop_bury(ob->loop, &ob->grave, outbox_bury, ob);
+	loop_bury(ob->loop, &ob->grave, free, ob);
 }

@@ -56,9 +56,14 @@ bool outbox_empty(struct outbox *ob);
 /*
  * Call cb when empty, or after timeout_us; what is left then is dropped and
  * logged. From the loop, once; a second call takes the place of the first.
+ *
+ * still_cb:	asked before anything is dropped: is it still the pod's end? If not,
+ *		nothing is, and cb is not called
  */
-void outbox_drain(
-    struct outbox *ob, uint64_t timeout_us, void (*cb)(void *arg), void *arg);
+void outbox_drain(struct outbox *ob, uint64_t timeout_us, bool (*still_cb)(void *arg),
+    void (*cb)(void *arg), void *arg);
+/* The pod lives on: neither callback comes any more. Cheap. */
+void outbox_drain_stop(struct outbox *ob);
 
 /* An event on its way. Borrowed for the call. */
 struct outbox_event {

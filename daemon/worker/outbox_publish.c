@@ -6,6 +6,10 @@
  * event, so the next worker finds it again and does not send the event twice.
  * What it printed lies in a bounded memfd, which is in the keeper's store for
  * the same reason.
+ *
+ * What surprises: the keeper kills a child at its deadline, but one that waits in the kernel
+ * (its binary's disk is gone) does not end by that. It is given up, so that its event
+ * and those behind it can go the other way: it will send nothing any more.
  */
 #include <errno.h>
 #include <event2/event.h>
@@ -29,18 +33,23 @@
 
 #define PUBLISH_DEADLINE_US (10 * US_PER_S)
 #define PUBLISH_STARVED_US  (60 * US_PER_S)
+#define PUBLISH_DYING_US    (2 * US_PER_S) /* from its deadline on */
+#define PUBLISH_STRAYS_MAX  4u		   /* given up, and still there */
 #define PUBLISH_PRINTED_MAX 4096u
 
 struct publish {
 	struct transport tr; /* first */
+	struct loop *loop;
 	struct link *lk;
 	char *binary, *address, *ns;
 	unsigned flags; /* of the spawn */
 	bool starved;	/* the last child had no time to finish */
+	unsigned strays;
 	/* the one delivery under way */
 	uint64_t key; /* 0: none */
 	transport_cb done_cb;
 	void *arg;
+	struct loop_timer late;
 	int out_fd; /* what the child prints; -1 if another worker has begun it */
 	struct msg_step ended;	/* while out_fd is being fetched for such a one */
 	struct event *early_ev; /* a delivery that never got as far as a child */
@@ -148,6 +157,7 @@ publish_done(struct publish *p, int rc)
 	transport_cb done_cb = p->done_cb;
 	void *arg = p->arg;
 
+	loop_timer_stop(p->loop, &p->late);
 	fd_close(&p->out_fd);
 	p->key = 0;
 	p->done_cb = NULL;
@@ -194,6 +204,7 @@ publish_on_step(const struct msg_step *step, void *arg)
 	struct publish *p = arg;
 	char name[32];
 
+	loop_timer_stop(p->loop, &p->late);
 	publish_out_name(name, p->key);
 	if (p->out_fd == -1 && step->state == STEP_DONE && step->wait_status != 0 &&
 	    link_fd_known(p->lk, name)) {
@@ -204,6 +215,36 @@ publish_on_step(const struct msg_step *step, void *arg)
 		return;
 	}
 	publish_finish(p, step);
+}
+
+/* --- one that does not end --------------------------------------------------------- */
+
+/* The end of a child for whose event nobody waits, here. */
+static void
+publish_on_stray(const struct msg_step *step, void *arg)
+{
+	struct publish *p = arg;
+
+	p->strays--;
+	p->starved |= step->timed_out; /* it did end: it was slow */
+	publish_forget(p->lk, step->key);
+}
+
+static void
+publish_watch(struct publish *p, uint64_t key)
+{
+	p->strays++;
+	link_step_watch(p->lk, key, publish_on_stray, p);
+}
+
+static void
+publish_on_late(void *arg)
+{
+	struct publish *p = arg;
+
+	log_warnx("events: publish binary cannot be killed, going on without it");
+	publish_watch(p, p->key);
+	publish_done(p, -EHOSTDOWN);
 }
 
 /* --- sending ------------------------------------------------------------------------- */
@@ -229,6 +270,7 @@ publish_spawn(struct publish *p, const struct outbox_event *ev, int event_fd)
 {
 	static const uint32_t nums[] = {0, 1, 2};
 	const int fds[] = {event_fd, p->out_fd, p->out_fd};
+	uint64_t limit_us = p->starved ? PUBLISH_STARVED_US : PUBLISH_DEADLINE_US;
 	AUTO_STRV struct strv argv = {0};
 	char tag[40], name[32];
 	struct msg_spawn spawn = {.fd_nums = nums, .fds = fds, .n_fds = ARRAY_LEN(fds)};
@@ -245,13 +287,13 @@ publish_spawn(struct publish *p, const struct outbox_event *ev, int event_fd)
 	spawn.argv = argv.v;
 	/* on a node without idle time a nice one may never get far enough: an event must leave */
 	spawn.flags = p->starved ? 0 : p->flags;
-	spawn.deadline =
-	    clock_boot_us() + (p->starved ? PUBLISH_STARVED_US : PUBLISH_DEADLINE_US);
+	spawn.deadline = clock_boot_us() + limit_us;
 	spawn.tag.len = publish_tag_write(tag, sizeof tag, ev->seq);
 	spawn.tag.p = tag;
 	publish_out_name(name, p->key);
 	link_fd_put(p->lk, name, p->out_fd);
 	link_spawn(p->lk, &spawn, publish_on_step, p);
+	loop_timer_set(p->loop, &p->late, limit_us + PUBLISH_DYING_US);
 }
 
 static void
@@ -264,8 +306,8 @@ publish_send(
 	p->done_cb = done_cb;
 	p->arg = arg;
 	p->out_fd = memfd_bounded("publish", PUBLISH_PRINTED_MAX);
-	if (event_fd < 0 || p->out_fd < 0) {
-		/* no descriptors: the callback comes from the loop all the same */
+	if (event_fd < 0 || p->out_fd < 0 || p->strays >= PUBLISH_STRAYS_MAX) {
+		/* no descriptors, say: the callback comes from the loop all the same */
 		event_active(p->early_ev, 0, 0);
 		return;
 	}
@@ -288,39 +330,35 @@ struct publish_search {
 	uint64_t key; /* 0: not found */
 };
 
+/* The newest of all: any other has been given up, or there would be no newer one. */
 static void
 publish_search_one(const struct msg_step *step, void *arg)
 {
 	struct publish_search *s = arg;
+	uint64_t seq = publish_tag_read(&step->tag);
 
-	if (key_is_internal(step->key) && publish_tag_read(&step->tag) == s->seq)
-		s->key = step->key;
+	if (key_is_internal(step->key) && seq != 0 && step->key > s->key)
+		*s = (struct publish_search){.seq = seq, .key = step->key};
 }
 
 static bool
 publish_resume(struct transport *tr, uint64_t seq, transport_cb done_cb, void *arg)
 {
 	struct publish *p = (struct publish *)tr;
-	struct publish_search search = {.seq = seq};
+	struct publish_search newest = {0};
 
 	if (p->done_cb != NULL)
 		return false;
-	link_each_step(p->lk, publish_search_one, &search);
-	if (search.key == 0)
+	link_each_step(p->lk, publish_search_one, &newest);
+	if (newest.key == 0 || newest.seq != seq)
 		return false;
-	p->key = search.key;
+	p->key = newest.key;
 	p->done_cb = done_cb;
 	p->arg = arg;
 	link_step_watch(p->lk, p->key, publish_on_step, p);
+	/* it may have had less time, never more */
+	loop_timer_set(p->loop, &p->late, PUBLISH_STARVED_US + PUBLISH_DYING_US);
 	return true;
-}
-
-static void
-publish_on_stray(const struct msg_step *step, void *arg)
-{
-	struct publish *p = arg;
-
-	publish_forget(p->lk, step->key);
 }
 
 static void
@@ -329,7 +367,7 @@ publish_watch_stray(const struct msg_step *step, void *arg)
 	struct publish *p = arg;
 
 	if (key_is_internal(step->key) && publish_tag_read(&step->tag) != 0)
-		link_step_watch(p->lk, step->key, publish_on_stray, p);
+		publish_watch(p, step->key);
 }
 
 static void
@@ -348,6 +386,7 @@ publish_free(struct transport *tr)
 	if (p->key != 0)
 		link_step_unwatch(p->lk, p->key);
 	link_fd_forget(p->lk, p);
+	loop_timer_stop(p->loop, &p->late);
 	event_free(p->early_ev);
 	fd_close(&p->out_fd);
 	free(p->binary);
@@ -371,7 +410,9 @@ transport_publish_new(
 	    .resume = publish_resume,
 	    .resume_end = publish_resume_end,
 	    .free = publish_free};
+	p->loop = loop;
 	p->lk = lk;
+	loop_timer_init(&p->late, publish_on_late, p);
 	p->binary = mem_strdup(target->publish_binary);
 	p->address = mem_strdup(target->grpc_address);
 	/* without containerd it is podshimctl, which is small, and whose exit files are waited for */

@@ -73,13 +73,14 @@ pod_begin(struct pod *pod)
 
 /* The file was damaged and is a new one now: all that memory knows. */
 static void
-pod_put_all(struct pod *pod)
+pod_put_all(void *arg)
 {
+	struct pod *pod = arg;
 	struct container *c, *next_c;
 	struct process *p, *next_p;
 
 	log_errx("the store was damaged, writing all rows anew");
-	store_begin(pod->store);
+	store_set_meta(pod->store, STORE_PARTIAL, NULL);
 	HASH_ITER (hh, pod->containers, c, next_c) {
 		if (c->state == TASK_CREATING && !c->from_row)
 			continue;
@@ -91,7 +92,13 @@ pod_put_all(struct pod *pod)
 	}
 	if (pod->shutdown_seen)
 		store_set_meta(pod->store, "shutdown_seen", "1");
-	(void)store_commit(pod->store, STORE_KEEP, NULL);
+}
+
+void
+pod_use_store(struct pod *pod, struct store *st)
+{
+	pod->store = st;
+	store_on_replaced(st, pod_put_all, pod);
 }
 
 void
@@ -105,35 +112,12 @@ pod_kick_events(struct pod *pod)
 	outbox_kick(pod->outbox);
 }
 
-int
-pod_commit(struct pod *pod, enum store_commit_mode mode, struct err *err)
+/* Nothing waits for the disk any more: neither do the keeper's exits and memos. */
+static void
+pod_written(struct pod *pod)
 {
-	struct err local = ERR_INIT;
-	int rc = store_commit(pod->store, mode, &local);
-
-	if (store_take_replaced(pod->store))
-		pod_put_all(pod);
-	if (rc != 0 && pod->live)
-		log_errx("the store does not take our rows: %s%s", local.text,
-		    mode == STORE_KEEP ? "; going on from memory" : "");
-	if (rc < 0 && err != NULL)
-		*err = local;
-	if (rc > 0 && pod->live && !event_pending(pod->flush_ev, EV_TIMEOUT, NULL))
-		pod_timer_set(pod->flush_ev, POD_FLUSH_US);
-	/* before GO outbox_resume() must come first: it finds what is on its way already */
-	if (pod->live)
-		pod_kick_events(pod);
-	return rc;
-}
-
-bool
-pod_flush(struct pod *pod)
-{
-	struct err err = ERR_INIT;
 	size_t i;
 
-	if (store_flush(pod->store, &err) != 0)
-		return false;
 	for (i = 0; i < pod->n_unacked; i++)
 		link_ack_exit(pod->link, pod->unacked[i]);
 	free(pod->unacked);
@@ -144,7 +128,42 @@ pod_flush(struct pod *pod)
 	free(pod->memos);
 	pod->memos = NULL;
 	pod->n_memos = 0;
-	return true;
+}
+
+int
+pod_commit(struct pod *pod, enum store_commit_mode mode, struct err *err)
+{
+	struct err local = ERR_INIT;
+	int rc = store_commit(pod->store, mode, &local);
+
+	if (rc != 0 && pod->live)
+		log_errx("the store does not take our rows: %s%s", local.text,
+		    mode == STORE_KEEP ? "; going on from memory" : "");
+	if (rc < 0 && err != NULL)
+		*err = local;
+	if (store_backlog(pod->store) == 0)
+		pod_written(pod);
+	else if (pod->live && !event_pending(pod->flush_ev, EV_TIMEOUT, NULL))
+		pod_timer_set(pod->flush_ev, POD_FLUSH_US);
+	/* before GO outbox_resume() must come first: it finds what is on its way already */
+	if (pod->live)
+		pod_kick_events(pod);
+	return rc;
+}
+
+int
+pod_flush(struct pod *pod, struct err *err)
+{
+	/* a migration that did not fit at GO comes first: nothing else is written before */
+	int rc = store_commit_migration(pod->store, err);
+
+	if (rc == 0)
+		rc = store_flush(pod->store, err);
+	if (rc == 0)
+		pod_written(pod);
+	else
+		pod_timer_set(pod->flush_ev, POD_FLUSH_US);
+	return rc;
 }
 
 void
@@ -169,10 +188,8 @@ pod_on_flush(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (pod_flush(pod))
+	if (pod_flush(pod, NULL) == 0)
 		log_info("the store takes our rows again");
-	else
-		pod_timer_set(pod->flush_ev, POD_FLUSH_US);
 }
 
 int
@@ -185,9 +202,8 @@ pod_writable(struct pod *pod, struct err *err)
 	    (uint64_t)vfs.f_bavail * vfs.f_frsize < POD_ROOM_MIN)
 		return err_setx(
 		    err, ENOSPC, "no room for the pod's state in '%s'", pod->dir);
-	if (store_backlog(pod->store) == 0)
-		return 0;
-	if (store_flush(pod->store, err) == 0)
+	/* acknowledges memos, too: what is created now must not be taken for what they name */
+	if (pod_flush(pod, err) == 0)
 		return 0;
 	return err_wrap(err, -ENOSPC, "the pod's state cannot be written");
 }
@@ -222,19 +238,29 @@ pod_empty(const struct pod *pod)
 	return pod->containers == NULL && pod->ops == NULL;
 }
 
+static bool
+pod_still_ends(void *arg)
+{
+	const struct pod *pod = arg;
+
+	return !pod->leaving && pod_empty(pod);
+}
+
 static void
 pod_on_drained(void *arg)
 {
 	struct pod *pod = arg;
 
-	if (pod->leaving || !pod_empty(pod))
+	if (!pod_still_ends(pod))
 		return;
 	log_debug("nothing left, saying so");
 	pod->idle_said = true;
 	pod->idle_n = pod->highest_n;
 	link_idle(pod->link, pod->idle_n);
-	/* a pin, or a request on its way, may make the keeper ignore it */
-	pod_timer_set(pod->idle_ev, pod->conf.end_delay_us);
+	/* a pin, or a request on its way, may make the keeper ignore it: for a while */
+	pod_timer_set(pod->idle_ev,
+	    pod->conf.end_delay_us > POD_GRACE_US ? pod->conf.end_delay_us
+						  : POD_GRACE_US);
 }
 
 static void
@@ -244,8 +270,9 @@ pod_on_idle(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (!pod->leaving && pod_empty(pod))
-		outbox_drain(pod->outbox, POD_DRAIN_US, pod_on_drained, pod);
+	if (pod_still_ends(pod))
+		outbox_drain(
+		    pod->outbox, POD_DRAIN_US, pod_still_ends, pod_on_drained, pod);
 }
 
 void
@@ -255,6 +282,7 @@ pod_check_idle(struct pod *pod)
 		return;
 	if (!pod_empty(pod)) {
 		(void)event_del(pod->idle_ev);
+		outbox_drain_stop(pod->outbox);
 		pod->idle_said = false;
 		return;
 	}

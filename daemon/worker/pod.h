@@ -25,8 +25,9 @@ struct outbox;
 struct process;
 
 /* Caps on what a peer can make us keep (design.md 9). */
-#define POD_ID_MAX	   76u	 /* containerd's own limit */
-#define POD_EXECS_MAX	   4096u /* per container */
+#define POD_ID_MAX	   76u			 /* containerd's own limit */
+#define POD_EXECS_MAX	   4096u		 /* per container */
+#define POD_SPECS_MAX	   (16u * 1024u * 1024u) /* of execs that nobody has started */
 #define POD_CONTAINERS_MAX 1024u
 #define POD_PATH_MAX	   4096u
 
@@ -52,6 +53,7 @@ struct pod {
 	uint64_t suspect;   /* what the last worker killed itself with (msg.h, WELCOME) */
 	char *leaked;	    /* leftover.c: ids, NULL none */
 	uint64_t highest_n; /* of any request seen */
+	size_t specs_len;   /* of all processes that are not started */
 	bool live;	    /* GO was said: operations may begin */
 	bool leaving;	    /* QUIESCE was said, or the keeper is gone */
 	bool shutdown_seen; /* containerd asked us to end once we are empty */
@@ -74,6 +76,8 @@ struct pod {
 /* Opens nothing: fills in timers and defaults. */
 void pod_init(struct pod *pod, struct loop *loop);
 void pod_fini(struct pod *pod);
+/* Takes st. If its file is damaged, what memory knows goes into the new one. */
+void pod_use_store(struct pod *pod, struct store *st);
 
 /*
  * One transaction: rows, events, answers. It also drops answers that have
@@ -84,8 +88,11 @@ void pod_begin(struct pod *pod);
 int pod_commit(struct pod *pod, enum store_commit_mode mode, struct err *err);
 /* Send the events that were committed; pod_commit() does, once the pod is live. */
 void pod_kick_events(struct pod *pod);
-/* Write what the disk did not take; acknowledge those exits. False: still not. */
-bool pod_flush(struct pod *pod);
+/*
+ * Write what the disk did not take and acknowledge what waited for it: exits, memos.
+ * -errno: still not; it is tried again in the background.
+ */
+int pod_flush(struct pod *pod, struct err *err);
 /* May something be created now? -errno while the disk does not take our rows. */
 int pod_writable(struct pod *pod, struct err *err);
 /* n's answer was sent: its row is not needed once the keeper has it. */

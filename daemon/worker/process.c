@@ -9,8 +9,11 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "oci/cgroup.h"
+#include "oci/record.h"
 #include "worker/container.h"
 #include "worker/io.h"
 #include "worker/link.h"
@@ -65,8 +68,20 @@ process_free(struct process *p)
 	free(p->stdin_path);
 	free(p->stdout_path);
 	free(p->stderr_path);
-	free(p->spec);
+	process_set_spec(p, NULL, 0);
 	free(p);
+}
+
+void
+process_set_spec(struct process *p, char *spec, size_t len)
+{
+	struct pod *pod = p->c->pod;
+
+	pod->specs_len -= p->spec_len;
+	free(p->spec);
+	p->spec = spec;
+	p->spec_len = len;
+	pod->specs_len += len;
 }
 
 void
@@ -158,6 +173,33 @@ char *
 process_tty_name(const struct process *p, uint64_t key)
 {
 	return p->terminal ? mem_printf("tty/%" PRIx64, key) : NULL;
+}
+
+void
+process_drop_tty(struct pod *pod, uint64_t key)
+{
+	AUTO_FREE char *name = mem_printf("tty/%" PRIx64, key);
+
+	if (key != 0)
+		link_fd_drop(pod->link, name, false);
+}
+
+char *
+process_cgroup(const struct process *p)
+{
+	AUTO_FREE char *path = NULL;
+	struct err err = ERR_INIT;
+
+	if (cgroup_of_pid(p->pid, &path, &err) < 0) {
+		log_debug("container '%s': no cgroup: %s", p->c->id, err.text);
+		return mem_strdup("");
+	}
+	/* behind the look, or it might have ended in between */
+	if (record_start_ticks(p->pid) != p->start_time) {
+		log_debug("container '%s': pid %d has ended", p->c->id, p->pid);
+		return mem_strdup("");
+	}
+	return steal_ptr(&path);
 }
 
 uint32_t

@@ -27,7 +27,8 @@ struct process {
 	uint64_t key;  /* 0 until it exists */
 	char *stdin_path, *stdout_path, *stderr_path;
 	bool terminal;
-	char *spec; /* until started: process.json; init: a checkpoint's path */
+	/* until started, by process_set_spec(): process.json; init: a checkpoint's path */
+	char *spec;
 	size_t spec_len;
 	int pid;
 	uint64_t start_time;
@@ -36,7 +37,7 @@ struct process {
 	int64_t started_at;
 	int64_t exited_at;
 	bool exit_sent;
-	bool starting;	 /* its Start is under way */
+	bool starting;	 /* its Start is under way, or was when the last worker died */
 	bool awaited;	 /* its readers, before the exit is told */
 	int wait_status; /* meanwhile */
 	int64_t ended_at;
@@ -53,6 +54,8 @@ struct process *process_new(struct container *c, const char *exec_id);
 struct process *process_find(struct container *c, const char *exec_id);
 /* Out of all tables; frees it and its io. Waiters must be gone. */
 void process_free(struct process *p);
+/* Takes spec, in the place of the one it has; NULL and 0: none any more. */
+void process_set_spec(struct process *p, char *spec, size_t len);
 
 static inline bool
 process_is_init(const struct process *p)
@@ -75,6 +78,16 @@ struct io_spec;
 void process_io_spec(const struct process *p, struct io_spec *spec);
 /* The stored pty master's name, malloc'ed; NULL without a terminal. */
 char *process_tty_name(const struct process *p, uint64_t key);
+/*
+ * Nobody needs the pty master that the keeper may have stored for the process that step
+ * key has made, or was to make. 0: none. The keeper does not tell us of such names.
+ */
+void process_drop_tty(struct pod *pod, uint64_t key);
+/*
+ * The cgroup it lives in, malloc'ed; "" if that cannot be told. Of one that has ended,
+ * too: its pid may be another's by now, and so would be the cgroup.
+ */
+char *process_cgroup(const struct process *p);
 /* wait status → what containerd is told. */
 uint32_t process_status_of(int wait_status);
 

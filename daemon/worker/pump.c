@@ -9,6 +9,11 @@
  * open reports a hang-up for as long as that lasts, so that wait is
  * edge-triggered. Kernels without splice on terminals (5.10) and sinks opened
  * O_APPEND answer EINVAL; for them bytes are copied, which a kill can tear.
+ *
+ * A writer of short lines would wake us up for each of them, and we its reader:
+ * several times the price of the bytes. When that goes on we let the pipe fill for an
+ * instant first. Whether this helps shows at once: one who waits for an answer to
+ * each line writes no more in it, and is left alone.
  */
 #include "worker/pump.h"
 
@@ -45,12 +50,22 @@
 #define PUMP_DELAY_MS	  10u
 #define PUMP_DELAY_MAX_MS 1280u
 
+/* What is so little that the pipe is worth a wait, and so much that it needs none. */
+#define PUMP_SMALL	4096u
+#define PUMP_PLENTY	(32u * 1024u)
+/* So many small passes, each so soon after the one before, are a stream of lines. */
+#define PUMP_STREAM	16u
+#define PUMP_STREAM_MAX 4096u
+#define PUMP_SOON_US	200u
+#define PUMP_FULLER_US	500u
+
 enum pump_wait {
 	WAIT_NONE,     /* ended */
 	WAIT_SRC,      /* readable */
 	WAIT_SRC_EDGE, /* a terminal without users: until something changes */
 	WAIT_DST,      /* writable */
 	WAIT_DELAY,
+	WAIT_FULLER, /* a moment, for more to come */
 };
 
 struct pump {
@@ -66,6 +81,10 @@ struct pump {
 	unsigned stalls;    /* tries in a row that moved nothing though poll said go */
 	unsigned last_left; /* bytes still taken once exited */
 	uint64_t bytes, passes;
+	unsigned small;	      /* small passes in a row */
+	unsigned stream;      /* so many of them are a stream */
+	unsigned before;      /* bytes of the last pass before the wait for more */
+	boot_us_t passed;     /* when the last pass ended */
 	uint64_t left_unread; /* by the reader of dst, at the end */
 	char *left;	      /* read but not written yet; only while copying */
 	size_t left_len, left_off;
@@ -84,7 +103,7 @@ pump_arm(struct pump *p, enum pump_wait wait)
 	short what = 0;
 	int fd = -1;
 
-	if (p->wait == wait && wait != WAIT_DELAY)
+	if (p->wait == wait && wait != WAIT_DELAY && wait != WAIT_FULLER)
 		return;
 	(void)event_del(&p->ev);
 	p->wait = wait;
@@ -102,7 +121,8 @@ pump_arm(struct pump *p, enum pump_wait wait)
 		fd = p->dst;
 		what = EV_WRITE | EV_PERSIST;
 		break;
-	case WAIT_DELAY: break;
+	case WAIT_DELAY:
+	case WAIT_FULLER: break;
 	}
 	if (what != 0) {
 		(void)event_assign(
@@ -117,6 +137,8 @@ pump_arm(struct pump *p, enum pump_wait wait)
 		delay_ms = PUMP_DELAY_MAX_MS;
 	tv.tv_sec = delay_ms / 1000;
 	tv.tv_usec = (suseconds_t)(delay_ms % 1000 * US_PER_MS);
+	if (wait == WAIT_FULLER)
+		tv = (struct timeval){.tv_usec = PUMP_FULLER_US};
 	(void)event_assign(&p->ev, loop_base(p->loop), -1, 0, pump_on_ready, p);
 	(void)event_add(&p->ev, &tv);
 }
@@ -320,10 +342,36 @@ pump_failed(struct pump *p, int code)
 	pump_end(p);
 }
 
+/*
+ * After a pass that moved this much and left nothing: is it worth letting the pipe fill
+ * before the next one?
+ */
+static bool
+pump_lets_fill(struct pump *p, unsigned moved)
+{
+	boot_us_t now = clock_boot_us();
+	bool soon = now < p->passed + PUMP_SOON_US;
+
+	p->passed = now;
+	if (p->wait == WAIT_FULLER) {
+		if (moved > 2 * p->before)
+			return moved < PUMP_PLENTY;
+		p->small = 0;
+		if (p->stream < PUMP_STREAM_MAX)
+			p->stream *= 2;
+		return false;
+	}
+	p->small = moved < PUMP_SMALL && soon ? p->small + 1 : 0;
+	p->before = moved;
+	return p->small >= p->stream;
+}
+
 static void
 pump_on_ready(evutil_socket_t fd, short what, void *arg)
 {
 	struct pump *p = arg;
+	const bool is_pipe =
+	    !p->copying && !p->exited && (p->flags & (PUMP_FROM_TTY | PUMP_TO_TTY)) == 0;
 	unsigned calls, moved = 0;
 	ssize_t n;
 
@@ -352,9 +400,14 @@ pump_on_ready(evutil_socket_t fd, short what, void *arg)
 			}
 			p->last_left -= (unsigned)n;
 		}
+		if (n < PUMP_SMALL && is_pipe)
+			break; /* that was all, most likely */
 	}
 	/* more later: after the others' turn */
-	pump_arm(p, p->left_len > 0 ? WAIT_DST : WAIT_SRC);
+	if (p->left_len > 0)
+		pump_arm(p, WAIT_DST);
+	else
+		pump_arm(p, is_pipe && pump_lets_fill(p, moved) ? WAIT_FULLER : WAIT_SRC);
 }
 
 /* --- life ---------------------------------------------------------------------- */
@@ -372,6 +425,7 @@ pump_new(struct loop *loop, int src, int dst, unsigned flags, void (*end_cb)(voi
 	p->flags = flags;
 	p->end_cb = end_cb;
 	p->arg = arg;
+	p->stream = PUMP_STREAM;
 	(void)event_assign(&p->ev, loop_base(loop), -1, 0, pump_on_ready, p);
 	pump_arm(p, WAIT_SRC);
 	return p;

@@ -100,9 +100,10 @@ rebuild_container(struct pod *pod, const struct tag *tag, const struct msg_step 
 		init->started_at = clock_real_ns();
 	}
 	free(c->cgroup);
-	c->cgroup = NULL;
-	if (cgroup_of_pid(init->pid, &c->cgroup, &err) < 0)
-		c->cgroup = mem_strdup("");
+	c->cgroup = process_cgroup(init);
+	if (c->state == TASK_RUNNING && cgroup_is_frozen(c->cgroup))
+		c->state = TASK_PAUSED;
+	c->rebuilt = true;
 	log_info("container '%s': rebuilt, %s, pid %d", c->id,
 	    task_state_name(init->state), init->pid);
 }
@@ -157,6 +158,7 @@ rebuild_from_tags(struct pod *pod)
 	link_each_step(pod->link, rebuild_init, pod);
 	link_each_step(pod->link, rebuild_exec, pod);
 	pod_begin(pod);
+	store_set_meta(pod->store, STORE_PARTIAL, NULL);
 	HASH_ITER (hh, pod->containers, c, next_c) {
 		container_put(c);
 		process_put(c->init);

@@ -6,20 +6,18 @@
  */
 #include "worker/recover.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "oci/cgroup.h"
 #include "oci/cgroup_dirs.h"
 #include "worker/container.h"
 #include "worker/crashpoint.h"
@@ -90,10 +88,8 @@ recover_process(const struct row_process *row, void *arg)
 	p->stdout_path = mem_strdup(row->stdout_path != NULL ? row->stdout_path : "");
 	p->stderr_path = mem_strdup(row->stderr_path != NULL ? row->stderr_path : "");
 	p->terminal = row->terminal;
-	if (row->spec != NULL && row->spec_len > 0) {
-		p->spec = mem_dup(row->spec, row->spec_len);
-		p->spec_len = row->spec_len;
-	}
+	if (row->spec != NULL && row->spec_len > 0)
+		process_set_spec(p, mem_dup(row->spec, row->spec_len), row->spec_len);
 	p->pid = row->pid;
 	p->start_time = row->start_time;
 	p->state = row->state;
@@ -138,17 +134,21 @@ recover_condemned(struct pod *pod, uint64_t n)
 	condemned.n[condemned.count++] = n;
 }
 
-/* A Purge is under way: the exit that it has caused is not to be published. */
+/*
+ * What an earlier worker began to start is being started, though its Start comes to
+ * its turn at GO only: exits and kills that are taken up before are told behind it.
+ */
 static void
-recover_purges(struct pod *pod)
+recover_starts(struct pod *pod)
 {
 	struct op *op, *next;
 
 	HASH_ITER (hh, pod->ops, op, next) {
-		struct container *c = container_get(pod, op->id);
+		struct container *c = container_visible(pod, op->id);
+		struct process *p = c == NULL ? NULL : process_find(c, op->exec_id);
 
-		if (op->method->begin == purge_begin && c != NULL)
-			c->purging = true;
+		if (p != NULL && op->method->begin == task_start && op_has_steps(op))
+			p->starting = true;
 	}
 }
 
@@ -159,16 +159,24 @@ recover_purges(struct pod *pod)
 static void
 recover_oom(struct pod *pod)
 {
+	AUTO_FREE char *mounts = NULL;
 	struct container *c, *next;
 
 	HASH_ITER (hh, pod->containers, c, next) {
 		bool ended;
 
+		link_loop_pass(pod->link); /* many are long; it goes on all the same */
 		if (c->state == TASK_CREATING || exits_settled(c))
 			continue;
 		ended = container_stopped(c) || exits_holds(pod, c->init->key);
-		c->dirs = cgroup_dirs_find(ended ? 0 : c->init->pid, c->cgroup);
-		oom_watch(c, false);
+		c->dirs =
+		    cgroup_dirs_find_next(ended ? 0 : c->init->pid, c->cgroup, &mounts);
+		oom_watch(c, c->rebuilt);
+		if (!c->rebuilt)
+			continue;
+		pod_begin(pod); /* the count from which on it is told */
+		container_put(c);
+		(void)pod_commit(pod, STORE_KEEP, NULL);
 	}
 }
 
@@ -177,7 +185,8 @@ recover_sync(struct pod *pod, bool rebuild)
 {
 	if (rebuild)
 		rebuild_from_tags(pod);
-	recover_purges(pod);
+	purge_expect_all(pod);
+	recover_starts(pod);
 	recover_oom(pod);
 	exits_apply_held(pod);
 	exits_find_lost(pod);
@@ -185,12 +194,29 @@ recover_sync(struct pod *pod, bool rebuild)
 
 /* --- what the keeper holds ------------------------------------------------------------ */
 
+/* It may have frozen its container, or thawed it. */
+static void
+recover_freezer(struct pod *pod, const struct msg_step *step)
+{
+	AUTO_FREE char *copy = NULL;
+	struct container *c;
+	struct tag tag;
+
+	if (!tag_read(&step->tag, &tag, &copy) || tag.kind != TAG_OTHER)
+		return;
+	c = container_visible(pod, tag.container);
+	if (c != NULL)
+		pause_settle(c);
+}
+
+static void recover_end_step(struct pod *pod, const struct msg_step *step, bool kill);
+
+/* It may have ended well, just before it was killed: then its process is still there. */
 static void
 recover_on_straggler(const struct msg_step *step, void *arg)
 {
-	struct pod *pod = arg;
-
-	link_ack(pod->link, step->key);
+	op_drop_output(arg, step->key);
+	recover_end_step(arg, step, false);
 }
 
 /* A step that nothing will ask for: it ends, its process too, and is forgotten. */
@@ -202,19 +228,35 @@ recover_end_step(struct pod *pod, const struct msg_step *step, bool kill)
 
 	if (step->state == STEP_RUNNING) {
 		if (kill)
-			link_signal(lk, link_internal_key(lk), key, SIGKILL, NULL, NULL);
+			link_kill(lk, key);
 		link_step_watch(lk, key, recover_on_straggler, pod);
 		return;
 	}
+	recover_freezer(pod, step);
 	if (step->state == STEP_DONE && step->child_pid > 0 &&
 	    process_by_key(pod, key) == NULL) {
 		log_warnx("key %" PRIx64 ": pid %d belongs to nobody, killing it", key,
 		    step->child_pid);
-		link_signal(lk, link_internal_key(lk), key, SIGKILL, NULL, NULL);
+		link_kill(lk, key);
 		return; /* the step goes with the acknowledged exit */
 	}
 	if (process_by_key(pod, key) == NULL)
 		link_ack(lk, key);
+}
+
+/* By an undo that was begun just now: it will ask how the step ended, and ends it. */
+static bool
+recover_is_undone(struct pod *pod, const char *id, uint64_t key)
+{
+	const struct container *c = container_get(pod, id);
+	const struct op *op;
+	size_t i;
+
+	for (op = c == NULL ? NULL : c->ops; op != NULL; op = op->q_next)
+		for (i = 0; i < OP_STEPS; i++)
+			if (op->keys[i] == key)
+				return true;
+	return false;
 }
 
 static void
@@ -233,7 +275,8 @@ recover_step(const struct msg_step *step, void *arg)
 			recover_end_step(pod, step, false);
 		return; /* else the outbox's or a log program: theirs to know */
 	}
-	if (op_find(pod, key_request(step->key)) == NULL)
+	if (op_find(pod, key_request(step->key)) == NULL &&
+	    !(ours && recover_is_undone(pod, tag.container, step->key)))
 		recover_end_step(pod, step, true);
 }
 
@@ -304,7 +347,7 @@ static void
 recover_remove(struct pod *pod, const char *name)
 {
 	if (unlinkat(pod->dirfd, name, 0) == -1 && errno == EISDIR)
-		criu_remove(pod, name);
+		(void)tree_remove(pod->dirfd, name);
 }
 
 /* log.<key>, pid.<key>, process.<key> of steps that nobody knows. */
@@ -313,19 +356,11 @@ recover_files(struct pod *pod)
 {
 	static const char *const kinds[] = {
 	    "log.", "pid.", "process.", CRIU_DIR_KIND "."};
-	int fd = openat(pod->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO_CLOSEDIR DIR *d = dir_open(pod->dirfd, ".");
 	struct dirent *de;
-	DIR *d;
 	size_t i;
 
-	if (fd == -1)
-		return;
-	d = fdopendir(fd);
-	if (d == NULL) {
-		(void)close(fd);
-		return;
-	}
-	while ((de = readdir(d)) != NULL) {
+	while ((de = dir_next(d)) != NULL) {
 		uint64_t key;
 
 		for (i = 0; i < ARRAY_LEN(kinds); i++) {
@@ -337,7 +372,6 @@ recover_files(struct pod *pod)
 		if (!recover_step_needed(pod, key))
 			recover_remove(pod, de->d_name);
 	}
-	(void)closedir(d);
 }
 
 /* --- GO --------------------------------------------------------------------------------- */
@@ -364,6 +398,7 @@ recover_all_io(struct pod *pod)
 	struct process *p, *next_p;
 
 	HASH_ITER (hh, pod->containers, c, next_c) {
+		link_loop_pass(pod->link);
 		recover_io(c->init);
 		HASH_ITER (hh, c->execs, p, next_p)
 			recover_io(p);
@@ -414,8 +449,6 @@ recover_one_condemned(struct pod *pod, uint64_t n)
 		create_undo_condemned(c, n);
 	else /* its steps, if any, have no request then, and end as such */
 		link_answer(pod->link, n, NULL, 0);
-	if (c != NULL && c->state == TASK_RUNNING && c->cgroup[0] != '\0')
-		cgroup_thaw(c->cgroup); /* in case it was a Pause */
 }
 
 static void

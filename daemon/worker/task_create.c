@@ -37,6 +37,7 @@
 #include "worker/op.h"
 #include "worker/pod.h"
 #include "worker/process.h"
+#include "worker/purge.h"
 #include "worker/steps.h"
 #include "worker/tasks.h"
 
@@ -175,9 +176,9 @@ create_make_init(struct op *op)
 	p->stdout_path = mem_strdup(req->stdout);
 	p->stderr_path = mem_strdup(req->stderr);
 	p->terminal = req->terminal;
-	free(p->spec);
-	p->spec = req->checkpoint[0] != '\0' ? mem_strdup(req->checkpoint) : NULL;
-	p->spec_len = strlen(req->checkpoint);
+	process_set_spec(p,
+	    req->checkpoint[0] != '\0' ? mem_strdup(req->checkpoint) : NULL,
+	    strlen(req->checkpoint));
 	op->p = p;
 }
 
@@ -186,17 +187,13 @@ create_make_init(struct op *op)
 void
 create_adopted(struct container *c)
 {
-	AUTO_FREE char *cgroup = NULL, *path = mem_printf("%s/init.pid", c->bundle);
+	AUTO_FREE char *path = mem_printf("%s/init.pid", c->bundle);
 	struct err err = ERR_INIT;
 	char text[16];
 	int n = snprintf(text, sizeof text, "%d", c->init->pid);
 
-	if (cgroup_of_pid(c->init->pid, &cgroup, &err) == 0) {
-		free(c->cgroup);
-		c->cgroup = steal_ptr(&cgroup);
-	} else {
-		log_debug("container '%s': no cgroup: %s", c->id, err.text);
-	}
+	free(c->cgroup);
+	c->cgroup = process_cgroup(c->init);
 	cgroup_delegate(c->cgroup);
 	c->dirs = cgroup_dirs_find(c->init->pid, c->cgroup);
 	oom_watch(c, true);
@@ -240,6 +237,18 @@ create_final(struct op *op)
 	op_end(op);
 }
 
+/*
+ * Nobody wants it any more: its caller was told that it came too late, or the delete
+ * action, which came meanwhile, cannot have seen what is made now.
+ */
+static bool
+create_is_unwanted(struct op *op)
+{
+	if (!op->told && purge_is_due(op->c))
+		op_set_fail(op, STATUS_CANCELED, "container '%s' was given up", op->id);
+	return op->told || op->c->purging;
+}
+
 static void
 create_on_created(struct op *op, const struct command_result *res)
 {
@@ -253,7 +262,7 @@ create_on_created(struct op *op, const struct command_result *res)
 		create_undo(op);
 		return;
 	}
-	if (op->told) {
+	if (create_is_unwanted(op)) {
 		/* not bound: its exit is nobody's, and dropped when this has ended */
 		create_undo(op);
 		return;
@@ -298,7 +307,7 @@ create_on_mounted(struct op *op, const struct command_result *res)
 	CRASH_POINT("create.mounted");
 	if (!res->ok)
 		op_set_fail(op, res->code, "%s", res->error);
-	if (!res->ok || op->told)
+	if (!res->ok || create_is_unwanted(op))
 		create_undo(op);
 	else
 		create_make(op);
@@ -348,6 +357,8 @@ task_create(struct op *op)
 	}
 	op->t_recv += halt_at(HALT_CREATE, op->id, "");
 	rc = create_check(op, &err);
+	if (rc == 0 && !c->from_row && !op_has_steps(op))
+		purge_begin_anew(c);
 	if (rc == 0)
 		rc = create_read(op, &err);
 	if (rc == 0)
@@ -363,8 +374,10 @@ task_create(struct op *op)
 	pod_choose_log(op->pod, NULL);
 	op->pod->shutdown_seen = false;
 	if (!c->from_row) {
+		c->created_at = clock_real_ns(); /* so far: its undo may need it */
 		pod_begin(op->pod);
 		container_put(c);
+		store_forget_exits(op->pod->store, c->id);
 		store_set_meta(op->pod->store, "shutdown_seen", NULL);
 		rc = pod_commit(op->pod, STORE_MUST, &err);
 		if (rc < 0) {

@@ -8,10 +8,10 @@
  * answer may still be in our own queue. It has a row of its own then, and
  * pod_begin() drops that only once the keeper has the answer (R3 of recovery.md).
  */
+#include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
-#include <utlist.h>
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -54,36 +54,28 @@ delete_set_ok(struct op *op)
 	op_set_ok(op, &r.base);
 }
 
-/* Waits of a process that goes without having run, or that Purge takes away. */
-static void
-delete_answer_waits(struct process *p)
-{
-	Containerd__Task__V2__WaitResponse r = CONTAINERD__TASK__V2__WAIT_RESPONSE__INIT;
-	Google__Protobuf__Timestamp ts;
-	struct op *op;
-
-	wire_timestamp(&ts, p->exited_at);
-	r.exit_status = p->exit_status;
-	r.exited_at = &ts;
-	DL_FOREACH2(p->waiters, op, w_next)
-	{
-		op_set_ok(op, &r.base);
-		op_store_answer(op);
-	}
-}
-
 /* Everything a process has outside of rows. */
 static void
 delete_leavings(struct process *p)
 {
 	struct pod *pod = p->c->pod;
-	AUTO_FREE char *tty = p->key != 0 ? process_tty_name(p, p->key) : NULL;
 
 	exits_end_waits(p);
-	if (tty != NULL && link_fd_known(pod->link, tty))
-		link_fd_drop(pod->link, tty, false);
+	if (p->terminal)
+		process_drop_tty(pod, p->key);
 	if (p->key != 0)
 		pod_unlink_key(pod, "pid", p->key);
+}
+
+/* From a callback of stdio, which knows of no request: what follows is in its hand. */
+static void
+delete_go_on(struct op *op, void (*next)(struct op *op))
+{
+	struct link *lk = op->pod->link;
+	uint64_t was = link_in_hand(lk, op_hand(op), op->method->name);
+
+	next(op);
+	(void)link_in_hand(lk, was, NULL);
 }
 
 /* --- an exec ------------------------------------------------------------------------ */
@@ -98,7 +90,7 @@ delete_exec_final(struct op *op)
 	delete_set_ok(op);
 	pod_begin(op->pod);
 	store_delete_process(op->pod->store, c->id, p->exec_id);
-	delete_answer_waits(p);
+	exits_answer_waits(p);
 	op_store_answer(op);
 	CRASH_POINT("delete.final");
 	rc = pod_commit(op->pod, STORE_KEEP, NULL);
@@ -113,7 +105,7 @@ delete_exec_final(struct op *op)
 static void
 delete_exec_on_drained(void *arg)
 {
-	delete_exec_final(arg);
+	delete_go_on(arg, delete_exec_final);
 }
 
 static void
@@ -150,8 +142,8 @@ delete_final(struct op *op)
 	if (!c->purging)
 		events_delete(c->init);
 	HASH_ITER (hh, c->execs, p, next)
-		delete_answer_waits(p);
-	delete_answer_waits(c->init);
+		exits_answer_untold(p);
+	exits_answer_waits(c->init);
 	store_delete_container(pod->store, c->id);
 	store_audit(pod->store, c->id, "", c->purging ? "purge" : "delete", "");
 	op_store_answer(op);
@@ -160,6 +152,7 @@ delete_final(struct op *op)
 	pod_note_gone(pod, c->purging ? TAG_PURGED : TAG_DELETED, c->id, "", rc);
 	CRASH_POINT("delete.committed");
 	HASH_ITER (hh, c->execs, p, next) {
+		exits_end_untold(p, rc);
 		delete_leavings(p);
 		process_free(p);
 	}
@@ -175,12 +168,25 @@ delete_final(struct op *op)
 	CRASH_POINT("delete.answered");
 }
 
+/*
+ * Not even run, as there was no room for a process? Whoever asks for a Purge is a process
+ * outside of the pod's limits, and can do it.
+ */
+static bool
+delete_found_no_room(const struct msg_step *step)
+{
+	return step->state == STEP_FAILED &&
+	    (step->error == EAGAIN || step->error == ENOMEM || step->error == EMFILE ||
+		step->error == ENFILE);
+}
+
 static void
 delete_on_unmounted(struct op *op, const struct command_result *res)
 {
 	CRASH_POINT("delete.unmounted");
 	if (!res->ok)
 		log_warnx("container '%s': %s, ignoring", op->id, res->error);
+	op->c->unswept |= delete_found_no_room(res->step);
 	delete_final(op);
 }
 
@@ -199,11 +205,13 @@ delete_on_deleted(struct op *op, const struct command_result *res)
 {
 	CRASH_POINT("delete.done");
 	if (!res->ok && !runtime_error_is_gone(res->error)) {
-		if (!op->c->purging) {
+		/* nobody can be told any more of one that is purged, or was told gone */
+		if (!op->c->purging && !op->c->deleted) {
 			op_fail(op, res->code, "%s", res->error);
 			return;
 		}
 		log_warnx("container '%s': %s, ignoring", op->id, res->error);
+		op->c->unswept |= delete_found_no_room(res->step);
 	}
 	delete_unmount(op);
 }
@@ -222,7 +230,7 @@ delete_run(struct op *op)
 static void
 delete_on_drained(void *arg)
 {
-	delete_run(arg);
+	delete_go_on(arg, delete_run);
 }
 
 void

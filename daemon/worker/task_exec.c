@@ -20,6 +20,17 @@
 typedef Containerd__Task__V2__ExecProcessRequest exec_request;
 
 static enum status_code
+exec_check_room(const struct pod *pod, size_t spec_len, struct err *err)
+{
+	if (pod->specs_len + spec_len <= POD_SPECS_MAX)
+		return STATUS_OK;
+	(void)err_setx(err, ENOSPC,
+	    "specs of execs that are not started take more than %u MiB in this pod",
+	    POD_SPECS_MAX >> 20);
+	return STATUS_RESOURCE_EXHAUSTED;
+}
+
+static enum status_code
 exec_check(struct op *op, const exec_request *req, struct err *err)
 {
 	struct container *c = op->c;
@@ -57,7 +68,7 @@ task_exec(struct op *op)
 	enum status_code code;
 	struct process *p;
 	size_t spec_len;
-	char *spec;
+	AUTO_FREE char *spec = NULL;
 
 	if (!op_find_container(op))
 		return;
@@ -66,6 +77,8 @@ task_exec(struct op *op)
 	    oci_exec_process(req->spec->value.data, req->spec->value.len, req->terminal,
 		&spec, &spec_len, &command, &err) < 0)
 		code = STATUS_INVALID_ARGUMENT;
+	if (code == STATUS_OK)
+		code = exec_check_room(op->pod, spec_len, &err);
 	if (code != STATUS_OK) {
 		op_fail(op, code, "%s", err.text);
 		return;
@@ -78,8 +91,7 @@ task_exec(struct op *op)
 	p->stdout_path = mem_strdup(req->stdout);
 	p->stderr_path = mem_strdup(req->stderr);
 	p->terminal = req->terminal;
-	p->spec = spec;
-	p->spec_len = spec_len;
+	process_set_spec(p, steal_ptr(&spec), spec_len);
 	op_set_empty(op);
 	pod_begin(op->pod);
 	process_put(p);

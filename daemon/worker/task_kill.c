@@ -107,7 +107,7 @@ void
 task_kill_absent(struct op *op)
 {
 	if (op_has_steps(op)) {
-		op->c = NULL;
+		op_leave(op);
 		link_step_watch(
 		    op->pod->link, op_key(op, STEP_KILL), kill_on_signalled, op);
 		return;

@@ -25,21 +25,28 @@ pause_thaw(struct container *c)
 		cgroup_thaw(c->cgroup);
 }
 
+/* Its rows and event, into the current transaction. */
 static void
-pause_final(struct op *op, enum task_state state)
+pause_put(struct container *c, enum task_state state)
 {
-	struct container *c = op->c;
-	struct pod *pod = op->pod;
-
 	c->state = state;
-	op_set_empty(op);
-	pod_begin(pod);
 	container_put(c);
 	if (state == TASK_PAUSED)
 		events_paused(c);
 	else
 		events_resumed(c);
-	store_audit(pod->store, c->id, "", state == TASK_PAUSED ? "pause" : "resume", "");
+	store_audit(
+	    c->pod->store, c->id, "", state == TASK_PAUSED ? "pause" : "resume", "");
+}
+
+static void
+pause_final(struct op *op, enum task_state state)
+{
+	struct pod *pod = op->pod;
+
+	op_set_empty(op);
+	pod_begin(pod);
+	pause_put(op->c, state);
 	op_store_answer(op);
 	CRASH_POINT("pause.final");
 	(void)pod_commit(pod, STORE_KEEP, NULL);
@@ -146,4 +153,24 @@ task_resume(struct op *op)
 	cmd = command_new(op, STEP_FREEZE, TAG_OTHER, "OCI runtime resume failed");
 	runtime_resume(&cmd->argv, &cmd->target);
 	command_run(cmd, resume_done);
+}
+
+/* --- without a request -------------------------------------------------------------- */
+
+void
+pause_settle(struct container *c)
+{
+	struct pod *pod = c->pod;
+
+	/* PAUSING: there is a new Pause, which says how it is */
+	if (c->state == TASK_RUNNING) {
+		pause_thaw(c);
+	} else if (c->state == TASK_PAUSED && c->cgroup[0] != '\0' &&
+	    !cgroup_is_frozen(c->cgroup)) {
+		log_info("container '%s' runs again: its Resume came too late", c->id);
+		pod_begin(pod);
+		pause_put(c, TASK_RUNNING);
+		(void)pod_commit(pod, STORE_KEEP, NULL);
+		pod_mark(pod);
+	}
 }

@@ -5,7 +5,6 @@
  * cgroup, no stdio; a Start that fails may be tried again.
  */
 #include <errno.h>
-#include <signal.h>
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -32,14 +31,13 @@ static void
 restore_undone(struct op *op)
 {
 	struct process *p = op->p;
-	AUTO_FREE char *tty = process_tty_name(p, op_key(op, STEP_START));
 
 	if (p->io != NULL) {
 		io_free(p->io);
 		p->io = NULL;
 	}
-	if (tty != NULL && link_fd_known(op->pod->link, tty))
-		link_fd_drop(op->pod->link, tty, false);
+	if (p->terminal)
+		process_drop_tty(op->pod, op_key(op, STEP_START));
 	criu_end(op->pod, op_key(op, STEP_START));
 	p->starting = false;
 	op_end(op);
@@ -95,13 +93,13 @@ restore_done(struct op *op, const struct command_result *res)
 		return;
 	}
 	process_bind(p, res->step->key, res->step->child_pid, res->step->child_start);
+	if (op->told) /* its caller takes it for failed; a worker after the commit does not know */
+		link_kill(pod->link, p->key);
 	tty = process_tty_name(p, p->key);
 	create_adopted(c);
 	process_move(p, TASK_RUNNING);
 	p->started_at = clock_real_ns();
-	free(p->spec);
-	p->spec = NULL;
-	p->spec_len = 0;
+	process_set_spec(p, NULL, 0);
 	r.pid = (uint32_t)p->pid;
 	op_set_ok(op, &r.base);
 	pod_begin(pod);
@@ -115,9 +113,6 @@ restore_done(struct op *op, const struct command_result *res)
 	CRASH_POINT("restore.committed");
 	io_start(p->io, tty);
 	criu_end(pod, p->key);
-	if (op->told) /* its caller takes it for failed */
-		link_signal(
-		    pod->link, link_internal_key(pod->link), p->key, SIGKILL, NULL, NULL);
 	p->starting = false;
 	pod_mark(pod);
 	op_end(op); /* takes up an exit that came before */

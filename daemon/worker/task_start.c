@@ -8,10 +8,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <string.h>
 #include <unistd.h>
-#include <utlist.h>
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -19,7 +17,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "proto/task.pb-c.h"
-#include "proto/wire.h"
 #include "worker/birth.h"
 #include "worker/command.h"
 #include "worker/container.h"
@@ -109,23 +106,6 @@ start_init(struct op *op)
 
 /* --- an exec ----------------------------------------------------------------------- */
 
-/* Waits of an exec that will never run end as the Go shim's do. */
-static void
-start_exec_end_waits(struct process *p)
-{
-	Containerd__Task__V2__WaitResponse r = CONTAINERD__TASK__V2__WAIT_RESPONSE__INIT;
-	Google__Protobuf__Timestamp ts;
-	struct op *op;
-
-	wire_timestamp(&ts, 0);
-	r.exited_at = &ts;
-	DL_FOREACH2(p->waiters, op, w_next)
-	{
-		op_set_ok(op, &r.base);
-		op_store_answer(op);
-	}
-}
-
 static void
 start_exec_failed(struct op *op, enum status_code code, const char *text)
 {
@@ -134,13 +114,11 @@ start_exec_failed(struct op *op, enum status_code code, const char *text)
 
 	op_set_fail(op, code, "%s", text);
 	p->starting = false;
-	free(p->spec);
-	p->spec = NULL;
-	p->spec_len = 0;
+	process_set_spec(p, NULL, 0);
 	pod_begin(op->pod);
 	store_audit(op->pod->store, c->id, p->exec_id, "start failed", text);
 	process_put(p);
-	start_exec_end_waits(p);
+	exits_answer_waits(p);
 	op_store_answer(op);
 	(void)pod_commit(op->pod, STORE_KEEP, NULL);
 	CRASH_POINT("exec.failed");
@@ -149,12 +127,8 @@ start_exec_failed(struct op *op, enum status_code code, const char *text)
 		io_free(p->io);
 		p->io = NULL;
 	}
-	if (p->terminal) {
-		AUTO_FREE char *tty = process_tty_name(p, op_key(op, STEP_START));
-
-		if (link_fd_known(op->pod->link, tty))
-			link_fd_drop(op->pod->link, tty, false);
-	}
+	if (p->terminal)
+		process_drop_tty(op->pod, op_key(op, STEP_START));
 	pod_unlink_key(op->pod, "process", op_key(op, STEP_START));
 	op_end(op);
 	exits_settle(c);
@@ -175,12 +149,16 @@ start_exec_done(struct op *op, const struct command_result *res)
 		return;
 	}
 	process_bind(p, res->step->key, res->step->child_pid, res->step->child_start);
+	/*
+	 * Its caller takes it for failed; or init has gone, and what it left was killed before
+	 * this was there. Not after the commit: a worker that comes then sees no reason.
+	 */
+	if (op->told || container_stopped(c))
+		link_kill(pod->link, p->key);
 	tty = process_tty_name(p, p->key);
 	process_move(p, TASK_RUNNING);
 	p->started_at = clock_real_ns();
-	free(p->spec);
-	p->spec = NULL;
-	p->spec_len = 0;
+	process_set_spec(p, NULL, 0);
 	start_set_ok(op);
 	pod_begin(pod);
 	process_put(p);
@@ -191,9 +169,6 @@ start_exec_done(struct op *op, const struct command_result *res)
 	CRASH_POINT("exec.committed");
 	io_start(p->io, tty);
 	pod_unlink_key(pod, "process", p->key);
-	if (op->told) /* its caller takes it for failed */
-		link_signal(
-		    pod->link, link_internal_key(pod->link), p->key, SIGKILL, NULL, NULL);
 	p->starting = false;
 	op_end(op);
 	exits_settle(c);

@@ -59,6 +59,12 @@ void create_undo_leftover(struct container *c, uint64_t mount_key, uint64_t crea
 void create_undo_condemned(struct container *c, uint64_t n);
 
 /*
+ * A command that freezes or thaws has ended, and its request is gone: a container that
+ * is called running does run then, and one that runs is not called paused.
+ */
+void pause_settle(struct container *c);
+
+/*
  * What Delete and Purge share, once init has stopped: the runtime's delete, unmount,
  * rows, files. purge: no events, and the runtime's opinion does not matter.
  */

@@ -5,6 +5,7 @@
  */
 #include "tests/bench/bench.h"
 
+#include "base/dir.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"

@@ -224,6 +224,12 @@ print_row(size_t i)
 		printf("    %s\n", f->why);
 }
 
+static bool
+was_measured(const struct figure *f, double ours, double theirs)
+{
+	return !isnan(ours) && (f->goal == OURS_MAX || (!isnan(theirs) && theirs != 0));
+}
+
 static void
 print_json(void)
 {
@@ -249,7 +255,9 @@ print_json(void)
 		if (f->goal != INFO)
 			printf(",\"target\":%g,\"of\":\"%s\",\"met\":%s", f->target,
 			    f->goal == OURS_MAX ? "value" : "ratio",
-			    met(f, ours, ours / theirs) ? "true" : "false");
+			    !was_measured(f, ours, theirs)    ? "null"
+				: met(f, ours, ours / theirs) ? "true"
+							      : "false");
 		printf("}");
 	}
 	printf("\n]\n");

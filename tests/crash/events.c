@@ -93,6 +93,8 @@ check_order(const struct evlog *log, const struct ev *ev)
 	switch (ev->kind) {
 	case EV_CREATE: return log->n == 0 ? NULL : "create is not the first";
 	case EV_START:
+		if (evlog_find(log, EV_EXIT, ""))
+			return "start after init's exit";
 		return evlog_find(log, EV_CREATE, "") ? NULL : "start without create";
 	case EV_EXEC_ADDED:
 		return evlog_find(log, EV_CREATE, "") ? NULL

@@ -68,7 +68,7 @@ tests_fuzz_fuzz_conn_LDADD = $(fuzz_main) libkeeper.a libipc.a libframe.a libbas
 fuzz_targets += %D%/fuzz_bootstrap
 tests_fuzz_fuzz_bootstrap_SOURCES = %D%/fuzz_bootstrap.c
 tests_fuzz_fuzz_bootstrap_LDFLAGS = $(fuzz_ldflags)
-tests_fuzz_fuzz_bootstrap_LDADD = $(fuzz_main) liblauncher.a libipc.a libstate.a libproto.a libframe.a libbase.a \
+tests_fuzz_fuzz_bootstrap_LDADD = $(fuzz_main) liblauncher.a liboci.a libipc.a libstate.a libproto.a libframe.a libbase.a \
 	$(EVENT_LIBS) $(PROTOBUF_C_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) $(LIBMD_LIBS)
 
 fuzz_targets += %D%/fuzz_lines

@@ -65,11 +65,14 @@ END
 	[ -z "$ctd_debug" ] || printf '[debug]\n  level = "trace"\n' >>"$T/config.toml"
 }
 
-ctd_start() {
+ctd_launch() {
 	# shellcheck disable=SC2086 # the prefix is a list of words
 	PODSHIM_TEST_ID=$TEST_ID setsid $ctd_prefix containerd -c "$T/config.toml" \
 		>>"$T/containerd.log" 2>&1 </dev/null 7<&- 8<&- 9<&- &
 	ctd_pid=$!
+}
+ctd_start() {
+	ctd_launch
 	wait_for 20 ctd_answers || { tail -20 "$T/containerd.log" | sed 's/^/# /'; bail "containerd did not start"; }
 }
 ctd_answers() { [ -S "$SOCK" ] && ctr version >/dev/null 2>&1; }
@@ -270,12 +273,12 @@ workers_are() { [ "$(worker_pids | wc -l)" -eq "$1" ]; }
 # pod_field POD KEY: of podshimctl list. A keeper that did not get to answer in its 200 ms is
 # asked again.
 pod_field() {
-	wait_for 60 pf_asked "$1"
-	printf %s "$pf_json" | jq -r ".$2"
+	wait_for 60 pf_asked "$1" "$2"
+	printf '%s\n' "$pf_value"
 }
 pf_asked() {
-	pf_json=$(podshimctl -o json -n "$NS" list 2>/dev/null | jq -c ".[] | select(.pod == \"$1\")")
-	case $pf_json in *'"unresponsive"'*) return 1 ;; esac
+	pf_value=$(podshimctl -o json -n "$NS" list 2>/dev/null | jq -r --arg pod "$1" '
+		.[] | select(.pod == $pod) | if .state == "unresponsive" then error else '".$2"' end' 2>/dev/null)
 }
 # keeper_field POD KEY: what the keeper says of itself
 keeper_field() {

@@ -53,7 +53,8 @@ class Cri:
         self.pool = descriptor_pool.DescriptorPool()
         for f in files.file:
             self.pool.Add(f)
-        self.factory = message_factory.MessageFactory(self.pool)
+        if not hasattr(message_factory, "GetMessageClass"):
+            self.factory = message_factory.MessageFactory(self.pool)
         # containerd comes and goes: the connection is made anew quickly
         self.channel = grpc.insecure_channel("unix:" + path, options=[
             ("grpc.min_reconnect_backoff_ms", 50),
@@ -61,7 +62,10 @@ class Cri:
             ("grpc.max_reconnect_backoff_ms", 100)])
 
     def message(self, name):
-        return self.factory.GetPrototype(self.pool.FindMessageTypeByName("runtime.v1." + name))
+        descriptor = self.pool.FindMessageTypeByName("runtime.v1." + name)
+        if hasattr(message_factory, "GetMessageClass"):  # protobuf 4.22 and later
+            return message_factory.GetMessageClass(descriptor)
+        return self.factory.GetPrototype(descriptor)
 
     def call(self, method, request):
         service = "ImageService" if method.startswith("Image") else "RuntimeService"
@@ -74,8 +78,13 @@ class Cri:
 
 
 def as_json(message):
-    return json.dumps(json_format.MessageToDict(
-        message, preserving_proto_field_name=True, including_default_value_fields=True))
+    try:
+        fields = json_format.MessageToDict(message, preserving_proto_field_name=True,
+                                           always_print_fields_with_no_presence=True)
+    except TypeError:  # protobuf before 5.26 has another name for it
+        fields = json_format.MessageToDict(message, preserving_proto_field_name=True,
+                                           including_default_value_fields=True)
+    return json.dumps(fields)
 
 
 class Spdy:

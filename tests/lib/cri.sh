@@ -19,11 +19,37 @@ mount -t tmpfs -o mode=755 podshim-test /run || bail "a private /run"
 ip link set lo up
 CTD_NS=k8s.io
 
-# ctd_config_cri: handlers "default"; "runc", which is podshim by the Go shim's name, for
-# containerd finds it first in its PATH; and "go", the Go shim by its path
+# ctd_config_cri: the CRI plugin as README configures it, with handlers "default"; "runc", which is
+# podshim by the Go shim's name; and "go", the Go shim by its path. containerd 1.6 finds "runc"
+# first in its PATH, a later one by runtime_path.
 ctd_config_cri() {
+	ctd_version=$(containerd --version | sed -n 's/.* v\{0,1\}\([0-9]*\.[0-9]*\)\..*/\1/p')
+	go=$(command -v containerd-shim-runc-v2)
+	case $ctd_version in
+	'') bail "containerd does not tell its version" ;;
+	1.*)
+		version=2
+		runtime='"io.containerd.grpc.v1.cri"'
+		pause="sandbox_image = \"$IMAGE\""
+		pause_table=
+		;;
+	*)
+		version=3
+		runtime="'io.containerd.cri.v1.runtime'"
+		pause="sandbox = \"$IMAGE\""
+		pause_table="[plugins.'io.containerd.cri.v1.images'.pinned_images]"
+		;;
+	esac
+	case $ctd_version in
+	1.6) as_runc='' as_go="runtime_type = \"$go\"" ;;
+	*)
+		as_runc="runtime_path = \"$PODSHIM_PREFIX/bin/containerd-shim-podshim-v1\""
+		as_go="runtime_type = \"io.containerd.runc.v2\"
+  runtime_path = \"$go\""
+		;;
+	esac
 	cat >"$T/config.toml" <<END
-version = 2
+version = $version
 root = "$T/root"
 state = "$T/state"
 disabled_plugins = [
@@ -33,31 +59,35 @@ disabled_plugins = [
   "io.containerd.tracing.processor.v1.otlp"]
 [grpc]
   address = "$SOCK"
-[plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "$IMAGE"
+[plugins.$runtime]
   disable_apparmor = true
   restrict_oom_score_adj = true
   netns_mounts_under_state_dir = true
-[plugins."io.containerd.grpc.v1.cri".cni]
+$pause_table
+  $pause
+[plugins.$runtime.cni]
   bin_dir = "$CNI_BIN"
   conf_dir = "$T/cni"
-[plugins."io.containerd.grpc.v1.cri".containerd]
+[plugins.$runtime.containerd]
   default_runtime_name = "default"
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.default]
+[plugins.$runtime.containerd.runtimes.default]
   runtime_type = "$RUNTIME"
 END
 	[ -z "$PODSHIM" ] || {
 		cat >>"$T/config.toml" <<-END
-			[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+			[plugins.$runtime.containerd.runtimes.runc]
 			  runtime_type = "io.containerd.runc.v2"
-			[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+			  $as_runc
+			[plugins.$runtime.containerd.runtimes.runc.options]
 			  Root = "$T/runc"
-			[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.go]
-			  runtime_type = "$(command -v containerd-shim-runc-v2)"
+			[plugins.$runtime.containerd.runtimes.go]
+			  $as_go
 		END
-		mkdir "$T/bin"
-		ln -s "$PODSHIM_PREFIX/bin/containerd-shim-podshim-v1" "$T/bin/containerd-shim-runc-v2"
-		ctd_prefix="env PATH=$T/bin:$PATH"
+		[ "$ctd_version" != 1.6 ] || {
+			mkdir "$T/bin"
+			ln -s "$PODSHIM_PREFIX/bin/containerd-shim-podshim-v1" "$T/bin/containerd-shim-runc-v2"
+			ctd_prefix="env PATH=$T/bin:$PATH"
+		}
 	}
 	# a bridge without an address or a route: nothing of the host is changed
 	mkdir -p "$T/cni"

@@ -38,10 +38,10 @@ raw_bundle() {
 	mkdir -p "$RAW/$rb_id"
 	chmod 711 "$T"
 	[ -e "$RAW/$rb_id/log" ] || ln "$T/log.fifo" "$RAW/$rb_id/log"
-	printf '%s\n' "$@" | jq -R . | jq -s --arg root "$T/rootfs" --arg cg "/$NS/$rb_id" '
+	jq -n --arg root "$T/rootfs" --arg cg "/$NS/$rb_id" '
 	["CAP_KILL", "CAP_CHOWN", "CAP_SETUID", "CAP_SETGID", "CAP_DAC_OVERRIDE"] as $caps |
 	{ociVersion: "1.0.2",
-	 process: {args: ., cwd: "/", env: ["PATH=/bin", "TERM=xterm"], user: {uid: 0, gid: 0},
+	 process: {args: $ARGS.positional, cwd: "/", env: ["PATH=/bin", "TERM=xterm"], user: {uid: 0, gid: 0},
 	  noNewPrivileges: true, capabilities: {bounding: $caps, effective: $caps, permitted: $caps}},
 	 root: {path: $root, readonly: true}, hostname: "t",
 	 mounts: [{destination: "/proc", type: "proc", source: "proc"},
@@ -49,8 +49,8 @@ raw_bundle() {
 	  {destination: "/dev/pts", type: "devpts", source: "devpts", options: ["newinstance", "ptmxmode=0666", "mode=0620"]},
 	  {destination: "/tmp", type: "tmpfs", source: "tmpfs"}],
 	 linux: {cgroupsPath: $cg, resources: {devices: [{allow: false, access: "rwm"}]},
-	  namespaces: [{type: "pid"}, {type: "mount"}, {type: "ipc"}, {type: "uts"}]}}' |
-		jq "$raw_jq" >"$RAW/$rb_id/config.json"
+	  namespaces: [{type: "pid"}, {type: "mount"}, {type: "ipc"}, {type: "uts"}]}} | '"($raw_jq)" \
+		--args -- "$@" >"$RAW/$rb_id/config.json"
 }
 
 # raw_shim ID ACTION [FLAGS]: run the shim's binary as containerd 1.6 does
@@ -107,8 +107,8 @@ CREATED=1 RUNNING=2 STOPPED=3 PAUSED=4
 raw_spec_n=0
 raw_spec() {
 	raw_spec_n=$((raw_spec_n + 1))
-	printf '%s\n' "$@" | jq -R . | jq -s '{args: ., cwd: "/", env: ["PATH=/bin", "TERM=xterm"],
-		user: {uid: 0, gid: 0}}' >"$RAW/spec.$$.$raw_spec_n"
+	jq -n '{args: $ARGS.positional, cwd: "/", env: ["PATH=/bin", "TERM=xterm"],
+		user: {uid: 0, gid: 0}}' --args -- "$@" >"$RAW/spec.$$.$raw_spec_n"
 	echo "$RAW/spec.$$.$raw_spec_n"
 }
 # raw_exec ID EXECID ARGS...: Exec and Start without stdio

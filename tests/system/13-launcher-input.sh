@@ -82,6 +82,24 @@ if [ -n "$PODSHIM" ]; then
 	raw_delete c >/dev/null
 	rm -f "$SOCKET_DIR/$(printf %s "$(dirname "$(dirname "$SOCK")")/evil" | sha256sum | cut -d' ' -f1)"
 	raw_unbundle c
+	# a group that would be a line of the keeper's answer, and of the log
+	raw_jq='.annotations = {"io.containerd.runc.v2.group": "x\nsocket=evil\nlevel=error \"y\" \u001b[1m"}'
+	raw_bundle e sleep 1000
+	raw_jq=.
+	raw_start e
+	is $? 0 "a group with newlines, quotes and control bytes"
+	raw_create e >/dev/null
+	call Start e >/dev/null
+	is "$(raw_state e)" "$RUNNING" "it serves"
+	out=$(podshimctl -o json -n "$NS" inspect "$(printf 'x\nsocket=evil\nlevel=error "y" \033[1m')")
+	is "$(printf %s "$out" | jq -r '.. | objects | select(has("keeper_pid")) | .socket' | sort -u)" "${raw_addr#unix://}" \
+		"inspect shows the socket that is there"
+	check "kill finds it" podshimctl -n "$NS" kill -s KILL --yes e
+	check "its end" wait_for 60 raw_state_is e "$STOPPED"
+	raw_end e
+	check "the log tells of it" grep -q 'pod="x\\nsocket=evil\\n' "$T/shim.log"
+	is "$(grep -vc '^time="' "$T/shim.log")" 0 "every line of the log is one of ours" ||
+		diag "$(grep -v '^time="' "$T/shim.log" | head -n 5)"
 	# much on stdin
 	raw_bundle d true
 	head -c 20971520 /dev/zero | (cd "$RAW/d" && PODSHIM_TEST_ID=$TEST_ID timeout $((60 * SLOW)) "$bin" -namespace "$NS" \

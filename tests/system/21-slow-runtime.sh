@@ -8,6 +8,8 @@ cat >"$T/slow-runtime" <<END
 #!/bin/sh
 # runc, but create waits until the file is there
 case " \$* " in
+*" pause "*) [ -e "$T/slow-pause" ] || exec runc "\$@"
+	runc "\$@"; echo \$\$ >"$T/paused.pid"; while ! [ -e "$T/go" ]; do sleep 0.05; done ;;
 *" create "*) echo \$\$ >"$T/slow.pid"; while ! [ -e "$T/go" ]; do sleep 0.05; done ;;
 esac
 exec runc "\$@"
@@ -49,5 +51,33 @@ again() { raw_create c | grep -q ^pid=; }
 check "the id can be used again" wait_for 10 again
 raw_rm c
 raw_unbundle c
+
+# The same for a Pause that has frozen the container, and a worker that dies of something else.
+raw_jq='.annotations["io.containerd.runc.v2.group"] = "a"'
+raw_new d sh -c 'while :; do echo .; sleep 0.05; done'
+raw_jq=.
+d_log=$T/d.log
+raw_create d "options.binary_name=$T/slow-runtime" "stdout=file://$d_log" >/dev/null
+call Start d >/dev/null
+grows() {
+	g_was=$(wc -c <"$d_log")
+	wait_for 5 sh -c '[ "$(wc -c <"$1")" -gt "$2" ]' - "$d_log" "$g_was"
+}
+check "a container that shows that it runs" wait_for 10 test -s "$d_log"
+rm -f "$T/go"
+: >"$T/slow-pause"
+out=$(raw_timeout=1 call Pause d)
+like "$out" "error=4 *" "the deadline of a Pause: DeadlineExceeded"
+check "which has frozen it" wait_for 10 test -s "$T/paused.pid"
+kill -KILL "$(pod_field a worker_pid)"
+is "$(call State d | value status)" "$RUNNING" "the next worker calls it running"
+check "and it does run" wait_for 20 grows
+: >"$T/go"
+rm "$T/slow-pause"
+check "it can be paused" call Pause d
+is "$(raw_state d)" "$PAUSED" "and is paused then"
+check "and resumed" call Resume d
+check "it runs" wait_for 20 grows
+raw_end d
 raw_end a
 finish

@@ -3,6 +3,7 @@
 . "$(dirname "$0")/../lib/containerd.sh"
 . "$LIBDIR/raw.sh"
 NS=$(printf '%s-%076d' "$NS" 0 | head -c 76)
+CTD_NS=$NS
 ctd_up
 id=$(printf 'c%063d' 7)
 run_d "$id" sleep 1000
@@ -17,6 +18,7 @@ wait_for 10 nothing_left
 raw_run "$id" sleep 1000 >/dev/null
 is "$(raw_state "$id")" "$RUNNING" "by hand"
 raw_end "$id"
+check "the namespace is as long as one can be" test "$(printf %s "$CTD_NS" | wc -c)" -eq 76
 # deep paths: the bundle's directory is longer than 107 bytes as well
-is "$(printf %s "$(bundle "$id")" | wc -c | awk '{ print ($1 > 107) }')" 1 "the bundle's path is long"
+check "the bundle's path is long" test "$(printf %s "$(bundle "$id")" | wc -c)" -gt 107
 finish

@@ -58,4 +58,26 @@ while [ $i -lt 15 ]; do
 	i=$((i + 1))
 done
 is "$bad" "" "15 times: a newcomer while the shim ends"
+
+# The same with containerd away: 5 s after Shutdown a pod's end drops what it could not
+# deliver, but this is not the end.
+if [ -n "$PODSHIM" ]; then
+	raw_run old sleep 1000 >/dev/null
+	check "nothing pending" wait_for 60 none_pending old
+	ctd_kill
+	raw_jq='.annotations["io.containerd.runc.v2.group"] = "old"'
+	raw_new new sleep 7
+	raw_jq=.
+	raw_rm old
+	call Shutdown old >/dev/null
+	raw_create new >/dev/null && call Start new >/dev/null
+	call Wait new >/dev/null
+	is "$(sqlite3 "file:$(ls "$STATE_ROOT/$NS"/old.????????/state.db)?mode=ro" \
+		"SELECT topic, container FROM sent WHERE transport = 'dropped'")" "" "a newcomer: nothing is dropped"
+	ctd_start
+	check "all of it is delivered" wait_for 60 none_pending old
+	raw_delete old >/dev/null
+	raw_unbundle old
+	raw_end new
+fi
 finish

@@ -16,6 +16,22 @@ wait_for 5 task_is g STOPPED
 rm_c g
 is "$(wc -l <"$log")" 4 "file:// appends"
 
+if [ -n "$PODSHIM" ]; then
+	# where others can write, what stands in its place need not be a file
+	echo mine >"$T/target"
+	ln -s "$T/target" "$T/logs/link"
+	raw_new s sh -c 'echo out'
+	like "$(raw_create s "stdout=file://$T/logs/link" "stderr=file://$T/logs/link")" \
+		"error=*$T/logs/link*symbolic link*" "file:// of a symbolic link fails Create"
+	raw_end s
+	is "$(cat "$T/target")" mine "where it leads nothing is written"
+	mkfifo "$T/logs/fifo"
+	raw_new s2 true
+	like "$(raw_create s2 "stdout=file://$T/logs/fifo" "stderr=file://$T/logs/fifo")" \
+		"error=*$T/logs/fifo*regular file*" "of a FIFO too, at once"
+	raw_end s2
+fi
+
 # a log program
 cat >"$T/logger" <<'END'
 #!/bin/sh

@@ -41,6 +41,11 @@ is "$(grep -c ":$cg\$" "/proc/$init/cgroup")" 0 "the container is not"
 kill -KILL "$worker"
 raw_timeout=10 call State a >/dev/null
 is "$(grep -c ":$cg\$" "/proc/$(worker_pids)/cgroup")" "$(echo "$cg_made" | wc -w)" "the next worker is"
+# huge pages, which podshim does without, are the container's to use
+pages() { sed -n 's/^THP_enabled:[^0-9]*//p' "/proc/$1/status"; }
+call Exec a exec_id=e "spec=$(raw_spec sleep 1000)" >"$tap_out"
+exec=$(call Start a exec_id=e | value pid)
+is "$(pages "$init") $(pages "$exec")" "$(pages $$) $(pages $$)" "huge pages: the container and an exec have what others have"
 adj() { cat "/proc/$1/oom_score_adj"; }
 is "$(adj "$keeper")" "$(($(adj $$) + 1))" "the keeper's OOM score is that of who started it, and one"
 is "$(adj "$(worker_pids)")" "$(adj "$keeper")" "the worker's is the same"
@@ -60,6 +65,10 @@ raw_bundle b true
 out=$(raw_shim b start <"$T/any" 2>&1)
 is "$?" 1 "a ShimCgroup that does not exist"
 like "$out" "*$cg*" "is named: $out"
+# as CRI says it for a runtime type it does not know
+{ field 1 runtimeoptions.v1.Options; field 2 "$(field 3 "ShimCgroup = \"$cg\"")"; } >"$T/toml"
+out=$(raw_shim b start <"$T/toml" 2>&1)
+like "$? $out" "1 *$cg*" "one that CRI's options name is missed, too: $out"
 raw_unbundle b
 # core scheduling: the kernel has it, or start says so
 raw_bundle c sleep 1000

@@ -22,10 +22,15 @@ restarts=$(keeper_field pod worker_restarts)
 disconnects() { grep -c 'msg="shim disconnected"' "$T/containerd.log"; }
 
 # The murderer: by pid from the keeper's own words, and only once the last one has come up.
+# It goes on until enough execs have lived through it, too: how many do in a kill's time is the machine's.
+EXECS=20
 ctl_json() { podshimctl -o json -n "$NS" list; }
+execs_done() { echo $(($(cat "$T/a.n") + $(cat "$T/b.n"))); }
+echo 0 >"$T/a.n"
+echo 0 >"$T/b.n"
 (
 	n=0
-	while [ $n -lt "$KILLS" ] && ! [ -e "$T/enough" ]; do
+	while ! [ -e "$T/enough" ] && { [ $n -lt "$KILLS" ] || [ "$(execs_done)" -lt $EXECS ]; }; do
 		w=$(ctl_json | jq -r '.[0] | select(.worker_pid > 0) | .worker_pid')
 		[ -n "$w" ] && [ "$w" != "${old:-}" ] && kill -KILL "$w" 2>/dev/null && n=$((n + 1)) && old=$w
 		echo $n >"$T/kills"
@@ -43,8 +48,8 @@ execs() { # NAME: until the murderer has done; writes what went wrong
 		ex_c=c$((ex_n % CONTAINERS)) ex_rc=$((ex_n % 200))
 		x_seen $ex_c "$1$ex_n" $ex_rc >>"$T/$1.bad"
 		ex_n=$((ex_n + 1))
+		echo $ex_n >"$T/$1.new" && mv "$T/$1.new" "$T/$1.n" # whole or not at all: the murderer reads it
 	done
-	echo $ex_n >"$T/$1.n"
 }
 : >"$T/a.bad"
 : >"$T/b.bad"
@@ -58,14 +63,14 @@ wait $killer $exec_a $exec_b
 like "$(pod_field pod state)" crash-loop "podshimctl list calls it a crash loop"
 kills=$(cat "$T/kills")
 diag "$kills kills, $(cat "$T/a.n") and $(cat "$T/b.n") execs"
-is "$kills" "$KILLS" "the worker was killed $KILLS times"
+check "the worker was killed $KILLS times" test "$kills" -ge "$KILLS"
 is "$(cat "$T/a.bad" "$T/b.bad")" "" "all execs gave the right output and status"
-check "and there were some" test $(($(cat "$T/a.n") + $(cat "$T/b.n"))) -ge 20
+check "and there were some" test "$(execs_done)" -ge $EXECS
 is "$(ctr task ls | sort)" "$before" "the same tasks, pids and states"
 is "$(shim_pids)" "$keeper" "one keeper, the same"
 is "$(keeper_field pod connections)" "$connections" "containerd has as many connections as before"
 is "$(disconnects)" 0 "and has lost none"
-check "the keeper counted its workers" test "$(keeper_field pod worker_restarts)" -ge $((restarts + KILLS))
+check "the keeper counted its workers" test "$(keeper_field pod worker_restarts)" -ge $((restarts + kills))
 is "$(podshimctl -o json -n "$NS" crashes pod | jq length)" 8 "the last 8 crash records are kept"
 is "$(podshimctl -o json -n "$NS" crashes pod | jq -r '.[].verdict' | sort -u)" "killed from outside" "and blame nobody"
 

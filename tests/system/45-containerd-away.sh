@@ -88,15 +88,24 @@ raw_bundle never true
 raw_conf never || not_ok "start of never"
 never=$(shim_pids)
 
+# The same without any delay: until the pin expires nobody asks again and again.
+printf '[pod]\nend_delay = 0\n' >"$T/zero.conf"
+zero_loops() { sed -n 's/^worker .*loops=\([0-9]*\) .*/\1/p' "$(podshimctl -n "$NS" dump zero)"; }
+raw_bundle zero true
+PODSHIM_CONFIG=$T/zero.conf raw_start zero || not_ok "start of zero"
+zero=$(shim_pids | grep -vx "$never")
+
 # A pod without any task, and nobody connected: ends after end_delay.
 raw_bundle lone sleep 1000
 raw_conf lone
 raw_create lone >/dev/null && call Start lone >/dev/null
-lone=$(shim_pids | grep -vx "$never")
+lone=$(shim_pids | grep -vx -e "$never" -e "$zero")
 call Kill lone signal=9 all=1 >/dev/null
 call Wait lone >/dev/null
 call Delete lone >/dev/null # and no Shutdown, no delete: containerd is gone
 check "lone: no task, nobody there: it ends after end_delay" wait_for 12 pid_gone "$lone"
+loops=$(zero_loops)
+check "zero: its worker sleeps ($loops passes)" test "$loops" -lt 200
 raw_delete lone >/dev/null
 raw_unbundle lone
 
@@ -105,7 +114,7 @@ raw_unbundle lone
 raw_bundle kept sleep 1000
 raw_conf kept
 raw_create kept >/dev/null && pid=$(call Start kept | value pid)
-kept=$(shim_pids | grep -vx "$never")
+kept=$(shim_pids | grep -vx -e "$never" -e "$zero")
 kill -KILL "$pid"
 call Wait kept >/dev/null
 is "$(raw_state kept)" "$STOPPED" "kept: it has ended, its status waits to be asked for"
@@ -114,6 +123,9 @@ is "$(value exit_status <"$T/kept")" 137 "kept: delete tells it"
 check "kept: then the pod ends" wait_for 12 pid_gone "$kept"
 raw_unbundle kept
 check "never: no Create came: it ends when its pin has expired" wait_for 40 pid_gone "$never"
+check "zero: the same" wait_for 40 pid_gone "$zero"
 raw_delete never >/dev/null
 raw_unbundle never
+raw_delete zero >/dev/null
+raw_unbundle zero
 finish

@@ -24,6 +24,8 @@ for i in 1 2 3 4; do
 	raw_new "c$i" sh -c "trap 'exit $((30 + i))' USR1; while :; do sleep 0.1; done"
 	raw_create "c$i" >/dev/null && call Start "c$i" >/dev/null || not_ok "container $i"
 done
+raw_new twice sh -c "trap 'exit 35' USR1; while :; do sleep 0.1; done"
+raw_create twice >/dev/null && call Start twice >/dev/null || not_ok "container twice"
 raw_new new sleep 1000
 raw_jq=.
 p1=$(raw_call_pid() { call State "$1" | value pid; }; raw_call_pid c1)
@@ -70,13 +72,19 @@ like "$(call State c4 exec_id=early 2>&1)" "*error=5 *" "nor is the exec"
 is "$(raw_state c3)" "$RUNNING" "and the others run"
 kill -KILL "$(pod_field full worker_pid)"
 like "$(call State c1 2>&1)" "*error=5 *" "nor by the next worker"
+usr1 "$(call State twice | value pid)"
+is "$(call Wait twice | value exit_status)" 35 "another exit is seen"
+check "and deleted" call Delete twice
 fill last
 usr1 "$(call State c3 | value pid)"
 is "$(call Wait c3 | value exit_status)" 33 "and exits are seen"
 rm -f "$R"/ballast.*
+check "with room again, one of a deleted name can be created" raw_create twice
+kill -KILL "$(pod_field full worker_pid)"
+is "$(raw_state twice)" "$CREATED" "which the next worker does not take for the deleted one"
 rows() { sqlite3 "file:$(ls "$R/$NS"/full.????????/state.db)?mode=ro" "SELECT exit_status FROM process WHERE container = '$1' AND exec_id = '' AND state = 4" 2>&1; }
 row_is() { [ "$(rows "$1")" = "$2" ]; }
-check "with room again, c2's exit is written" wait_for 10 row_is c2 32
+check "c2's exit is written" wait_for 10 row_is c2 32
 check "and c3's" wait_for 10 row_is c3 33
 check "c1 is deleted there, too" wait_for 10 row_is c1 ""
 check "and its exec" sh -c '[ -z "$(sqlite3 "$1" "SELECT exec_id FROM process WHERE exec_id = '"'early'"'")" ]' - "file:$(ls "$R/$NS"/full.????????/state.db)?mode=ro"
@@ -90,7 +98,7 @@ is "$(events_of c1 | tr '\n' ' ')" "/tasks/create /tasks/start /tasks/exit /task
 for i in 1 2 3; do
 	is "$(event_body "c$i" /tasks/exit | jq -r .exit_status | sort -u)" $((30 + i)) "c$i: its event is true"
 done
-raw_end c1 c2 c3 c4 new
+raw_end c1 c2 c3 c4 new twice
 kill $events_pid
 wait_for 10 sh -c "! ls -d '$R/$NS'/full.???????? 2>/dev/null"
 umount "$R" || not_ok "somebody still uses the full disk"

@@ -47,5 +47,25 @@ call Start c1 exec_id=later >/dev/null
 is "$(call Wait c1 exec_id=later | value exit_status)" 6 "the exec that waited for its Start is there"
 is "$(shim_pids)" "$keeper" "one keeper all the time"
 raw_end c1 c2
+
+# Nobody takes over, and containerd gives all of it up: then the keeper goes, too.
+raw_run own sleep 1000 >"$T/own"
+raw_jq='.annotations["io.containerd.runc.v2.group"] = "own"'
+raw_run member sleep 1000 >"$T/member"
+raw_jq=.
+dir=$(ls -d "$STATE_ROOT/$NS"/own.????????)
+keeper=$(podshimctl -o json -n "$NS" list | jq -r '.[] | select(.pod == "own") | .keeper_pid')
+sqlite3 "$dir/state.db" "PRAGMA user_version = 2; UPDATE meta SET value = '2' WHERE key = 'min_reader'" >/dev/null
+kill -KILL "$(pod_field own worker_pid)"
+hopeless() { call State own 2>&1 | grep -q "error=14 "; }
+check "no worker comes up" wait_for 120 hopeless
+check "delete of the member" raw_delete member
+check "it is gone" wait_for 10 pid_gone "$(cat "$T/member")"
+check "the keeper stays for the other" kill -0 "$keeper"
+check "delete of the other" raw_delete own
+check "and that is the end of the keeper" wait_for 20 pid_gone "$keeper"
+check "and of the pod's directory" wait_for 10 test ! -e "$dir"
+raw_unbundle own
+raw_unbundle member
 kill $events_pid
 finish

@@ -76,7 +76,7 @@ is "$(cri of a StopContainer '{"timeout": 20}')$(cri status a)" "{}EXITED 9 Erro
 
 # --- under the Go shim's name, and the Go shim by its path -------------------
 if [ -n "$PODSHIM" ]; then
-	check "a pod of runc.v2, found in the PATH" cri pod other runc
+	check "a pod of podshim by the name of runc.v2" cri pod other runc
 	run_app other hidden
 	is "$(pids_of podshim-worker | wc -l)" 2 "podshim runs it"
 	check "with runc.v2's options" test -d "$T/runc/k8s.io/$(id hidden)"

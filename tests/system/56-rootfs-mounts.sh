@@ -99,6 +99,17 @@ case $out in
 esac
 ended mapped
 made_jq=
+# a FUSE daemon lives on: what it inherits, it keeps
+mkdir "$T/fuse"
+cat >"$T/fuse/mount.fuse" <<-EOF
+	#!/bin/sh
+	readlink /proc/\$\$/fd/[!0-2] >"$T/fuse/fds"
+	exec mount --bind "\$1" "\$2"
+EOF
+chmod 755 "$T/fuse/mount.fuse"
+is "$(PATH=$T/fuse:$PATH && made fuse "mount=fuse.x:$T/rootfs:ro" -- echo hello)" hello "fuse: its mount program"
+is "$(grep -E '^/|memfd' "$T/fuse/fds")" "" "fuse: gets no file of the shim's"
+ended fuse
 like "$(made half "mount=overlay:overlay:uidmap=0:70000:65536,lowerdir=$T/rootfs" -- true)" "error=3 *uidmap= without gidmap=*" \
 	"mapped ids: one of the two is refused"
 ended half
@@ -116,4 +127,4 @@ ended prop
 like "$(made own "mount=bind:$T/rootfs:rbind,X-containerd.mkdir.path=/x" -- true)" "error=3 *X-containerd.mkdir.path=/x*" \
 	"X-containerd.*: refused by name"
 ended own
-finish 30
+finish 33

@@ -61,8 +61,8 @@ for key in C-d Enter; do
 	rm "$T/seen"
 done
 check "nothing happened" task_is c1 RUNNING
-term podshimctl -n "$NS" kill -s KILL c1
-wait_for 20 seen '\[y/N\]'
+term podshimctl -n "$NS" kill -s KILL c
+check "the beginning of a name: the question has all of it" wait_for 20 seen 'Kill container .c1. .*\[y/N\]'
 type_in y
 wait_for 20 ended
 is "$(cat "$T/rc")" 0 "yes is done"
@@ -80,6 +80,27 @@ check "as wide as its table: nothing is cut" wait_for 20 seen '^NAMESPACE .*READ
 tm send-keys -t t q
 check "q ends it" wait_for 20 ended
 is "$(cat "$T/rc")" 0 "with 0"
+# and gives the terminal back however it goes
+term sh -i
+wait_for 20 seen '[#$]'
+on_main_screen() { [ "$(tm display -p -t t '#{alternate_on}')" = 0 ]; }
+# sane WORD: the shell has the terminal, and can do its work
+sane() {
+	wait_for 60 on_main_screen || return 1
+	type_in "clear; stty -a | grep -q -e -icanon -e ' -echo ' || echo is-\"$1\""
+	wait_for 60 seen "^is-$1"
+}
+type_in "podshimctl -n '$NS' top -d 1"
+check "top in a shell" wait_for 20 seen '^NAMESPACE'
+tm send-keys -t t C-z
+check "^Z" sane stopped
+type_in fg
+check "fg: its screen is back" wait_for 20 seen '^NAMESPACE'
+check "on a screen of its own" eval '! on_main_screen'
+tm send-keys -t t 'C-\'
+check "^\\" sane quit
+type_in 'exit 0'
+check "the shell ends" wait_for 20 ended
 term "podshimctl -n '$NS' list; NO_COLOR=1 podshimctl -n '$NS' tasks; until [ -e $T/seen ]; do sleep 0.1; done"
 wait_for 20 seen 'stopped'
 coloured() { tm capture-pane -p -e -t t | grep "$1" | grep -q "$(printf '\033')"; }

@@ -41,6 +41,35 @@ is "$(podshimctl -n "$NS" debug shell --tools "$T/tools" a -- sh -c 'cd /; echo 
 	"bin container dev etc proc run sys tmp" "a tools' directory of one's own"
 is "$(mounts)" "$before" "no mount is left"
 
+# links and mounts in there are not taken for the host's
+mkdir -p "$T/linked/bin" "$T/victim" "$T/linked/opt"
+cp "$T/tools/bin/sh" "$T/linked/bin/sh"
+ln -s "$T/victim" "$T/linked/etc"
+mkdir -p "$T/linked$T/victim" "$T/rootfs/etc"
+echo inside >"$T/rootfs/etc/hostname"
+is "$(podshimctl -n "$NS" debug shell --tools "$T/linked" a -- sh -c 'cd /; echo *')" \
+	"bin container dev etc opt proc run sys tmp" "tools with a link that leads outside"
+is "$(ls "$T/victim")" "" "nothing is written there"
+mount -t tmpfs -o nosuid,nodev,noexec own "$T/linked/opt"
+mkdir "$T/linked/opt/fuse"
+fuse=
+if [ -c /dev/fuse ]; then
+	exec 6<>/dev/fuse
+	# a server that never says a word
+	mount -i -t fuse -o fd=6,rootmode=40000,user_id=0,group_id=0 none "$T/linked/opt/fuse" && fuse=yes
+fi
+seen=$(timeout -s KILL 20 podshimctl -n "$NS" debug shell --tools "$T/linked" a -- \
+	sh -c 'cd /; while read -r a b c d e f g; do case $e in /opt*) echo "$e $f"; esac; done </proc/self/mountinfo' 6<&-)
+like "$seen" "/opt ro,nosuid,nodev,noexec*" "a file system below the tools keeps what is forbidden in it"
+if [ -n "$fuse" ]; then
+	is "$(echo "$seen" | grep -c /opt/fuse)" 0 "one that a process serves is left out"
+	umount -l "$T/linked/opt/fuse"
+else
+	skip "no FUSE here"
+fi
+exec 6<&-
+umount -l "$T/linked/opt"
+
 # what it left running is killed; and all of it if the client is
 # its own "sleep" comes and goes; ours are looked for by their arguments
 inside() { cat "/proc/$pid/root/proc/"[0-9]*/comm 2>/dev/null | grep -vx sleep | sort | uniq -c | tr -s " \n" " "; }
@@ -79,6 +108,47 @@ else
 	skip "no strace"
 fi
 
+# what is run is root on the host, and no process there may be able to take it over
+ptrace='"CAP_SYS_PTRACE"'
+raw_jq=".process.capabilities.bounding += [$ptrace]"
+p=$(raw_run p sleep 1000)
+podshimctl -n "$NS" debug shell p -- touch "$T/entered" 2>"$T/err"
+is $? 125 "a container that could trace it is refused"
+like "$(cat "$T/err")" "*'p': process $p there can have CAP_SYS_PTRACE*root on the host; --yes *" "with the reason"
+is "$(podshimctl -n "$NS" debug shell --yes p -- echo in)" in "--yes: it is run all the same"
+podshimctl -n "$NS" trace p -- -V >"$T/out" 2>&1
+is $? 125 "trace is refused, too"
+# over its own user namespace it may
+if unshare -U true 2>/dev/null; then
+	raw_jq=".process.capabilities.bounding += [$ptrace] | .linux.namespaces += [{type: \"user\"}] |
+		.linux.uidMappings = [{containerID: 0, hostID: 70000, size: 65536}] | .linux.gidMappings = .linux.uidMappings"
+	raw_run u sleep 1000 >/dev/null
+	is "$(podshimctl -n "$NS" debug shell u -- echo in)" in "one in a user namespace of its own is not"
+	raw_end u
+else
+	skip "no user namespaces here"
+fi
+# another one of its pod, among the same pids, and a process that came later
+raw_jq="(.linux.namespaces[] | select(.type == \"pid\")).path = \"/proc/$pid/ns/pid\" |
+	.process.capabilities.bounding += [$ptrace] | .annotations[\"io.containerd.runc.v2.group\"] = \"a\""
+near=$(raw_run near sleep 1000)
+podshimctl -n "$NS" debug shell a -- true 2>"$T/err"
+is $? 125 "nor is it run beside such a one of the pod"
+like "$(cat "$T/err")" "*'a': process $near there*" "which is named"
+call Kill near signal=9 >/dev/null
+call Wait near >/dev/null
+call Delete near >/dev/null
+is "$(tool 'echo in')" in "that is gone"
+raw_jq=.
+raw_run e sleep 1000 >/dev/null
+is "$(podshimctl -n "$NS" debug shell e -- echo in)" in "one without"
+spec=$(raw_spec sleep 1000)
+jq ".capabilities = {bounding: [$ptrace], effective: [$ptrace], permitted: [$ptrace]}" "$spec" >"$spec.caps"
+call Exec e exec_id=x "spec=$spec.caps" >/dev/null
+call Start e exec_id=x >/dev/null
+podshimctl -n "$NS" debug shell e -- true 2>"$T/err"
+is $? 125 "until an exec has it"
+
 # a network to throw away
 name=pd$(echo "$TEST_ID" | tr -dc a-z0-9 | tail -c 9)
 link() { ip link show "$name" >/dev/null 2>&1; }
@@ -98,5 +168,17 @@ check "killed: its processes end" wait_for 5 gone
 check "and so does the pair" wait_for 10 sh -c "! ip link show '$name' >/dev/null 2>&1"
 podshimctl debug net 'a/b' 2>"$T/err"
 is $? 2 "a name that is none"
-raw_end a
+
+# a container among the host's pids takes along what was started in its name
+raw_jq='del(.linux.namespaces[] | select(.type == "pid"))'
+pid=$(raw_run h sleep 1000)
+podshimctl -n "$NS" debug shell h -- sh -c 'setsid sleep 77101 & echo up; exec sleep 77102' >"$T/up" 2>&1 &
+client=$!
+wait_for 10 grep -q up "$T/up"
+kill -KILL "$pid"
+check "the command ends with a container that has no pids of its own" wait_for 5 gone
+gone || kill -KILL $client
+wait $client
+is $? 137 "and so does the client"
+raw_end near a h p e
 finish 30

@@ -71,6 +71,55 @@ wait $pid
 is $? 0 "with status 0"
 exec 8<&-
 
+# fed by hand, on descriptor 8
+fed_begin() {
+	rm -f "$T/log/fed" "$T/ready"
+	exec 8<>"$T/out"
+	"$logger" path "$T/log/fed" 3<"$T/out" 4</dev/null 5>"$T/ready" 8<&- &
+	pid=$!
+	not_ours="$not_ours $pid"
+	wait_for 5 test -s "$T/ready"
+}
+fed_end() {
+	exec 8<&-
+	wait $pid
+}
+# Where a pause of the machine looks like what is wrong: what is wrong fails each time.
+tries() {
+	for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+		"$@" && return 0
+		cat "$T/log/fed"
+	done
+	return 1
+}
+# SIGTERM shortly before the beginning of a line has waited long enough. That it is
+# written then is not the pause that ends the program.
+late_bytes() {
+	fed_begin
+	printf begin >&8
+	sleep 0.95
+	kill -TERM $pid
+	sleep 0.1 # no look whether it is written: that takes too long on a busy machine
+	echo " and end" >&8
+	fed_end
+	grep -q ' F  and end$' "$T/log/fed"
+}
+check "SIGTERM: bytes that come within the pause are taken" tries late_bytes
+# Output that is read in mid-line each time, for more than the second that a beginning waits.
+pieces() {
+	fed_begin
+	pieces_end=$(($(date +%s%N) + 1500000000))
+	printf begin >&8
+	while [ "$(date +%s%N)" -lt $pieces_end ]; do
+		printf ' and end\nbegin' >&8
+		sleep 0.02
+	done
+	echo " and end" >&8
+	fed_end
+	grep -q ' F begin and end$' "$T/log/fed" && ! grep -q ' P ' "$T/log/fed"
+}
+check "lines that come in pieces are whole, however long it goes on" tries pieces
+
 # a full disk: the container is not held up
 if mkdir "$T/small" && mount -t tmpfs -o size=64k none "$T/small" 2>/dev/null; then
 	run_l g "binary://$logger?path=$T/small/g.log" \

@@ -61,6 +61,37 @@ check "the pid file goes, the exit file stays" sh -c "! [ -e $T/pid ] && [ -e $T
 is "$(podshimctl delete a 2>&1; echo $?)" "podshimctl: no container 'a'
 4" "delete of what is gone"
 
+# a whole name is wanted where nobody is asked
+pr -d long-name sleep 1000 >/dev/null
+is "$(podshimctl delete -f long 2>&1; echo $?)" "podshimctl: no container 'long', did you mean 'long-name'?
+4" "delete --force: no beginning of a name"
+is "$(podshimctl delete -f lon/long-name >/dev/null 2>&1; echo $?)" 4 "nor of a pod's"
+is "$(podshimctl kill -y -s KILL long 2>&1; echo $?)" "podshimctl: no container 'long', did you mean 'long-name'?
+4" "kill --yes: likewise"
+is "$(task_of long-name status)" running "it runs"
+is "$(podshimctl delete -f long-name/long-name)" long-name "POD/CONTAINER"
+
+# what a `run` that has not come to its shim yet holds is not left over
+mkdir -p "$STATE_ROOT-run/$NS/early"
+exec 8<"$STATE_ROOT-run/$NS/early"
+flock -s 8
+is "$(podshimctl delete early 2>&1; echo $?)" "podshimctl: container 'early' is in use by another podshimctl, which starts or removes it; --force deletes it all the same
+1" "delete of one that is being started"
+check "it stays" test -d "$STATE_ROOT-run/$NS/early"
+exec 8<&-
+is "$(podshimctl delete early)" early "what a dead one has left"
+
+# a pod whose database only a newer podshim can read
+pr -d n sleep 1000 >/dev/null
+pid=$(task_of n pid)
+sqlite3 "$STATE_ROOT/$NS"/n.????????/state.db \
+	"PRAGMA user_version = 99; UPDATE meta SET value = '99' WHERE key = 'min_reader'" >/dev/null
+like "$(podshimctl delete n 2>&1 >/dev/null </dev/null)" "*container 'n' may be running*wants a reader of 99*--force*" \
+	"delete of what may be running wants --force"
+check "it runs" kill -0 "$pid"
+is "$(podshimctl delete --force n 2>/dev/null)" n "delete --force"
+check "it is gone" gone "$STATE_ROOT-run/$NS/n"
+
 # a bundle of the user's own
 mkdir -p "$T/bundle/rootfs/bin"
 cp "$T/rootfs/bin/busybox" "$T/bundle/rootfs/bin/"

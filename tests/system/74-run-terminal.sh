@@ -60,6 +60,11 @@ type_in n
 wait_for 60 ended
 is "$(cat "$T/rc"),$(task_of q status)" "6,running" "no is no"
 term_end
+term "podshimctl -n '$NS' delete q 2>$T/log"
+wait_for 60 ended
+is "$(cat "$T/rc"),$(task_of q status)" "1,running" "a question that nobody would see is not asked"
+like "$(cat "$T/log")" "*'q' is running; --force*" "and it says why"
+term_end
 tm kill-server 2>/dev/null
 rm_run q s
 check "gone" no_run_dirs

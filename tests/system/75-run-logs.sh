@@ -52,7 +52,38 @@ is "$(podshimctl run -d --rootfs "$T/rootfs" --log none c true; podshimctl logs 
 1" "--log none"
 is "$(pr -d --log "$T/own.log" --log-opt format=plain d echo mine; wait_for 60 task_has d status stopped; podshimctl logs d)" "d
 mine" "--log FILE, plain"
-rm_run a b c d
+# a line without an end: no more of it than a piece is in memory
+if [ -n "${PODSHIM_SANITIZED:-}" ]; then
+	skip "sanitizers have a footprint of their own"
+else
+	truncate -s 1G "$T/own.log"
+	# shellcheck disable=SC3045 # dash has it
+	is "$(ulimit -v 200000; podshimctl logs --tail 1 d | wc -c)" 1073741819 "a line of 1 GiB, behind what was there"
+	echo mine >"$T/own.log"
+fi
+
+# a log that nobody tells the end of: what comes soon after the container's end is shown
+pr -d --log "$T/late.log" --log-opt format=plain e sh -c 'echo begin; until [ -e /tmp/go2 ]; do sleep 0.05; done' >/dev/null
+rm "$STATE_ROOT-run/$NS/e/attach"
+follow "$T/late" -f e
+wait_for 60 has "$T/late" begin
+# a neighbour that goes on writing is none of ours
+while [ -e "$T" ]; do echo x >>"$T/neighbour.log"; sleep 0.1; done 2>/dev/null &
+neighbour=$!
+: >"$T/rootfs/tmp/go2"
+wait_for 60 task_has e status stopped
+i=0
+while [ $i -lt 40 ]; do
+	i=$((i + 1))
+	echo "late $i" >>"$T/late.log"
+	sleep 0.05
+done
+check "-f ends all the same" wait_for 60 pid_gone $fo
+wait $fo
+is "$?,$(grep -c late "$T/late")" "0,40" "having shown the last line"
+kill $neighbour
+wait $neighbour 2>/dev/null
+rm_run a b c d e
 is "$(cat "$T/own.log")" mine "a log that was named stays"
 check "all else is gone" no_run_dirs
 finish 60

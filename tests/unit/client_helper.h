@@ -17,12 +17,18 @@
 #include <jansson.h>
 
 #include "base/clock.h"
+#include "base/dir.h"
 #include "base/fd.h"
 #include "client/ctl.h"
 #include "client/table.h"
 #include "client/text.h"
 #include "ipc/admin.h"
 #include "ipc/channel.h"
+#include "proto/any.pb-c.h"
+#include "proto/frame.h"
+#include "proto/task.pb-c.h"
+#include "proto/ttrpc.pb-c.h"
+#include "proto/wire.h"
 
 /* --- running it ----------------------------------------------------------- */
 
@@ -147,6 +153,17 @@ pods_make(const char *root)
 
 /* --- a keeper that answers ------------------------------------------------ */
 
+/* Not for ever, also if the test holds signals back. */
+static __attribute__((unused)) void
+child_begin(void)
+{
+	sigset_t none;
+
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)alarm(120);
+}
+
 /* What it says to `upgrade`; it refuses `restart`. */
 #define UPGRADED "worker 77, build 9.9.9"
 
@@ -164,7 +181,7 @@ keeper_start(const char *dir, const char *text)
 
 	if (pid != 0)
 		return pid;
-	(void)alarm(120);
+	child_begin();
 	(void)fd_set_nonblock(fd, false);
 	for (;;) {
 		conn = accept(fd, NULL, NULL);
@@ -201,6 +218,110 @@ keeper_stop(pid_t pid)
 	assert_int_equal(kill(pid, SIGKILL), 0);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFSIGNALED(status)); /* it did not give up before */
+}
+
+/* --- a shim that answers ---------------------------------------------------- */
+
+/*
+ * Listens at path, in a process of its own; serve() has one connection to play the shim
+ * on, and the test's process is its parent. To be ended with shim_end().
+ */
+static __attribute__((unused)) pid_t
+shim_start(const char *path, void (*serve)(int conn))
+{
+	AUTO_CLOSE int dirfd = -1, fd = -1;
+	AUTO_FREE char *dir = mem_strdup(path);
+	char *slash = strrchr(dir, '/');
+	pid_t pid;
+
+	*slash = '\0';
+	dirfd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	fd = unix_listen_at(dirfd, slash + 1, SOCK_STREAM, NULL);
+	assert_true(fd >= 0);
+	pid = fork();
+	if (pid != 0)
+		return pid;
+	child_begin();
+	(void)fd_set_nonblock(fd, false);
+	serve(accept(fd, NULL, NULL));
+	_exit(0);
+}
+
+/* It has seen what it wanted to see. */
+static __attribute__((unused)) void
+shim_end(pid_t pid)
+{
+	int status;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (status != 0)
+		fail_msg("the shim ended with %#x", (unsigned)status);
+}
+
+static __attribute__((unused)) void
+shim_read(int conn, void *buf, size_t len)
+{
+	if (recv(conn, buf, len, MSG_WAITALL) != (ssize_t)len)
+		_exit(20);
+}
+
+/* The next request, which is one of that method: its stream. */
+static __attribute__((unused)) uint32_t
+shim_asked(int conn, const char *method)
+{
+	uint8_t raw[FRAME_HEAD_LEN], body[4096];
+	struct frame_head head;
+	Ttrpc__Request *r;
+
+	shim_read(conn, raw, sizeof raw);
+	frame_head_decode(&head, raw);
+	if (head.len > sizeof body)
+		_exit(21);
+	shim_read(conn, body, head.len);
+	r = ttrpc__request__unpack(NULL, head.len, body);
+	if (r == NULL || strcmp(r->method, method) != 0)
+		_exit(22);
+	ttrpc__request__free_unpacked(r, NULL);
+	return head.stream;
+}
+
+static __attribute__((unused)) void
+shim_answer(int conn, uint32_t stream, const ProtobufCMessage *msg)
+{
+	Ttrpc__Response r = TTRPC__RESPONSE__INIT;
+	struct frame_head head = {.stream = stream, .type = FRAME_RESPONSE};
+	AUTO_FREE void *payload = NULL;
+	AUTO_FREE void *body = NULL;
+	AUTO_FREE uint8_t *frame = NULL;
+	size_t len;
+
+	wire_pack(msg, &payload, &r.payload.len);
+	r.payload.data = payload;
+	wire_pack(&r.base, &body, &len);
+	head.len = (uint32_t)len;
+	frame = mem_zalloc(FRAME_HEAD_LEN + len);
+	frame_head_encode(frame, &head);
+	memcpy(frame + FRAME_HEAD_LEN, body, len);
+	if (fd_write_all(conn, frame, FRAME_HEAD_LEN + len) < 0)
+		_exit(23);
+}
+
+static __attribute__((unused)) void
+shim_answer_empty(int conn, uint32_t stream)
+{
+	Google__Protobuf__Empty empty = GOOGLE__PROTOBUF__EMPTY__INIT;
+
+	shim_answer(conn, stream, &empty.base);
+}
+
+static __attribute__((unused)) void
+shim_answer_wait(int conn, uint32_t stream, uint32_t exit_status)
+{
+	Containerd__Task__V2__WaitResponse end =
+	    CONTAINERD__TASK__V2__WAIT_RESPONSE__INIT;
+
+	end.exit_status = exit_status;
+	shim_answer(conn, stream, &end.base);
 }
 
 /* 0 if there is such a program. */

@@ -42,6 +42,7 @@ struct link {
 	size_t n_gets;
 	uint64_t counter;
 	unsigned most, spawned;
+	bool stuck;
 };
 
 struct link *
@@ -181,7 +182,7 @@ fake_link_poll(struct link *lk)
 			s->step.timed_out = true;
 			(void)kill(s->step.child_pid, SIGKILL);
 		}
-		if (s->step.state == STEP_RUNNING &&
+		if (s->step.state == STEP_RUNNING && !lk->stuck &&
 		    waitpid(s->step.child_pid, &status, WNOHANG) > 0) {
 			s->step.state = STEP_DONE;
 			s->step.wait_status = status;
@@ -323,6 +324,12 @@ fake_link_worker_dies(struct link *lk)
 
 	for (i = 0; i < STEPS_MAX; i++)
 		lk->steps[i].cb = NULL;
+}
+
+void
+fake_link_stick(struct link *lk, bool stuck)
+{
+	lk->stuck = stuck;
 }
 
 size_t

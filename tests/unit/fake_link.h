@@ -17,6 +17,8 @@ void fake_link_free(struct link *lk);
 void fake_link_poll(struct link *lk);
 /* Callbacks are forgotten; all else stays, and looks like a snapshot. */
 void fake_link_worker_dies(struct link *lk);
+/* Children sit in the kernel, where no signal ends them; their steps do not end. */
+void fake_link_stick(struct link *lk, bool stuck);
 size_t fake_link_steps(const struct link *lk);
 size_t fake_link_fds(const struct link *lk);
 /* The most children that ran at the same time, and how many there were. */

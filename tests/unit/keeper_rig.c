@@ -24,6 +24,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "base/dir.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "ipc/admin.h"
@@ -79,7 +80,9 @@ exec_keeper(struct rig *rig, const int from[3], const char *pin)
 		high[i] = fcntl(from[i], F_DUPFD_CLOEXEC, 100);
 	for (i = 0; i < 3; i++)
 		(void)dup2(high[i], 3 + i);
-	sibling_path(exe, sizeof exe, "../../podshim-keeper");
+	sibling_path(exe, sizeof exe,
+	    getenv("KEEPER_TEST_HASTY") != NULL ? "keeper_hasty"
+						: "../../podshim-keeper");
 	(void)execv(exe, (char *const *)(uintptr_t)argv);
 	_exit(127);
 }
@@ -251,6 +254,8 @@ rig_recv(struct rig *rig, struct rig_packet *p)
 	if (rc < 0)
 		fail_msg("packet_recv: %s", strerror(-rc));
 	p->payload = recv_buf;
+	if (rig->box != NULL)
+		rig->box->loops++; /* as one whose loop goes round */
 }
 
 void
@@ -381,6 +386,28 @@ rig_recv_exit(struct rig *rig, struct msg_exit *ex)
 
 	rig_recv_type(rig, MSG_EXIT, &p);
 	assert_int_equal(msg_decode_exit(&p.head, p.payload, ex, NULL), 0);
+}
+
+void
+rig_expect_request(struct rig *rig, uint64_t n, unsigned flags)
+{
+	struct msg_request req;
+	struct rig_packet p;
+
+	rig_recv_type(rig, MSG_REQUEST, &p);
+	assert_int_equal(msg_decode_request(&p.head, p.payload, &req, NULL), 0);
+	assert_int_equal(req.n, n);
+	assert_int_equal(req.flags, flags);
+}
+
+void
+rig_expect_quiesce(struct rig *rig, enum quiesce_why why)
+{
+	struct rig_packet p;
+
+	rig_recv_type(rig, MSG_QUIESCE, &p);
+	assert_int_equal(p.head.a, why);
+	rig_end_worker(rig, "x\0");
 }
 
 void
@@ -540,4 +567,27 @@ rig_status(struct rig *rig, const char *key)
 	free(value);
 	free(text);
 	return n;
+}
+
+/* --- fixtures ---------------------------------------------------------------- */
+
+int
+rig_setup(void **state)
+{
+	*state = rig_new(NULL);
+	return 0;
+}
+
+int
+rig_setup_hasty(void **state)
+{
+	assert_int_equal(setenv("KEEPER_TEST_HASTY", "1", 1), 0);
+	return rig_setup(state);
+}
+
+int
+rig_teardown(void **state)
+{
+	rig_free(*state);
+	return 0;
 }

@@ -44,6 +44,11 @@ struct rig_packet {
 struct rig *rig_new(const char *pin);
 /* Kills what is left, removes everything. */
 void rig_free(struct rig *rig);
+/* cmocka fixtures: one without a pin. */
+int rig_setup(void **state);
+/* The same with keeper_hasty.h's short times, from then on for all. */
+int rig_setup_hasty(void **state);
+int rig_teardown(void **state);
 void rig_wait_keeper_gone(struct rig *rig);
 
 /* Wait for the next worker to start, and take its place. */
@@ -75,6 +80,9 @@ void rig_spawn_sh(struct rig *rig, uint64_t key, unsigned flags, const char *pid
     const char *script);
 void rig_recv_step(struct rig *rig, struct msg_step *step);
 void rig_recv_exit(struct rig *rig, struct msg_exit *ex);
+void rig_expect_request(struct rig *rig, uint64_t n, unsigned flags);
+/* QUIESCE, upon which the worker leaves. */
+void rig_expect_quiesce(struct rig *rig, enum quiesce_why why);
 void rig_ack(struct rig *rig, uint64_t key, enum ack_what what);
 /* How many lines a file in the pod's directory has; 0 if it is not there. */
 unsigned rig_lines(struct rig *rig, const char *file);

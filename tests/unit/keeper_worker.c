@@ -2,14 +2,27 @@
  * A worker without a mind, for the keeper's tests: it hands its channel to the
  * test, which speaks in its place, and then dies the way it is told to.
  */
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+/* Uninterruptibly, as the parent of a child that never comes to exec. */
+static void
+sleep_in_kernel(void)
+{
+	if (syscall(SYS_clone, CLONE_VFORK | SIGCHLD, 0, 0, 0, 0) == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;)
+			(void)pause();
+	}
+}
 
 int
 main(int argc, char **argv)
@@ -47,9 +60,11 @@ main(int argc, char **argv)
 	memcpy(CMSG_DATA(cm), &channel, sizeof channel);
 	if (sendmsg(fd, &mh, 0) == -1)
 		return 97;
-	/* "x<status>": exit; "s": fault; "a": abort; end of file: exit 0 */
+	/* "x<status>": exit; "s": fault; "a": abort; "d": state D; end of file: exit 0 */
 	if (recv(fd, command, sizeof command, 0) <= 0)
 		return 0;
+	if (command[0] == 'd')
+		sleep_in_kernel();
 	if (command[0] == 's')
 		*(volatile int *)(uintptr_t)command[1] = 1; /* a small address */
 	if (command[0] == 'a')

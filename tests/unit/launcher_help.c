@@ -129,10 +129,12 @@ keeper_answer_purge(int listen_fd)
 		head.len = (uint32_t)len;
 	} else {
 		purge.known = strcmp(how, "known") == 0;
-		purge.pid = 42;
-		purge.exit_status = 7;
-		wire_timestamp(&ts, 5 * NS_PER_S);
-		purge.exited_at = &ts;
+		if (strcmp(how, "unknown") != 0) {
+			purge.pid = 42;
+			purge.exit_status = 7;
+			wire_timestamp(&ts, 5 * NS_PER_S);
+			purge.exited_at = &ts;
+		}
 		wire_pack(&purge.base, &body, &len);
 		response.payload.data = body;
 		response.payload.len = len;

@@ -1,12 +1,14 @@
 /*
  * For the tests of worker/outbox: transports that the test plays, a real store,
- * a clock that it turns. The module is included, so that its timer can be
+ * a clock that it turns. The module's insides are seen, so that its timer can be
  * looked at and fired without waiting.
  */
 #ifndef PODSHIM_TESTS_OUTBOX_HELPER_H
 #define PODSHIM_TESTS_OUTBOX_HELPER_H
 
-#include "../../daemon/worker/outbox.c" /* NOLINT: see above */
+#include <event2/event.h>
+
+#include "worker/outbox_int.h"
 
 #include "store_helper.h"
 

@@ -149,6 +149,17 @@ test_admin_answers(void **state)
 	free(text);
 }
 
+/* A pod's name is its client's choice. */
+static void
+test_admin_clean_leaves_one_line(void **state)
+{
+	char text[] = "x\nsocket=/tmp/evil\r\t\x1b[1m \x7f'\"caf\xc3\xa9";
+
+	(void)state;
+	admin_clean(text);
+	assert_string_equal(text, "x?socket=/tmp/evil???[1m ?'\"caf\xc3\xa9");
+}
+
 static void
 test_admin_refusals(void **state)
 {
@@ -188,6 +199,7 @@ main(void)
 	    T(test_admin_socket_modes_and_long_paths),
 	    T(test_admin_nobody_there),
 	    T(test_admin_answers),
+	    T(test_admin_clean_leaves_one_line),
 	    T(test_admin_refusals),
 	    T(test_admin_nonsense),
 	    T(test_admin_pin_of_one_that_leaves),

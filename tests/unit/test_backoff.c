@@ -69,6 +69,21 @@ test_backoff_hopeless_is_slow_whatever_waits(void **state)
 	    30 * US_PER_S);
 }
 
+/* What holds them holds the next one, too; and yet it may let go some day. */
+static void
+test_backoff_stuck_is_ever_slower(void **state)
+{
+	uint32_t n;
+
+	(void)state;
+	assert_int_equal(backoff_us(&(struct backoff){.stuck = 2, .deaths = 1}), 0);
+	for (n = 3; n < 100; n++)
+		assert_int_equal(
+		    backoff_us(&(struct backoff){
+			.stuck = n, .deaths = n, .urgent = true, .killed = true}),
+		    (30 * US_PER_S) << (n < 8 ? n - 3 : 5));
+}
+
 int
 main(void)
 {
@@ -78,6 +93,7 @@ main(void)
 	    cmocka_unit_test(test_backoff_stays_below_containerds_patience),
 	    cmocka_unit_test(test_backoff_does_not_punish_the_killed),
 	    cmocka_unit_test(test_backoff_hopeless_is_slow_whatever_waits),
+	    cmocka_unit_test(test_backoff_stuck_is_ever_slower),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

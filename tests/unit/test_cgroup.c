@@ -126,8 +126,26 @@ test_cgroup_resolve_part_of_a_hierarchy(void **state)
 
 /* --- the real thing ------------------------------------------------------------ */
 
-static char dirs[4][128]; /* pids, devices, freezer, unified; "" where impossible */
-static const char *const mounts[4] = {"pids", "devices", "freezer", "unified"};
+static char dirs[4][128]; /* pids, devices, freezer, cgroup2; "" where impossible */
+static const char *mounts[4] = {"/pids", "/devices", "/freezer", "/unified"};
+static char home_v2[512]; /* where the test itself runs */
+
+static void
+find_home_v2(void)
+{
+	AUTO_FREE char *text = NULL;
+	const char *own;
+	size_t len;
+
+	assert_int_equal(
+	    file_read(AT_FDCWD, "/proc/self/cgroup", 65536, &text, &len, NULL), 0);
+	own = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
+	if (own == NULL)
+		return;
+	own = strchr(own, '/');
+	(void)snprintf(home_v2, sizeof home_v2, "/sys/fs/cgroup%s%.*s", mounts[3],
+	    (int)strcspn(own, "\n"), own);
+}
 
 static int
 setup(void **state)
@@ -136,9 +154,12 @@ setup(void **state)
 
 	(void)state;
 	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+	if (access("/sys/fs/cgroup/cgroup.controllers", F_OK) == 0)
+		mounts[3] = ""; /* cgroup2 alone */
+	find_home_v2();
 	for (i = 0; i < ARRAY_LEN(dirs); i++) {
 		(void)snprintf(dirs[i], sizeof dirs[i],
-		    "/sys/fs/cgroup/%s/podshim-test-%ld", mounts[i], (long)getpid());
+		    "/sys/fs/cgroup%s/podshim-test-%ld", mounts[i], (long)getpid());
 		if (mkdir(dirs[i], 0755) == -1)
 			dirs[i][0] = '\0';
 	}
@@ -175,7 +196,8 @@ need(size_t i)
 {
 	if (dirs[i][0] != '\0')
 		return;
-	print_message("no %s hierarchy that we may use here, skipping\n", mounts[i]);
+	print_message(
+	    "no cgroup%s hierarchy that we may use here, skipping\n", mounts[i]);
 	skip();
 }
 
@@ -376,6 +398,94 @@ test_cgroup_kill_v2(void **state)
 	assert_int_equal(access(sub, F_OK), -1);
 }
 
+/* Where the kernel kills all at once, those below are not looked at. */
+static void
+test_cgroup_kill_v2_needs_no_list(void **state)
+{
+	AUTO_FREE char *sub = mem_printf("%s/a", dirs[3]);
+	AUTO_FREE char *file = mem_printf("%s/cgroup.kill", dirs[3]);
+	struct err err;
+	pid_t one;
+
+	(void)state;
+	need(3);
+	if (access(file, F_OK) == -1)
+		skip();
+	assert_int_equal(mkdir(sub, 0755), 0);
+	one = spawn_in(sub, false);
+	cgroup_set_short_walks_for_test(true);
+	assert_int_equal(cgroup_kill(dirs[3], NULL), 0);
+	cgroup_set_short_walks_for_test(false);
+	assert_int_equal(waitpid(one, NULL, 0), one);
+	/* but never with us in it, however deep */
+	put(sub, "cgroup.procs", "0");
+	cgroup_set_short_walks_for_test(true);
+	assert_int_equal(cgroup_kill(dirs[3], &err), -EPERM);
+	assert_int_equal(cgroup_kill(sub, &err), -EPERM);
+	cgroup_set_short_walks_for_test(false);
+	put(home_v2, "cgroup.procs", "0");
+	assert_int_equal(cgroup_kill(dirs[3], NULL), 0);
+	cgroup_remove(sub);
+	assert_int_equal(access(sub, F_OK), -1);
+}
+
+/* Too many cgroups: what is seen of them dies, and it is said that that is not all. */
+static void
+test_cgroup_with_too_many_below(void **state)
+{
+	AUTO_FREE char *sub = mem_printf("%s/a", dirs[0]);
+	AUTO_FREE pid_t *pids = NULL;
+	struct err err = ERR_INIT;
+	pid_t one, two;
+	size_t n;
+
+	(void)state;
+	need(0);
+	assert_int_equal(mkdir(sub, 0755), 0);
+	one = spawn_in(dirs[0], false);
+	two = spawn_in(sub, false);
+	cgroup_set_short_walks_for_test(true);
+	assert_int_equal(cgroup_pids(dirs[0], &pids, &n, &err), -ETIMEDOUT);
+	assert_non_null(strstr(err.text, dirs[0]));
+	assert_non_null(strstr(err.text, "too many"));
+	assert_int_equal(cgroup_kill(dirs[0], &err), -ETIMEDOUT);
+	assert_non_null(strstr(err.text, "too many"));
+	cgroup_set_short_walks_for_test(false);
+	assert_int_equal(waitpid(one, NULL, 0), one);
+	assert_int_equal(waitpid(two, NULL, WNOHANG), 0);
+	assert_int_equal(cgroup_kill(dirs[0], NULL), 0);
+	assert_int_equal(waitpid(two, NULL, 0), two);
+	wait_members(dirs[0], 0, 0);
+	cgroup_remove(sub);
+}
+
+/* What the container froze below stays so, and dies all the same; the top is thawed. */
+static void
+test_cgroup_thaw_v2_writes_the_top_only(void **state)
+{
+	AUTO_FREE char *sub = mem_printf("%s/a", dirs[3]);
+	AUTO_FREE char *file = mem_printf("%s/cgroup.kill", dirs[3]);
+	pid_t one;
+
+	(void)state;
+	need(3);
+	if (access(file, F_OK) == -1)
+		skip();
+	assert_int_equal(mkdir(sub, 0755), 0);
+	one = spawn_in(sub, false);
+	put(sub, "cgroup.freeze", "1");
+	put(dirs[3], "cgroup.freeze", "1");
+	assert_true(cgroup_is_frozen(dirs[3]));
+	cgroup_thaw(dirs[3]);
+	assert_false(cgroup_is_frozen(dirs[3]));
+	assert_true(cgroup_is_frozen(sub));
+	assert_int_equal(cgroup_kill(dirs[3], NULL), 0);
+	assert_int_equal(waitpid(one, NULL, 0), one);
+	wait_members(dirs[3], 0, 0);
+	cgroup_remove(sub);
+	assert_int_equal(access(sub, F_OK), -1);
+}
+
 /* A frozen v1 cgroup keeps even the killed until it is thawed. */
 static void
 test_cgroup_thaw_lets_the_killed_die(void **state)
@@ -389,10 +499,13 @@ test_cgroup_thaw_lets_the_killed_die(void **state)
 	pid = spawn_in(dirs[0], false);
 	(void)snprintf(text, sizeof text, "%ld", (long)pid);
 	put(dirs[2], "cgroup.procs", text);
+	assert_false(cgroup_is_frozen(dirs[0]));
 	put(dirs[2], "freezer.state", "FROZEN");
+	assert_true(cgroup_is_frozen(dirs[0]));
 	assert_int_equal(cgroup_kill(dirs[0], NULL), 0);
 	/* the path is the one of the pids hierarchy, as cgroup_of_pid() gives it */
 	cgroup_thaw(dirs[0]);
+	assert_false(cgroup_is_frozen(dirs[0]));
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
 	wait_members(dirs[0], 0, 0);
 }
@@ -478,6 +591,9 @@ main(void)
 	    cmocka_unit_test(test_cgroup_kill_never_kills_us),
 	    cmocka_unit_test(test_cgroup_kill_ends_a_fork_bomb),
 	    cmocka_unit_test(test_cgroup_kill_v2),
+	    cmocka_unit_test(test_cgroup_kill_v2_needs_no_list),
+	    cmocka_unit_test(test_cgroup_with_too_many_below),
+	    cmocka_unit_test(test_cgroup_thaw_v2_writes_the_top_only),
 	    cmocka_unit_test(test_cgroup_thaw_lets_the_killed_die),
 	    cmocka_unit_test(test_cgroup_delegate_passes_on_what_is_missing),
 	    cmocka_unit_test(test_cgroup_remove_in_every_hierarchy),

@@ -293,31 +293,45 @@ test_client_names(void **state)
 }
 
 static void
+only_printable(const char *text)
+{
+	for (; *text != '\0'; text++)
+		assert_true(*text == '\n' || (*text >= ' ' && *text < 0x7f));
+}
+
+static void
 test_client_hostile_rows_are_printed_safely(void **state)
 {
 	AUTO_FREE char *dir = pod_make(*state, "default", "e\x1b[2J.00000000");
 	struct store *st = pod_store(dir, "e\x1b[2J");
-	const char *p;
 
 	store_begin(st);
 	container(st,
 	    "c\n\x9b"
-	    "1\xe2\x80\xaex",
+	    "1\xe2\x80\xaex\x7f\xc2\x9b",
 	    TASK_RUNNING);
 	commit_ok(st);
 	store_close(st);
 	AUTO_RUN struct run t = RUN(*state, "tasks");
 	assert_int_equal(t.code, CTL_OK);
-	assert_non_null(strstr(t.out, "e\\x1b[2J  c\\x0a\\x9b1\\u202ex  -"));
-	for (p = t.out; *p != '\0'; p++)
-		assert_true(*p == '\n' || (*p >= ' ' && *p < 0x7f));
+	assert_non_null(strstr(t.out, "e\\x1b[2J  c\\x0a\\x9b1\\u202ex\\x7f\\u009b  -"));
+	only_printable(t.out);
 	AUTO_RUN struct run j = RUN(*state, "tasks", "-o", "json");
 	json_t *all = json_loads(j.out, 0, NULL);
 	assert_string_equal(
 	    json_string_value(json_object_get(json_array_get(all, 0), "container")),
 	    "c\n\xef\xbf\xbd"
-	    "1\xe2\x80\xaex");
+	    "1\xe2\x80\xaex\x7f\xc2\x9b");
 	json_decref(all);
+	only_printable(j.out);
+	AUTO_RUN struct run l = RUN(*state, "tasks", "-o", "jsonl");
+	only_printable(l.out);
+	AUTO_RUN struct run m = RUN(*state, "metrics");
+	only_printable(m.out);
+	assert_non_null(strstr(m.out,
+	    "podshim_container_oom_kills_total{namespace=\"default\","
+	    "pod=\"e\\\\x1b[2J\",container="
+	    "\"c\\\\x0a\\\\x9b1\\\\u202ex\\\\x7f\\\\u009b\"} "));
 	AUTO_RUN struct run i = RUN(*state, "inspect", "default/x");
 	assert_int_equal(i.code, CTL_NOT_FOUND);
 }
@@ -456,6 +470,55 @@ test_client_text(void **state)
 	assert_text(text_bytes(UINT64_MAX), "16384 PiB");
 }
 
+/* How many lines of text begin so. */
+static size_t
+count_lines(const char *text, const char *begin)
+{
+	size_t n = 0;
+
+	while (text != NULL && *text != '\0') {
+		n += strncmp(text, begin, strlen(begin)) == 0;
+		text = strchr(text, '\n');
+		text = text == NULL ? NULL : text + 1;
+	}
+	return n;
+}
+
+/* Two containerds of one state root: the pods' names differ in the hash alone. */
+static void
+test_client_metrics_of_twins(void **state)
+{
+	AUTO_FREE char *twin = pod_make(*state, "default", "web.fedcba98");
+	struct store *st = pod_store(twin, "web");
+
+	store_close(st);
+	pods_make(*state);
+	AUTO_RUN struct run r = RUN(*state, "metrics", "--all");
+	assert_int_equal(r.code, CTL_OK);
+	assert_int_equal(
+	    count_lines(r.out, "podshim_pod_state{namespace=\"default\",pod=\"web\","),
+	    2);
+	assert_int_equal(count_lines(r.out,
+			     "podshim_pod_state{namespace=\"default\",pod=\"web\","
+			     "hash=\"0123abcd\",state="),
+	    1);
+	assert_int_equal(count_lines(r.out,
+			     "podshim_pod_state{namespace=\"default\",pod=\"web\","
+			     "hash=\"fedcba98\",state="),
+	    1);
+	/* the same series as among all */
+	AUTO_RUN struct run one = RUN(*state, "metrics", "web.fedcba98");
+	assert_int_equal(one.code, CTL_OK);
+	assert_int_equal(count_lines(one.out,
+			     "podshim_pod_state{namespace=\"default\",pod=\"web\","
+			     "hash=\"fedcba98\",state="),
+	    1);
+	/* who is alone bears no hash */
+	assert_int_equal(count_lines(r.out,
+			     "podshim_pod_state{namespace=\"k8s.io\",pod=\"db\",state="),
+	    1);
+}
+
 static void
 test_client_bad_usage(void **state)
 {
@@ -514,6 +577,7 @@ main(void)
 	    cmocka_unit_test(test_client_table_fits),
 	    cmocka_unit_test(test_client_table_heads),
 	    cmocka_unit_test(test_client_text),
+	    TEST_IN_DIR(test_client_metrics_of_twins),
 	    TEST_IN_DIR(test_client_bad_usage),
 	};
 

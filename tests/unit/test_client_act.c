@@ -1,8 +1,17 @@
 /*
- * podshimctl's verbs that act on a pod: upgrade, restart, dump; and what
- * it shows of crashes.
+ * podshimctl's verbs that act on a pod or container: upgrade, restart, dump, kill,
+ * delete, wait; what exec and run do with a shim's answers; what is shown of crashes.
  */
 #include "client_helper.h"
+
+#include <poll.h>
+
+#include "base/err.h"
+#include "client/exec_io.h"
+#include "client/foreground.h"
+#include "client/pods.h"
+#include "client/relay.h"
+#include "client/rpc.h"
 
 /* --- upgrade, restart, dump, crashes ---------------------------------------- */
 
@@ -131,6 +140,242 @@ test_client_crashes_has_names(void **state)
 	assert_non_null(strstr(r.out, "keeper_stop"));
 }
 
+/* --- names -------------------------------------------------------------------- */
+
+/* Where nobody is asked, the beginning of a name may be that of another container. */
+static void
+test_client_whole_names(void **state)
+{
+	pods_make(*state);
+	AUTO_RUN struct run k = RUN(*state, "kill", "-y", "-s", "KILL", "fron");
+	assert_string_equal(
+	    k.err, "podshimctl: no container 'fron', did you mean 'front'?\n");
+	assert_int_equal(k.code, CTL_NOT_FOUND);
+	AUTO_RUN struct run t = RUN(*state, "kill", "fron");
+	assert_int_equal(t.code, CTL_NOT_FOUND);
+	AUTO_RUN struct run p = RUN(*state, "kill", "we/front");
+	assert_int_equal(p.code, CTL_NOT_FOUND);
+	AUTO_RUN struct run d = RUN(*state, "delete", "-f", "fron");
+	assert_int_equal(d.code, CTL_NOT_FOUND);
+	AUTO_RUN struct run whole = RUN(*state, "kill", "-y", "web/front");
+	assert_non_null(strstr(whole.err, "has no keeper"));
+	AUTO_RUN struct run delete = RUN(*state, "delete", "web.0123abcd/front");
+	assert_non_null(strstr(delete.err, "belongs to containerd"));
+}
+
+/* --- exec, run and wait, with a shim of our own --------------------------------- */
+
+/* A pod whose socket this is. */
+static struct pod
+pod_at(const char *path)
+{
+	static char group[] = "p", name[] = "p.01234567";
+
+	return (struct pod){.group = group,
+	    .name = name,
+	    .keeper = KEEPER_ANSWERED,
+	    .status = mem_printf("worker_state=ready\nsocket=%s\n", path)};
+}
+
+/* exec_io_run() of a process without stdio, on a shim that is played by serve(). */
+static int
+exec_with(const char *dir, void (*serve)(int conn), uint32_t *status, struct err *err)
+{
+	AUTO_FREE char *path = path_in(dir, "s");
+	pid_t shim = shim_start(path, serve);
+	struct pod pod = pod_at(path);
+	struct exec_io io = EXEC_IO_NONE;
+	struct rpc *rpc = NULL;
+	int rc;
+
+	assert_int_equal(rpc_open(&pod, &rpc, err), 0);
+	rc = exec_io_run(&io, rpc, "c", "e", status, err);
+	rpc_close(rpc);
+	free(pod.status);
+	shim_end(shim);
+	return rc;
+}
+
+static void
+serve_wait_and_close(int conn)
+{
+	shim_answer_wait(conn, shim_asked(conn, "Wait"), 7);
+}
+
+static void
+serve_delete_and_close(int conn)
+{
+	shim_answer_wait(conn, shim_asked(conn, "Wait"), 7);
+	(void)shim_asked(conn, "Delete");
+}
+
+/* A shim that goes when it has said how the process ended: that is what counts. */
+static void
+test_client_exec_last_words(void **state)
+{
+	void (*const serve[])(int) = {serve_wait_and_close, serve_delete_and_close};
+	struct err err = ERR_INIT;
+	uint32_t status = 0;
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(serve); i++) {
+		AUTO_FREE char *dir = mem_printf("%s/%zu", (char *)*state, i);
+
+		assert_int_equal(mkdir(dir, 0700), 0);
+		if (exec_with(dir, serve[i], &status, &err) < 0)
+			fail_msg("%s", err.text);
+		assert_int_equal(status, 7);
+	}
+}
+
+static void
+serve_nothing(int conn)
+{
+	(void)shim_asked(conn, "Wait");
+}
+
+static void
+test_client_exec_lost(void **state)
+{
+	struct err err = ERR_INIT;
+	uint32_t status;
+
+	assert_int_equal(exec_with(*state, serve_nothing, &status, &err), -EPIPE);
+}
+
+static void
+serve_two_kills(int conn)
+{
+	uint32_t wait = shim_asked(conn, "Wait");
+
+	shim_answer_empty(conn, shim_asked(conn, "Kill"));
+	shim_answer_empty(conn, shim_asked(conn, "Kill"));
+	shim_answer_wait(conn, wait, 5);
+	shim_answer_empty(conn, shim_asked(conn, "Delete"));
+}
+
+/* Two signals at once are both for the process. */
+static void
+test_client_exec_two_signals(void **state)
+{
+	struct err err = ERR_INIT;
+	uint32_t status = 0;
+
+	foreground_hold_signals();
+	(void)kill(getpid(), SIGTERM);
+	(void)kill(getpid(), SIGHUP);
+	if (exec_with(*state, serve_two_kills, &status, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(status, 5);
+}
+
+static void
+serve_no_kill(int conn)
+{
+	(void)shim_asked(conn, "Wait");
+	(void)shim_asked(conn, "Kill");
+	/* longer than podshimctl's patience */
+	(void)poll(NULL, 0, 1500);
+	(void)kill(getppid(), SIGTERM);
+	if (recv(conn, &(char){0}, 1, 0) != 0)
+		_exit(1);
+}
+
+/* A shim that takes no signals can be got away from. */
+static void
+test_client_exec_gives_up(void **state)
+{
+	struct err err = ERR_INIT;
+	uint32_t status;
+
+	foreground_hold_signals();
+	(void)kill(getpid(), SIGTERM);
+	assert_int_equal(exec_with(*state, serve_no_kill, &status, &err), -EINTR);
+}
+
+#define RELAY_SIGNALS 40
+
+/* Each of these cost half a second, and the last ten, if somebody waited for answers. */
+static void
+serve_signals(int conn)
+{
+	uint32_t wait = shim_asked(conn, "Wait");
+	boot_us_t end = clock_boot_us() + 15 * US_PER_S;
+	struct pollfd p = {.fd = conn, .events = POLLIN};
+	int i;
+
+	for (i = 0; i < RELAY_SIGNALS; i++) {
+		(void)kill(getppid(), SIGUSR1);
+		shim_answer_empty(conn, shim_asked(conn, "Kill"));
+	}
+	if (clock_boot_us() > end)
+		_exit(1);
+	(void)kill(getppid(), SIGUSR1);
+	(void)shim_asked(conn, "Kill");
+	shim_answer_wait(conn, wait, 9);
+	if (poll(&p, 1, 8000) != 1)
+		_exit(2);
+}
+
+/* What stands between a terminal and a container waits for no answer. */
+static void
+test_client_relay_does_not_block(void **state)
+{
+	Containerd__Task__V2__WaitRequest msg = CONTAINERD__TASK__V2__WAIT_REQUEST__INIT;
+	AUTO_FREE char *path = path_in(*state, "s");
+	pid_t shim = shim_start(path, serve_signals);
+	struct pod pod = pod_at(path);
+	struct relay_spec spec = {.id = "c", .attach_fd = -1, .stdin_fifo = -1};
+	struct relay_end end;
+	struct err err = ERR_INIT;
+	uint32_t wait;
+
+	relay_hold_signals();
+	assert_int_equal(rpc_open(&pod, &spec.rpc, &err), 0);
+	assert_int_equal(rpc_begin(spec.rpc, "Wait", &msg.base, 0, &wait, &err), 0);
+	if (relay_run(&spec, wait, &end, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(end.status, 9);
+	assert_false(end.detached);
+	rpc_close(spec.rpc);
+	free(pod.status);
+	shim_end(shim);
+}
+
+static void
+serve_slow_delete(int conn)
+{
+	struct pollfd p = {.fd = conn, .events = POLLIN};
+	uint32_t stream;
+
+	shim_answer_wait(conn, shim_asked(conn, "Wait"), 3);
+	stream = shim_asked(conn, "Delete");
+	/* it is behind something else; nobody asks any more, nor hangs up */
+	if (poll(&p, 1, 2000) != 0)
+		_exit(1);
+	shim_answer_empty(conn, stream);
+}
+
+/* A request whose connection closes is not begun: so `wait` stays until it is done. */
+static void
+test_client_wait_deletes(void **state)
+{
+	AUTO_FREE char *path = path_in(*state, "s");
+	AUTO_FREE char *dir = mem_printf("%s/default/web.0123abcd", (char *)*state);
+	AUTO_FREE char *text = mem_printf("worker_state=ready\nsocket=%s\n", path);
+	pid_t keeper, shim;
+
+	pods_make(*state);
+	keeper = keeper_start(dir, text);
+	shim = shim_start(path, serve_slow_delete);
+	AUTO_RUN struct run r = RUN(*state, "wait", "front", "podshimctl-1");
+	assert_string_equal(r.err, "");
+	assert_string_equal(r.out, "3\n");
+	assert_int_equal(r.code, 3);
+	shim_end(shim);
+	keeper_stop(keeper);
+}
+
 int
 main(void)
 {
@@ -138,6 +383,13 @@ main(void)
 	    TEST_IN_DIR(test_client_upgrade_and_restart),
 	    TEST_IN_DIR(test_client_crashes),
 	    TEST_IN_DIR(test_client_crashes_has_names),
+	    TEST_IN_DIR(test_client_whole_names),
+	    TEST_IN_DIR(test_client_exec_last_words),
+	    TEST_IN_DIR(test_client_exec_lost),
+	    TEST_IN_DIR(test_client_exec_two_signals),
+	    TEST_IN_DIR(test_client_exec_gives_up),
+	    TEST_IN_DIR(test_client_relay_does_not_block),
+	    TEST_IN_DIR(test_client_wait_deletes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

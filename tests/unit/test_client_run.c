@@ -136,6 +136,41 @@ test_spec_bundle(void **state)
 	assert_int_equal(run_spec_make(&spec, &text, &err), -EINVAL);
 }
 
+/* The runtime would run another command, or none of it. */
+static void
+test_spec_not_utf8(void **state)
+{
+	char *args[] = {(char[]){"sh"}, (char[]){"a\xff"}, NULL},
+	     *plain[] = {(char[]){"sh"}, NULL}, *env[] = {(char[]){"A=\xff"}, NULL};
+	AUTO_FREE char *bad_dir = mem_printf("%s/\xff", dir);
+	struct run_spec spec = {
+	    .ns = "n", .id = "i", .pod = "p", .rootfs = dir, .args = args};
+	AUTO_FREE char *text = NULL;
+	struct err err = ERR_INIT;
+
+	(void)state;
+	assert_int_equal(run_spec_make(&spec, &text, &err), -EILSEQ);
+	assert_non_null(strstr(err.text, "argument 'a\xff' is not UTF-8"));
+	spec.args = plain;
+	spec.env = env;
+	assert_int_equal(run_spec_make(&spec, &text, &err), -EILSEQ);
+	assert_non_null(strstr(err.text, "variable 'A=\xff' is not UTF-8"));
+	spec.env = NULL;
+	spec.cwd = "/\xff";
+	assert_int_equal(run_spec_make(&spec, &text, &err), -EILSEQ);
+	assert_non_null(strstr(err.text, "directory '/\xff' is not UTF-8"));
+	spec.cwd = NULL;
+	assert_int_equal(mkdir(bad_dir, 0700), 0);
+	spec.rootfs = bad_dir;
+	assert_int_equal(run_spec_make(&spec, &text, &err), -EILSEQ);
+	/* a bundle's own paths are made absolute below it */
+	spec.rootfs = NULL;
+	spec.bundle = bad_dir;
+	put("\xff/config.json", "{\"process\": {\"args\": [\"sh\"], \"cwd\": \"/\"}}");
+	assert_int_equal(run_spec_make(&spec, &text, &err), -EILSEQ);
+	assert_null(text);
+}
+
 /* --- the log program's URI -------------------------------------------------------------- */
 
 static void
@@ -370,12 +405,69 @@ test_tail(void **state)
 	log_close(r);
 }
 
+/* What there is of a long line comes in pieces; its stream and its end are its own. */
+static void
+test_long_line(void **state)
+{
+	const size_t len = 200000;
+	AUTO_FREE char *path = mem_printf("%s/l", dir);
+	AUTO_FREE char *text = mem_zalloc(len + 1);
+	struct log_reader *r = NULL;
+	struct log_line line;
+	size_t got = 0;
+
+	(void)state;
+	memset(text, 'a', len);
+	memcpy(text + 100000, " stdout F ", 10);
+	append("l", "2024-01-31T12:00:00Z stderr P ");
+	append("l", text);
+	append("l", "\n" LINE("stderr", "F", "end"));
+	assert_int_equal(log_open(path, false, &r, NULL), 0);
+	while (got < len && log_next(r, &line)) {
+		assert_true(line.is_stderr && line.partial);
+		assert_true(line.len <= 65536);
+		assert_memory_equal(line.text, text + got, line.len);
+		got += line.len;
+	}
+	assert_int_equal(got, len);
+	expect(r, "end", true, false);
+	log_seek_tail(r, 1);
+	assert_true(log_next(r, &line));
+	assert_int_equal(line.text[0], 'a');
+	log_close(r);
+}
+
+/* One without an end, from a disk that is larger than memory. */
+static void
+test_endless_line(void **state)
+{
+	AUTO_FREE char *path = mem_printf("%s/l", dir);
+	struct log_reader *r = NULL;
+	struct log_line line;
+	off_t got = 0, len = (64 << 20) + 1;
+
+	(void)state;
+	append("l", "");
+	assert_int_equal(truncate(path, len), 0);
+	assert_int_equal(log_open(path, true, &r, NULL), 0);
+	log_seek_tail(r, 1);
+	while (log_next(r, &line)) {
+		assert_true(line.partial && line.len <= 65536);
+		got += (off_t)line.len;
+	}
+	assert_true(log_last(r, &line));
+	assert_true(line.partial && line.len <= 65536);
+	assert_int_equal(got + (off_t)line.len, len);
+	log_close(r);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(test_spec_default, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_spec_bundle, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_spec_not_utf8, setup, teardown),
 	    cmocka_unit_test(test_uri),
 	    cmocka_unit_test_setup_teardown(test_info, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_exit_file, setup, teardown),
@@ -383,6 +475,8 @@ main(void)
 	    cmocka_unit_test(test_line),
 	    cmocka_unit_test_setup_teardown(test_follow_rotation, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_tail, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_long_line, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_endless_line, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

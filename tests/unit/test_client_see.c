@@ -4,7 +4,12 @@
  */
 #include "client_helper.h"
 
+#include <sched.h>
+
+#include "client/inside.h"
+#include "client/pods.h"
 #include "client/proc.h"
+#include "oci/cgroup.h"
 
 static void
 event(struct store *st, const char *container, const char *exec, const char *topic,
@@ -151,6 +156,7 @@ test_client_see_ps(void **state)
 static void
 test_client_see_proc(void **state)
 {
+	char nowhere[] = "/nonexistent";
 	struct procs procs;
 	struct proc p;
 
@@ -165,8 +171,234 @@ test_client_see_proc(void **state)
 	procs_read(&procs);
 	assert_non_null(procs_find(&procs, getpid()));
 	assert_null(procs_find(&procs, 0));
-	assert_null(procs_find_keeper(&procs, "/nonexistent"));
+	assert_null(procs_find_keeper(&procs, &(struct pod){.path = nowhere}));
 	procs_fini(&procs);
+}
+
+/*
+ * Run a script that bears a keeper's name and arguments, as that user, by wish among
+ * pids of its own. Returns what ends it when it is closed; -1: not possible here.
+ */
+static int
+impostor_start(const char *script, const char *pod_dir, uid_t uid, bool own_pids)
+{
+	int end[2], up[2], status;
+	char byte;
+	pid_t pid;
+
+	assert_int_equal(pipe2(end, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(up, O_CLOEXEC), 0);
+	pid = fork();
+	if (pid == 0) {
+		if (own_pids && unshare(CLONE_NEWPID) == -1)
+			_exit(1);
+		if (fork() != 0)
+			_exit(0);
+		if (dup2(end[0], 0) == -1 || dup2(up[1], 1) == -1 || setgid(uid) == -1 ||
+		    setuid(uid) == -1)
+			_exit(1);
+		(void)execl(script, script, "-dir", pod_dir, (char *)NULL);
+		_exit(1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	(void)close(end[0]);
+	(void)close(up[1]);
+	if (read(up[0], &byte, 1) != 1)
+		fd_close(&end[1]);
+	(void)close(up[0]);
+	return end[1];
+}
+
+static const char *
+keeper_found(struct pod *pod)
+{
+	struct procs procs;
+	bool found;
+
+	procs_read(&procs);
+	found = procs_find_keeper(&procs, pod) != NULL;
+	procs_fini(&procs);
+	return found ? "found" : "none";
+}
+
+/* Anybody may bear its name and arguments; it is root's, and among our pids. */
+static void
+test_client_see_impostors(void **state)
+{
+	static const char text[] = "#!/bin/sh\necho\nread x\n";
+	AUTO_FREE char *script = mem_printf("%s/podshim-keeper", (char *)*state);
+	AUTO_FREE char *path = mem_printf("%s/default/web.0123abcd", (char *)*state);
+	struct pod pod = {.path = path};
+	uid_t other = getuid() != 0 ? getuid() : 65534;
+	int end;
+
+	assert_int_equal(chmod(*state, 0755), 0);
+	assert_int_equal(file_write(AT_FDCWD, script, text, strlen(text), 0755, NULL), 0);
+	end = impostor_start(script, path, other, false);
+	assert_true(end >= 0);
+	assert_string_equal(keeper_found(&pod), "none");
+	(void)close(end);
+	end = getuid() == 0 ? impostor_start(script, path, 0, true) : -1;
+	if (end >= 0)
+		assert_string_equal(keeper_found(&pod), "none");
+	fd_close(&end);
+	/* the same among our pids is one */
+	end = getuid() == 0 ? impostor_start(script, path, 0, false) : -1;
+	if (end >= 0)
+		assert_string_equal(keeper_found(&pod), "found");
+	/* unless somebody says who it is */
+	pod.status = (char[]){"keeper_pid=999999999\nworker_state=ready\n"};
+	pod.keeper = KEEPER_ANSWERED;
+	assert_string_equal(keeper_found(&pod), "none");
+	fd_close(&end);
+}
+
+/* A process in a user namespace of its own: no danger to anybody in ours. */
+static pid_t
+harmless_start(void)
+{
+	int fds[2];
+	char c = 0;
+	pid_t pid;
+
+	assert_int_equal(pipe(fds), 0);
+	pid = fork();
+	if (pid == 0) {
+		c = unshare(CLONE_NEWUSER) == 0;
+		(void)!write(fds[1], &c, 1);
+		for (;;)
+			(void)pause();
+	}
+	assert_int_equal(read(fds[0], &c, 1), 1);
+	(void)close(fds[0]);
+	(void)close(fds[1]);
+	if (c == 1)
+		return pid;
+	(void)kill(pid, SIGKILL);
+	(void)waitpid(pid, NULL, 0);
+	return 0;
+}
+
+/* Where it cannot be told who could trace a tool, nobody is taken for harmless. */
+static void
+test_client_see_tracers(void **state)
+{
+	char cgroup[80], sub[96], none[] = "";
+	struct process_info init = {0}, own = {.pid = getpid()};
+	struct container_info all[2] = {{.cgroup = cgroup,
+					    .processes = &init,
+					    .n_processes = 1,
+					    .state = TASK_RUNNING},
+	    {.cgroup = none, .processes = &own, .n_processes = 1, .state = TASK_RUNNING}};
+	struct pod pod = {.containers = all, .n_containers = 1};
+
+	(void)state;
+	(void)snprintf(cgroup, sizeof cgroup, "/sys/fs/cgroup/%spodshim-test-see-%ld",
+	    access("/sys/fs/cgroup/pids", F_OK) == 0 ? "pids/" : "", (long)getpid());
+	(void)snprintf(sub, sizeof sub, "%s/a", cgroup);
+	init.pid = geteuid() == 0 ? harmless_start() : 0;
+	if (init.pid == 0)
+		skip();
+	if (mkdir(cgroup, 0755) == 0 && mkdir(sub, 0755) == 0) {
+		assert_int_equal(inside_tracer(&pod, &all[0], init.pid), 0);
+		cgroup_set_short_walks_for_test(true);
+		assert_int_equal(inside_tracer(&pod, &all[0], init.pid), INSIDE_UNSURE);
+		cgroup_set_short_walks_for_test(false);
+		/* another of the same pids, whose cgroup nobody knows: ourselves */
+		pod.n_containers = 2;
+		assert_int_equal(inside_tracer(&pod, &all[0], init.pid), getpid());
+		all[1].state = TASK_STOPPED;
+		assert_int_equal(inside_tracer(&pod, &all[0], init.pid), 0);
+		assert_int_equal(rmdir(sub) | rmdir(cgroup), 0);
+	}
+	assert_int_equal(kill(init.pid, SIGKILL), 0);
+	assert_int_equal(waitpid(init.pid, NULL, 0), init.pid);
+}
+
+#define LOOK_MS 60000
+
+static void
+look_quickly(int out, const void *arg)
+{
+	(void)!write(out, arg, strlen(arg));
+}
+
+/* It says something before it hangs, or nothing. */
+static void
+look_for_ever(int out, const void *arg)
+{
+	if (arg != NULL)
+		look_quickly(out, arg);
+	for (;;)
+		(void)pause();
+}
+
+/* One that hangs is waited for as long as was said, and then killed. */
+static void
+test_client_see_hangs(void **state)
+{
+	AUTO_FREE char *ours = proc_cmdline(getpid());
+	char buf[16] = "";
+	int i;
+
+	(void)state;
+	assert_non_null(strstr(ours, "test_client_see"));
+	assert_null(proc_cmdline(999999999));
+	for (i = 0; i < 4; i++) {
+		assert_int_equal(
+		    proc_in_child(look_quickly, "hello", LOOK_MS, buf, 16), 5);
+		assert_memory_equal(buf, "hello", 5);
+		assert_int_equal(
+		    proc_in_child(look_quickly, "hello", LOOK_MS, buf, 3), 3);
+		assert_int_equal(
+		    proc_in_child(look_for_ever, "hello", LOOK_MS, buf, 3), 3);
+		assert_int_equal(
+		    proc_in_child(look_for_ever, i % 2 == 0 ? NULL : "some", 50, buf, 16),
+		    i % 2 == 0 ? -1 : 4);
+		assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+	}
+}
+
+static char freezer[80];
+
+static void
+freeze_write(const char *file, const char *text)
+{
+	AUTO_FREE char *path = mem_printf("%s/%s", freezer, file);
+	AUTO_CLOSE int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+}
+
+/* Frozen by cgroup v1 it does not die, as if a file system held it. */
+static void
+look_frozen(int out, const void *arg)
+{
+	freeze_write("cgroup.procs", "0");
+	freeze_write("freezer.state", "FROZEN");
+	look_quickly(out, arg);
+}
+
+/* After two that not even SIGKILL ends nobody is asked any more. The last of all tests. */
+static void
+test_client_see_hangs_beyond_sigkill(void **state)
+{
+	char buf[16] = "";
+	int i;
+
+	(void)state;
+	(void)snprintf(freezer, sizeof freezer,
+	    "/sys/fs/cgroup/freezer/podshim-test-see-%ld", (long)getpid());
+	if (mkdir(freezer, 0755) == -1)
+		skip();
+	for (i = 0; i < 2; i++)
+		assert_int_equal(proc_in_child(look_frozen, "thaw", 200, buf, 16), -1);
+	assert_int_equal(proc_in_child(look_quickly, "hello", LOOK_MS, buf, 16), -1);
+	assert_null(proc_cmdline(getpid()));
+	freeze_write("freezer.state", "THAWED");
+	while (waitpid(-1, NULL, 0) > 0)
+		;
+	assert_int_equal(rmdir(freezer), 0);
 }
 
 static void
@@ -192,7 +424,11 @@ main(void)
 	    TEST_IN_DIR(test_client_see_history),
 	    TEST_IN_DIR(test_client_see_ps),
 	    cmocka_unit_test(test_client_see_proc),
+	    TEST_IN_DIR(test_client_see_impostors),
 	    TEST_IN_DIR(test_client_see_nonsense),
+	    cmocka_unit_test(test_client_see_tracers),
+	    cmocka_unit_test(test_client_see_hangs),
+	    cmocka_unit_test(test_client_see_hangs_beyond_sigkill),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

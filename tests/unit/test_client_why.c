@@ -276,6 +276,8 @@ static void
 test_why_pod_worker(void **state)
 {
 	char status[] = "worker_state=down\ndeaths=2\n";
+	char stuck[] = "worker_state=ready\ndeaths=9\nfailed_boots=3\nleft_behind=2\n";
+	char looping[] = "worker_state=ready\ndeaths=9\nleft_behind=0\n";
 	struct scene s;
 
 	(void)state;
@@ -291,6 +293,12 @@ test_why_pod_worker(void **state)
 	s.proc.state = 'S';
 	why_pod(&s.look, &s.out);
 	assert_int_equal(s.out.n, 0);
+	s.pod.status = stuck;
+	scene_says(
+	    &s, "worker-left-behind", FINDING_WARNING, "2 earlier workers do not die.");
+	s.pod.status = looping;
+	scene_says(&s, "worker-crash-loop", FINDING_BAD, "9 deaths in a row");
+	s.pod.status = status;
 	s.pod.known = false;
 	scene_says(&s, "no-database", FINDING_WARNING, "cannot be read");
 }

@@ -130,6 +130,37 @@ test_file_write_replaces_and_leaves_no_other_name(void **state)
 	    unlinkat(d, "f", 0), 0); /* rmdir in teardown says if more is there */
 }
 
+/* In a directory of everybody's somebody may have guessed the temporary name. */
+static void
+test_file_write_takes_no_file_of_a_stranger(void **state)
+{
+	AUTO_CLOSE int d = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO_FREE char *tmp = mem_printf("f.tmp%ld", (long)getpid()), *got = NULL;
+	AUTO_CLOSE int theirs = -1;
+	struct stat st;
+	size_t len;
+
+	(void)state;
+	theirs = openat(d, tmp, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+	assert_int_equal(write(theirs, "theirs", 6), 6);
+	assert_int_equal(linkat(d, tmp, d, "g", 0), 0);
+	assert_int_equal(file_write(d, "f", "ours", 4, 0600, NULL), 0);
+	assert_int_equal(file_read(d, "f", 100, &got, &len, NULL), 0);
+	assert_string_equal(got, "ours");
+	/* they hold no descriptor of it, nor has it their mode */
+	assert_int_equal(fstat(theirs, &st), 0);
+	assert_int_equal(st.st_size, 6);
+	assert_int_equal(fstatat(d, "f", &st, 0), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	/* a link leads nowhere, and is no obstacle */
+	assert_int_equal(symlinkat("g", d, tmp), 0);
+	assert_int_equal(file_write(d, "f", "again", 5, 0600, NULL), 0);
+	free(got);
+	assert_int_equal(file_read(d, "g", 100, &got, &len, NULL), 0);
+	assert_string_equal(got, "theirs");
+	assert_int_equal(unlinkat(d, "f", 0) | unlinkat(d, "g", 0), 0);
+}
+
 static void
 test_file_read_names_what_is_missing(void **state)
 {
@@ -141,24 +172,6 @@ test_file_read_names_what_is_missing(void **state)
 	assert_int_equal(
 	    file_read(AT_FDCWD, "/nonexistent/f", 9, &out, &len, &err), -ENOENT);
 	assert_string_equal(err.text, "open '/nonexistent/f': No such file or directory");
-}
-
-static void
-test_dir_make_makes_all_and_again(void **state)
-{
-	AUTO_FREE char *path = mem_printf("%s/a/b/c", dir);
-	AUTO_FREE char *file = mem_printf("%s/a/f", dir);
-	AUTO_FREE char *below = mem_printf("%s/a/f/g", dir);
-	AUTO_FREE char *ab = mem_printf("%s/a/b", dir);
-	AUTO_FREE char *a = mem_printf("%s/a", dir);
-	struct err err = ERR_INIT;
-
-	(void)state;
-	assert_int_equal(dir_make(path, 0700, &err), 0);
-	assert_int_equal(dir_make(path, 0700, &err), 0);
-	assert_int_equal(file_write(AT_FDCWD, file, "", 0, 0600, NULL), 0);
-	assert_int_equal(dir_make(below, 0700, &err), -ENOTDIR);
-	assert_int_equal(unlink(file) | rmdir(path) | rmdir(ab) | rmdir(a), 0);
 }
 
 static void
@@ -201,8 +214,8 @@ main(void)
 	    cmocka_unit_test(test_fd_write_all_waits_for_a_slow_reader),
 	    cmocka_unit_test(test_fd_read_all_refuses_more_than_max),
 	    cmocka_unit_test(test_file_write_replaces_and_leaves_no_other_name),
+	    cmocka_unit_test(test_file_write_takes_no_file_of_a_stranger),
 	    cmocka_unit_test(test_file_read_names_what_is_missing),
-	    cmocka_unit_test(test_dir_make_makes_all_and_again),
 	    cmocka_unit_test(test_memfd_sealed_cannot_change),
 	    cmocka_unit_test(test_memfd_bounded_stops_at_its_size_without_blocking),
 	};

@@ -1,6 +1,6 @@
 /*
- * keeper/fdstore and keeper/blob: names, caps, prefixes; the bytes of a
- * request wherever they lie, and the one number the keeper reads in them.
+ * keeper/fdstore, keeper/blob and keeper/spare: names, caps, prefixes; the bytes of a
+ * request wherever they lie, and the one number the keeper reads in them; no descriptor left.
  */
 #include "keeper/fdstore.h"
 
@@ -12,12 +12,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "ipc/msg.h"
 #include "keeper/blob.h"
+#include "keeper/spare.h"
 
 static int
 null_fd(void)
@@ -167,6 +169,34 @@ test_blob_finds_the_timeout(void **state)
 	assert_int_equal(timeout_of(zeros, sizeof zeros, sizeof zeros), 0);
 }
 
+/* An attempt that fails all the same does not cost the next one the reserve. */
+static void
+test_spare_outlives_a_failed_open(void **state)
+{
+	struct rlimit was, none;
+	int fd;
+
+	(void)state;
+	spare_fill();
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	fd = null_fd();
+	none = was;
+	none.rlim_cur = (rlim_t)fd; /* it, and whatever is below it, is open */
+	(void)close(fd);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_int_equal(open("/dev/null", O_RDONLY | O_CLOEXEC), -1);
+	assert_int_equal(errno, EMFILE);
+	assert_int_equal(spare_openat(AT_FDCWD, "/nowhere", O_RDONLY | O_CLOEXEC), -1);
+	assert_int_equal(errno, ENOENT);
+	/* nobody else gets its place */
+	assert_int_equal(open("/dev/null", O_RDONLY | O_CLOEXEC), -1);
+	fd = spare_openat(AT_FDCWD, "/dev/null", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+	assert_true(fd >= 0);
+	(void)close(fd);
+	spare_fill();
+}
+
 int
 main(void)
 {
@@ -175,6 +205,7 @@ main(void)
 	    cmocka_unit_test(test_fdstore_caps),
 	    cmocka_unit_test(test_blob_in_memory_and_in_a_memfd),
 	    cmocka_unit_test(test_blob_finds_the_timeout),
+	    cmocka_unit_test(test_spare_outlives_a_failed_open),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,7 +20,9 @@
 #include <termios.h>
 #include <unistd.h>
 
-#define KILLS	 300
+#include "sanitized.h"
+
+#define KILLS	 (SANITIZED ? 100 : 300)
 /* Most die before they have moved anything; on a busy machine nearly all do. */
 #define MOVING	 (KILLS / 10)
 #define LIMIT_MS (600 * 1000)

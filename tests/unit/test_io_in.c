@@ -253,6 +253,95 @@ test_io_resume_with_half_of_the_names(void **state)
 }
 
 static void
+test_io_resume_birth_pumps_nothing_yet(void **state)
+{
+	char buf[16];
+	int out;
+
+	(void)state;
+	use_all();
+	open_io();
+	out = open(fx.path[1], O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	io_abandon(steal_ptr(&fx.io));
+	loop_once(fx.loop, 1);
+	fx.io = io_resume_birth(fx.loop, fx.lk, &fx.spec);
+	assert_true(io_is_kept(fx.io));
+	assert_int_equal(write(fx.child[1], "out", 3), 3);
+	loop_passes(fx.loop, 20);
+	assert_false(cond_readable(&out));
+	io_start(fx.io, NULL);
+	assert_true(loop_until(fx.loop, cond_readable, &out));
+	assert_int_equal(read(out, buf, sizeof buf), 3);
+	fd_close(&out);
+}
+
+/* The keeper had no room for it, and told only the worker before us. */
+static void
+test_io_resume_birth_misses_what_was_not_taken(void **state)
+{
+	static const char *const names[] = {"out.src", "out.dst", "err.src", "err.dst"};
+	size_t i;
+
+	(void)state;
+	use_all();
+	for (i = 0; i < ARRAY_LEN(names); i++) {
+		AUTO_FREE char *name = mem_printf("io/c1/-/%s", names[i]);
+
+		open_io();
+		close_child_ends();
+		io_abandon(steal_ptr(&fx.io));
+		loop_once(fx.loop, 1);
+		assert_int_equal(fake_count(fx.lk, name), 1);
+		link_fd_drop(fx.lk, name, false);
+		fx.io = io_resume_birth(fx.loop, fx.lk, &fx.spec);
+		assert_false(io_is_kept(fx.io));
+		io_free(steal_ptr(&fx.io));
+		loop_once(fx.loop, 1);
+	}
+}
+
+/* Fewer names than streams: one pipe for both, none where nobody asks for any. */
+static void
+test_io_resume_birth_misses_nothing_else(void **state)
+{
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 3; i++) {
+		fx.spec.stdout_path = i == 2 ? "" : fx.path[1];
+		fx.spec.stderr_path = i == 0 ? fx.path[1] : "";
+		fx.spec.direct = i == 1;
+		open_io();
+		close_child_ends();
+		io_abandon(steal_ptr(&fx.io));
+		loop_once(fx.loop, 1);
+		fx.io = io_resume_birth(fx.loop, fx.lk, &fx.spec);
+		assert_true(io_is_kept(fx.io));
+		io_free(steal_ptr(&fx.io));
+		loop_once(fx.loop, 1);
+	}
+}
+
+/* A worker dies before its SPAWN, and the FIFOs are gone when the next one comes to it. */
+static void
+test_io_open_that_fails_takes_the_old_names_along(void **state)
+{
+	struct err err = ERR_INIT;
+
+	(void)state;
+	use_all();
+	open_io();
+	close_child_ends();
+	io_abandon(steal_ptr(&fx.io));
+	loop_once(fx.loop, 1);
+	assert_true(fake_count(fx.lk, "io/c1/") > 0);
+	assert_int_equal(unlink(fx.path[1]), 0);
+	assert_int_equal(
+	    io_open(fx.loop, fx.lk, &fx.spec, &fx.io, fx.child, &err), -ENOENT);
+	assert_int_equal(fake_count(fx.lk, "io/c1/"), 0);
+}
+
+static void
 test_io_free_while_descriptors_are_on_their_way(void **state)
 {
 	(void)state;
@@ -367,6 +456,10 @@ main(void)
 	    FIX_TEST(test_io_resume_knows_a_closed_stdin),
 	    FIX_TEST(test_io_resume_after_the_end_waits_for_nothing),
 	    FIX_TEST(test_io_resume_with_half_of_the_names),
+	    FIX_TEST(test_io_open_that_fails_takes_the_old_names_along),
+	    FIX_TEST(test_io_resume_birth_pumps_nothing_yet),
+	    FIX_TEST(test_io_resume_birth_misses_what_was_not_taken),
+	    FIX_TEST(test_io_resume_birth_misses_nothing_else),
 	    FIX_TEST(test_io_free_while_descriptors_are_on_their_way),
 	    FIX_TEST(test_io_drain_gives_up_in_time),
 	    FIX_TEST(test_io_drain_waits_for_what_is_underway),

@@ -25,20 +25,6 @@
 #include "proto/frame.h"
 #include "proto/status.h"
 
-static int
-setup(void **state)
-{
-	*state = rig_new(NULL);
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	rig_free(*state);
-	return 0;
-}
-
 static void
 recv_request(struct rig *rig, struct msg_request *req)
 {
@@ -404,6 +390,96 @@ test_keeper_back_pressure(void **state)
 	(void)close(c);
 }
 
+/* One response for each of n requests of 64 KiB; how many were refused. */
+static unsigned
+drain(int fd, unsigned n)
+{
+	unsigned i, refused = 0;
+	bool seen[301] = {false};
+	uint32_t stream;
+	const char *text;
+
+	for (i = 0; i < n; i++) {
+		refused += client_response(fd, &stream, &text) != 64 << 10;
+		assert_true(stream % 2 == 1 && stream < 2 * n && !seen[stream / 2]);
+		seen[stream / 2] = true;
+	}
+	return refused;
+}
+
+/*
+ * Small requests may have large answers: what those who do not read make the
+ * keeper hold is bounded, and is their own loss.
+ */
+static void
+test_keeper_bounds_unread_answers(void **state)
+{
+	enum { RUDE = 3, REQUESTS = 300 };
+	static char big[64 << 10];
+	struct rig *rig = *state;
+	struct msg_head head = {.type = MSG_ANSWER, .len = sizeof big};
+	int rude[RUDE], c = rig_connect(rig);
+	uint32_t i, stream, n = 0;
+	struct rig_packet p;
+	const char *text;
+	unsigned k;
+
+	memset(big, 'y', sizeof big);
+	rig_boot(rig);
+	for (k = 0; k < RUDE; k++) {
+		rude[k] = rig_connect(rig);
+		for (i = 0; i < REQUESTS; i++) {
+			client_request(rude[k], 2 * i + 1, "give");
+			rig_recv_type(rig, MSG_REQUEST, &p);
+		}
+		for (i = 0; i < REQUESTS; i++) {
+			head.a = ++n;
+			rig_send(rig, &head, big, NULL, 0);
+		}
+		while (rig_status(rig, "requests") != 0)
+			(void)poll(NULL, 0, 2);
+		assert_in_range(rig_status(rig, "request_bytes"), 1 << 20,
+		    (k == 0 ? 8 : 16) * (1 << 20) + RUDE * REQUESTS * 256);
+		client_request(c, 2 * k + 1, "polite");
+		expect_request(rig, ++n, 0, "polite");
+		head.a = n;
+		rig_send(rig, &head, big, NULL, 0);
+		assert_int_equal(client_response(c, &stream, &text), sizeof big);
+	}
+	for (k = 0; k < RUDE; k++) {
+		assert_in_range(drain(rude[k], REQUESTS), 1, REQUESTS - 1);
+		client_request(rude[k], 2 * REQUESTS + 1, "read again");
+		expect_request(rig, ++n, 0, "read again");
+		rig_answer(rig, n, "yes");
+		client_expect_text(rude[k], 2 * REQUESTS + 1, "yes");
+		(void)close(rude[k]);
+	}
+	assert_int_equal(rig_status(rig, "request_bytes"), 0);
+	(void)close(c);
+}
+
+/* A pod as full as may be, with a connection for each container, still hears those who come. */
+static void
+test_keeper_has_room_for_more_than_the_containers(void **state)
+{
+	enum { CONTAINERS = 1024 };
+	static int conns[CONTAINERS + 2];
+	struct rig *rig = *state;
+	size_t i;
+
+	rig_boot(rig);
+	for (i = 0; i < sizeof conns / sizeof *conns; i++)
+		conns[i] = rig_connect(rig);
+	client_request(conns[CONTAINERS], 1, "purge");
+	rig_expect_request(rig, 1, 0);
+	rig_answer(rig, 1, "purged");
+	client_expect_text(conns[CONTAINERS], 1, "purged");
+	client_request(conns[CONTAINERS + 1], 1, "create");
+	rig_expect_request(rig, 2, 0);
+	for (i = 0; i < sizeof conns / sizeof *conns; i++)
+		(void)close(conns[i]);
+}
+
 static void
 test_keeper_many_requests_many_kills(void **state)
 {
@@ -455,7 +531,7 @@ test_keeper_many_requests_many_kills(void **state)
 int
 main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
 	    T(test_keeper_request_and_answer),
 	    T(test_keeper_redelivers_after_a_kill),
@@ -467,6 +543,8 @@ main(void)
 	    T(test_keeper_budgets),
 	    T(test_keeper_budget_comes_back),
 	    T(test_keeper_back_pressure),
+	    T(test_keeper_bounds_unread_answers),
+	    T(test_keeper_has_room_for_more_than_the_containers),
 	    T(test_keeper_many_requests_many_kills),
 	};
 

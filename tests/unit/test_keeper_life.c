@@ -1,6 +1,6 @@
 /*
- * The worker's life, and the keeper's: who is blamed for a death, hangs,
- * upgrades, pins, and that the end leaves nothing.
+ * The worker's life: who is blamed for a death, hangs, upgrades, and what people
+ * are told.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,32 +24,6 @@
 #include "ipc/admin.h"
 #include "keeper_rig.h"
 #include "proto/status.h"
-
-static int
-setup(void **state)
-{
-	*state = rig_new(NULL);
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	rig_free(*state);
-	return 0;
-}
-
-static void
-expect_request(struct rig *rig, uint64_t n, unsigned flags)
-{
-	struct msg_request req;
-	struct rig_packet p;
-
-	rig_recv_type(rig, MSG_REQUEST, &p);
-	assert_int_equal(msg_decode_request(&p.head, p.payload, &req, NULL), 0);
-	assert_int_equal(req.n, n);
-	assert_int_equal(req.flags, flags);
-}
 
 /* admin_upgrade() blocks: it runs in a child, whose exit status is its errno. */
 static pid_t
@@ -93,13 +66,13 @@ test_keeper_condemns_only_the_one_in_hand(void **state)
 	for (i = 0; i < 4; i++)
 		client_request(c, (uint32_t)(2 * i + 1), i == 2 ? "poison" : "wait");
 	for (i = 1; i <= 4; i++)
-		expect_request(rig, (uint64_t)i, 0);
+		rig_expect_request(rig, (uint64_t)i, 0);
 	rig->box->in_hand = 3;
 	rig_end_worker(rig, "s");
 	rig_take_worker(rig);
 	rig_hello(rig);
 	for (i = 1; i <= 4; i++)
-		expect_request(rig, (uint64_t)i, REQ_REDELIVERED);
+		rig_expect_request(rig, (uint64_t)i, REQ_REDELIVERED);
 	rig_ready(rig);
 	client_expect_nothing(c, 50);
 	rig->box->in_hand = 3;
@@ -108,13 +81,13 @@ test_keeper_condemns_only_the_one_in_hand(void **state)
 	rig_take_worker(rig);
 	rig_hello(rig);
 	for (i = 1; i <= 4; i++)
-		expect_request(
+		rig_expect_request(
 		    rig, (uint64_t)i, REQ_REDELIVERED | (i == 3 ? REQ_CONDEMNED : 0u));
 	rig_ready(rig);
 	rig_answer(rig, 3, NULL); /* undone */
 	/* the same bytes again: one death condemns, and then they are refused at once */
 	client_request(c, 9, "poison");
-	expect_request(rig, 5, 0);
+	rig_expect_request(rig, 5, 0);
 	rig->box->in_hand = 5;
 	rig_end_worker(rig, "x\1");
 	client_expect_status(c, 9, STATUS_INTERNAL);
@@ -178,7 +151,7 @@ test_keeper_blames_nobody_for_signals_from_outside(void **state)
 	}
 	rig_take_worker(rig);
 	rig_hello(rig);
-	expect_request(rig, 1, REQ_REDELIVERED);
+	rig_expect_request(rig, 1, REQ_REDELIVERED);
 	rig_ready(rig);
 	rig_answer(rig, 1, "ok");
 	client_expect_text(c, 1, "ok");
@@ -238,7 +211,7 @@ test_keeper_kills_one_that_hangs(void **state)
 
 	rig_boot(rig);
 	client_request(c, 1, "hang");
-	expect_request(rig, 1, 0);
+	rig_expect_request(rig, 1, 0);
 	rig->box->in_hand = 1;
 	/* its loop stands still, and we do nothing: that takes 5 s */
 	rig_take_worker(rig);
@@ -247,7 +220,7 @@ test_keeper_kills_one_that_hangs(void **state)
 	assert_non_null(strstr(text, "verdict: it hung\n"));
 	free(text);
 	rig_hello(rig);
-	expect_request(rig, 1, REQ_REDELIVERED);
+	rig_expect_request(rig, 1, REQ_REDELIVERED);
 	(void)close(c);
 }
 
@@ -261,7 +234,7 @@ test_keeper_kills_one_that_talks_garbage(void **state)
 
 	rig_boot(rig);
 	client_request(c, 1, "r");
-	expect_request(rig, 1, 0);
+	rig_expect_request(rig, 1, 0);
 	/* unknown types are skipped, or refused if they must not be */
 	head.type = 4711;
 	rig_send(rig, &head, NULL, NULL, 0);
@@ -294,6 +267,7 @@ test_keeper_refuses_while_no_worker_starts(void **state)
 		assert_int_equal(rig->welcome.failed_boots, i);
 		assert_int_equal(rig->welcome.mode, i < 3 ? BOOT_NORMAL : BOOT_SAFE);
 		client_expect_nothing(c, 0);
+		rig->box->ask_ready = 1;
 		rig_end_worker(rig, "x\1");
 	}
 	client_expect_status(c, 1, STATUS_UNAVAILABLE);
@@ -305,7 +279,7 @@ test_keeper_refuses_while_no_worker_starts(void **state)
 	rig_boot(rig);
 	assert_int_equal(status_of(asker), 0);
 	client_request(c, 5, "r");
-	expect_request(rig, 2, 0); /* what was refused at once has no number */
+	rig_expect_request(rig, 2, 0); /* what was refused at once has no number */
 	(void)close(c);
 }
 
@@ -318,18 +292,20 @@ test_keeper_does_not_blame_the_store(void **state)
 
 	rig_boot(rig);
 	client_request(c, 1, "r");
-	expect_request(rig, 1, 0);
+	rig_expect_request(rig, 1, 0);
 	rig_kill_worker(rig);
 	for (i = 0; i < 4; i++) {
 		rig_take_worker(rig);
-		rig_end_worker(rig, "x\1");
+		if (i == 1)
+			rig_hello(rig); /* WELCOME, but without its handler yet */
+		rig_end_worker(rig, "s\1");
 	}
 	rig_take_worker(rig);
 	assert_int_equal(rig_status(rig, "failed_boots"), 4);
 	rig_hello(rig);
 	assert_int_equal(rig->welcome.failed_boots, 0);
 	assert_int_equal(rig->welcome.mode, BOOT_NORMAL);
-	expect_request(rig, 1, REQ_REDELIVERED);
+	rig_expect_request(rig, 1, REQ_REDELIVERED);
 	rig_ready(rig);
 	rig_answer(rig, 1, "ok");
 	client_expect_text(c, 1, "ok");
@@ -337,16 +313,6 @@ test_keeper_does_not_blame_the_store(void **state)
 }
 
 /* --- replacing -------------------------------------------------------------- */
-
-static void
-expect_quiesce(struct rig *rig, enum quiesce_why why)
-{
-	struct rig_packet p;
-
-	rig_recv_type(rig, MSG_QUIESCE, &p);
-	assert_int_equal(p.head.a, why);
-	rig_end_worker(rig, "x\0");
-}
 
 static void
 test_keeper_replaces_the_worker(void **state)
@@ -361,18 +327,18 @@ test_keeper_replaces_the_worker(void **state)
 	assert_true(exe >= 0);
 	rig_boot(rig);
 	client_request(c, 1, "r");
-	expect_request(rig, 1, 0);
+	rig_expect_request(rig, 1, 0);
 	asker = ask_for_upgrade(rig, -1);
-	expect_quiesce(rig, QUIESCE_RESTART);
+	rig_expect_quiesce(rig, QUIESCE_RESTART);
 	rig_take_worker(rig);
 	rig_hello(rig);
-	expect_request(rig, 1, REQ_REDELIVERED);
+	rig_expect_request(rig, 1, REQ_REDELIVERED);
 	rig_ready(rig);
 	assert_int_equal(status_of(asker), 0);
 
 	/* a new build, which is READY */
 	asker = ask_for_upgrade(rig, exe);
-	expect_quiesce(rig, QUIESCE_UPGRADE);
+	rig_expect_quiesce(rig, QUIESCE_UPGRADE);
 	rig_take_worker(rig);
 	rig_hello(rig);
 	assert_int_equal(rig->welcome.mode, BOOT_UPGRADE);
@@ -381,7 +347,7 @@ test_keeper_replaces_the_worker(void **state)
 
 	/* one that never is: the old one comes back */
 	asker = ask_for_upgrade(rig, exe);
-	expect_quiesce(rig, QUIESCE_UPGRADE);
+	rig_expect_quiesce(rig, QUIESCE_UPGRADE);
 	rig_take_worker(rig);
 	rig_hello(rig);
 	rig_end_worker(rig, "x\116");
@@ -403,121 +369,7 @@ test_keeper_replaces_the_worker(void **state)
 	(void)close(c);
 }
 
-/* --- the end ---------------------------------------------------------------- */
-
-static void
-idle(struct rig *rig, uint64_t n)
-{
-	struct msg_head head = {.type = MSG_IDLE, .a = n};
-
-	rig_send(rig, &head, NULL, NULL, 0);
-}
-
-static void
-expect_nothing_left(struct rig *rig)
-{
-	char path[128];
-
-	(void)snprintf(path, sizeof path, "%s/root", rig->dir);
-	assert_int_equal(access(rig->socket_path, F_OK), -1);
-	assert_int_equal(access(rig->lock_path, F_OK), -1);
-	assert_int_equal(access(rig->pod_dir, F_OK), -1);
-	assert_int_equal(access(path, F_OK), -1);
-}
-
-static void
-test_keeper_end_leaves_nothing(void **state)
-{
-	struct rig *rig = *state;
-	int c = rig_connect(rig), lock;
-	struct msg_step step;
-
-	assert_int_equal(mkdirat(rig->pod_dir_fd, "purged", 0700), 0);
-	(void)close(
-	    openat(rig->pod_dir_fd, "purged/x", O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
-	rig_boot(rig);
-	client_request(c, 1, "r");
-	expect_request(rig, 1, 0);
-	idle(rig, 1); /* not with an unanswered request */
-	rig_spawn_sh(
-	    rig, KEY_INTERNAL | 1, 0, NULL, "while [ ! -e go ]; do sleep 0.01; done");
-	rig_answer(rig, 1, "a");
-	client_expect_text(c, 1, "a");
-	rig_recv_nothing(rig, 150); /* nor with a child */
-	assert_int_equal(admin_pin(rig->pod_dir_fd, "next", RIG_WAIT_MS, NULL), 0);
-	(void)close(openat(rig->pod_dir_fd, "go", O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
-	rig_recv_step(rig, &step);
-	rig_recv_nothing(rig, 150); /* nor pinned */
-	lock = open(rig->lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	assert_int_equal(flock(lock, LOCK_EX), 0);
-	rig_send_name(rig, MSG_UNPIN, "next", 0, -1);
-	rig_recv_nothing(rig, 150); /* nor while a launcher holds the lock */
-	assert_int_equal(flock(lock, LOCK_UN), 0);
-	expect_quiesce(rig, QUIESCE_END);
-	rig_wait_keeper_gone(rig);
-	expect_nothing_left(rig);
-	client_expect_closed(c);
-	(void)close(lock);
-	(void)close(c);
-}
-
-static void
-test_keeper_end_waits_for_news(void **state)
-{
-	struct rig *rig = *state;
-	int c = rig_connect(rig);
-
-	rig_boot(rig);
-	client_request(c, 1, "r");
-	expect_request(rig, 1, 0);
-	rig_answer(rig, 1, "a");
-	client_request(c, 3, "r");
-	expect_request(rig, 2, 0);
-	rig_answer(rig, 2, "b");
-	client_expect_text(c, 1, "a");
-	client_expect_text(c, 3, "b");
-	idle(rig, 1); /* it had not seen 2 when it said so */
-	rig_recv_nothing(rig, 150);
-	idle(rig, 2);
-	expect_quiesce(rig, QUIESCE_END);
-	rig_wait_keeper_gone(rig);
-	expect_nothing_left(rig);
-	(void)close(c);
-}
-
-static void
-test_keeper_ends_on_sigterm_without_children(void **state)
-{
-	struct rig *rig = *state;
-	struct msg_step step;
-	struct msg_exit ex;
-
-	rig_boot(rig);
-	rig_spawn_sh(rig, KEY_INTERNAL | 1, SPAWN_ADOPT, "s.pid",
-	    "sh -c 'while [ ! -e go ]; do sleep 0.01; done' & echo $! > s.pid");
-	rig_recv_step(rig, &step);
-	assert_int_equal(kill(rig->keeper, SIGTERM), 0);
-	rig_recv_nothing(rig, 100);
-	(void)close(openat(rig->pod_dir_fd, "go", O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
-	rig_recv_exit(rig, &ex);
-	assert_int_equal(kill(rig->keeper, SIGTERM), 0);
-	expect_quiesce(rig, QUIESCE_END);
-	rig_wait_keeper_gone(rig);
-	expect_nothing_left(rig);
-}
-
-static void
-test_keeper_end_kills_a_worker_that_stays(void **state)
-{
-	struct rig *rig = *state;
-	struct rig_packet p;
-
-	rig_boot(rig);
-	idle(rig, 0);
-	rig_recv_type(rig, MSG_QUIESCE, &p);
-	rig_wait_keeper_gone(rig); /* 2 s later */
-	expect_nothing_left(rig);
-}
+/* --- people --------------------------------------------------------------- */
 
 static void
 test_keeper_answers_people(void **state)
@@ -572,7 +424,7 @@ test_keeper_answers_people(void **state)
 int
 main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
 	    T(test_keeper_condemns_only_the_one_in_hand),
 	    T(test_keeper_gives_up_an_undo_that_kills),
@@ -583,10 +435,6 @@ main(void)
 	    T(test_keeper_refuses_while_no_worker_starts),
 	    T(test_keeper_does_not_blame_the_store),
 	    T(test_keeper_replaces_the_worker),
-	    T(test_keeper_end_leaves_nothing),
-	    T(test_keeper_end_waits_for_news),
-	    T(test_keeper_ends_on_sigterm_without_children),
-	    T(test_keeper_end_kills_a_worker_that_stays),
 	    T(test_keeper_answers_people),
 	};
 

@@ -115,6 +115,28 @@ spawn_create(struct rig *rig, uint64_t key, char *script)
 	rig_send(rig, &head, buf, NULL, 0);
 }
 
+/* A worker that is told of the one step, before its GO or behind it, until that is over. */
+static void
+boot_with_step(struct rig *rig, struct msg_step *step)
+{
+	struct msg_head ready = {.type = MSG_READY};
+	struct rig_packet p = {0};
+
+	rig_take_worker(rig);
+	rig_hello(rig);
+	step->state = STEP_RUNNING;
+	while (p.head.type != MSG_GO) {
+		rig_recv(rig, &p);
+		if (p.head.type == MSG_SYNC)
+			rig_send(rig, &ready, NULL, NULL, 0);
+		if (p.head.type == MSG_STEP)
+			assert_int_equal(
+			    msg_decode_step(&p.head, p.payload, step, NULL), 0);
+	}
+	if (step->state == STEP_RUNNING)
+		rig_recv_step(rig, step);
+}
+
 static void
 try_runtime(const char *runtime)
 {
@@ -135,16 +157,7 @@ try_runtime(const char *runtime)
 	    runtime, rig->dir, rig->dir, rig->pod_dir, id);
 	spawn_create(rig, create, script);
 	rig_kill_worker(rig); /* before anything of it has happened */
-	rig_boot(rig);
-	rig_send_name(rig, MSG_FD_GET, "none", 0, -1); /* something to wait with */
-	do {
-		rig_recv(rig, &p);
-	} while (p.head.type != MSG_STEP && p.head.type != MSG_FD);
-	if (p.head.type == MSG_FD)
-		rig_recv_type(rig, MSG_STEP, &p);
-	assert_int_equal(msg_decode_step(&p.head, p.payload, &step, NULL), 0);
-	if (step.state == STEP_RUNNING)
-		rig_recv_step(rig, &step);
+	boot_with_step(rig, &step);
 	if (step.state == STEP_FAILED)
 		fail_msg("create: %s (%s)", step.text, strerror(step.error));
 	assert_int_equal(step.wait_status, 0);

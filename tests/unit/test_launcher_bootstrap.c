@@ -22,6 +22,11 @@
 	0x0a, 26, 'c', 'o', 'n', 't', 'a', 'i', 'n', 'e', 'r', 'd', '.', 'r', 'u', 'n',  \
 	    'c', '.', 'v', '1', '.', 'O', 'p', 't', 'i', 'o', 'n', 's'
 
+/* runtimeoptions.v1.Options */
+#define TOML_TYPE                                                                        \
+	0x0a, 25, 'r', 'u', 'n', 't', 'i', 'm', 'e', 'o', 'p', 't', 'i', 'o', 'n', 's',  \
+	    '.', 'v', '1', '.', 'O', 'p', 't', 'i', 'o', 'n', 's'
+
 static struct err err;
 
 static int
@@ -61,10 +66,22 @@ test_bootstrap_options(void **state)
 	/* options that look like parameters for somebody else */
 	assert_int_equal(parse(BYTES(0x0a, 2, 'i', 'd', 0x12, 1, 'x'), false, &b), 0);
 	assert_int_equal(b.dialect, DIALECT_PLAIN);
-	/* a known type that does not decode */
-	assert_int_equal(parse(BYTES(RUNC_TYPE, 0x12, 2, 0x1a, 9), true, &b), -EINVAL);
-	assert_string_equal(
-	    err.text, "the options on stdin are no 'containerd.runc.v1.Options'");
+	/* what CRI sends for our runtime type: ShimCgroup="/c" */
+	assert_int_equal(parse(BYTES(TOML_TYPE, 0x12, 17, 0x1a, 15, 'S', 'h', 'i', 'm',
+				   'C', 'g', 'r', 'o', 'u', 'p', '=', '"', '/', 'c', '"'),
+			     true, &b),
+	    0);
+	assert_int_equal(b.dialect, DIALECT_JSON);
+	assert_non_null(b.shim_cgroup);
+	assert_string_equal(b.shim_cgroup, "/c");
+	bootstrap_fini(&b);
+	/* as is a known one that does not decode */
+	assert_int_equal(parse(BYTES(RUNC_TYPE, 0x12, 2, 0x1a, 9), true, &b), 0);
+	assert_int_equal(b.dialect, DIALECT_JSON);
+	assert_null(b.shim_cgroup);
+	/* config_body is no TOML */
+	assert_int_equal(parse(BYTES(TOML_TYPE, 0x12, 3, 0x1a, 1, '='), true, &b), 0);
+	assert_null(b.shim_cgroup);
 }
 
 static void

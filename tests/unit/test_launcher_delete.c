@@ -1,13 +1,13 @@
 /*
  * The built launcher's `delete`: with a keeper that answers, lies or is dead,
- * with containers that are processes of ours, and with a runtime that is a
- * script of ours. Rows are written by the real store.
+ * with containers that run or have ended (launcher_pods.h).
  */
-#include "launcher_help.h"
+#include "launcher_pods.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -16,237 +16,16 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
-#include "proto/task.pb-c.h"
 #include "proto/wire.h"
-#include "state/store.h"
-
-/* What containerd waits at most. */
-#define PATIENCE_US (30 * US_PER_S)
-
-/* --- containers of ours -------------------------------------------------------- */
-
-static char *runtime, *runtime_root, *runtime_log;
-
-struct container {
-	const char *id;
-	char *bundle;
-	pid_t pid;
-	uint64_t start_time;
-};
-
-/* A process to kill, a bundle, and a state directory as the runtime would have. */
-static struct container
-container_new(const char *id)
-{
-	struct container c = {.id = id, .bundle = mem_printf("%s/%s", top, id)};
-	AUTO_FREE char *state = mem_printf("%s/%s", runtime_root, id);
-
-	assert_int_equal(mkdir(c.bundle, 0700), 0);
-	assert_int_equal(dir_make(state, 0700, NULL), 0);
-	c.pid = fork();
-	assert_true(c.pid >= 0);
-	if (c.pid == 0) {
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		for (;;)
-			(void)pause();
-	}
-	c.start_time = start_time_of(c.pid);
-	return c;
-}
-
-static bool
-container_is_alive(const struct container *c)
-{
-	return waitpid(c->pid, NULL, WNOHANG) == 0;
-}
-
-static void
-container_end(struct container *c)
-{
-	if (c->pid > 0 && container_is_alive(c)) {
-		(void)kill(c->pid, SIGKILL);
-		(void)waitpid(c->pid, NULL, 0);
-	}
-	free(c->bundle);
-}
-
-/* Rows as the worker of pod `pod` would have written them. */
-static struct store *
-store_of(const char *pod)
-{
-	struct store_identity id = {.ns = "test", .group = pod, .build = "test"};
-	AUTO_FREE char *dir = pod_file(pod, "");
-	struct err err = ERR_INIT;
-	struct store *st = NULL;
-	int rc = store_open(dir, &id, false, &st, NULL, &err);
-
-	if (rc < 0)
-		(void)fprintf(stderr, "%s\n", err.text);
-	assert_true(rc >= 0);
-	assert_int_equal(store_commit_migration(st, NULL), 0);
-	return st;
-}
-
-static void
-store_put(
-    struct store *st, const struct container *c, enum task_state state, uint32_t status)
-{
-	struct row_container row = {.id = c->id,
-	    .bundle = c->bundle,
-	    .runtime = runtime,
-	    .runtime_root = runtime_root,
-	    .state = state};
-	struct row_process proc = {.container = c->id,
-	    .pid = c->pid,
-	    .start_time = c->start_time,
-	    .state = state,
-	    .exit_status = status,
-	    .exited_at = state == TASK_STOPPED ? 9 * NS_PER_S : 0};
-
-	store_begin(st);
-	store_put_container(st, &row);
-	store_put_process(st, &proc);
-	assert_int_equal(store_commit(st, STORE_MUST, NULL), 0);
-}
-
-static void
-record(const char *pod, const struct container *c, enum task_state state, uint32_t status)
-{
-	struct store *st = store_of(pod);
-
-	store_put(st, c, state, status);
-	store_close(st);
-}
-
-/* --- asking and reading ------------------------------------------------------------ */
-
-static pid_t
-delete_launch(const char *id, const char *cwd, int out[2])
-{
-	return launch(WORDS("-namespace", "test", "-address", grpc, "-publish-binary",
-			  "/bin/true", "-id", id, "-bundle", cwd, "delete"),
-	    "", 0, cwd, out);
-}
-
-struct told {
-	uint32_t pid, status;
-	int64_t exited_at;
-	char *err;
-};
-
-static struct told
-delete_collect(pid_t pid, int out[2])
-{
-	struct result r = collect(pid, out);
-	Containerd__Task__V2__DeleteResponse *d;
-	struct told told;
-
-	assert_int_equal(r.status, 0);
-	assert_true(r.took_us < PATIENCE_US);
-	assert_true(r.out_len > 0);
-	d = containerd__task__v2__delete_response__unpack(
-	    NULL, r.out_len, (uint8_t *)r.out);
-	assert_non_null(d);
-	told = (struct told){.pid = d->pid,
-	    .status = d->exit_status,
-	    .exited_at = wire_timestamp_ns(d->exited_at),
-	    .err = steal_ptr(&r.err)};
-	containerd__task__v2__delete_response__free_unpacked(d, NULL);
-	result_fini(&r);
-	return told;
-}
-
-static void
-expect_delete(const struct container *c, uint32_t status)
-{
-	int out[2];
-	pid_t pid = delete_launch(c->id, c->bundle, out);
-	struct told told = delete_collect(pid, out);
-
-	if (told.err[0] != '\0')
-		(void)fprintf(stderr, "# stderr: %s", told.err);
-	assert_int_equal(told.pid, c->pid);
-	assert_int_equal(told.status, status);
-	assert_string_equal(told.err, "");
-	if (status == 137 || status == 255)
-		assert_true(told.exited_at > clock_real_ns() - 10 * NS_PER_S);
-	else
-		assert_true(told.exited_at == 9 * NS_PER_S);
-	free(told.err);
-}
-
-static void
-expect_runtime_ran(const struct container *c, bool ran)
-{
-	AUTO_FREE char *want =
-	    mem_printf("--root %s/test --log %s/log.json --log-format json "
-		       "delete --force %s\n",
-		top, c->bundle, c->id);
-	AUTO_FREE char *state = mem_printf("%s/%s", runtime_root, c->id);
-	AUTO_FREE char *text = NULL;
-	size_t len;
-
-	(void)file_read(AT_FDCWD, runtime_log, 65536, &text, &len, NULL);
-	assert_int_equal(text != NULL && strstr(text, want) != NULL, ran);
-	assert_int_equal(is_there(state), !ran);
-}
-
-/* A pod whose keeper is killed. */
-static void
-dead_pod(struct container *c)
-{
-	AUTO_FREE char *dir = pod_file(c->id, "");
-	struct result r = start(c->id, c->bundle);
-	pid_t pid = keeper_pid(c->id);
-
-	assert_int_equal(r.status, 0);
-	result_fini(&r);
-	write_in(dir, "worker.lock", ""); /* as a worker leaves it */
-	keeper_kill(pid);
-}
-
-static void
-forget_keeper(const char *id)
-{
-	AUTO_FREE char *confession = pod_file(id, ".confession");
-	AUTO_FREE char *pid = pod_file(id, ".pid");
-
-	(void)unlink(confession);
-	(void)unlink(pid);
-}
-
-static void
-runtime_is(const char *script)
-{
-	AUTO_FREE char *text =
-	    mem_printf("#!/bin/sh\necho \"$@\" >>%s\n%s\n", runtime_log, script);
-
-	assert_int_equal(
-	    file_write(AT_FDCWD, runtime, text, strlen(text), 0700, NULL), 0);
-}
-
-#define RUNTIME_WORKS "for a; do :; done; rmdir \"$2/$a\""
-
-static int
-each_setup(void **state)
-{
-	(void)state;
-	(void)unsetenv("FAKE_PURGE");
-	(void)unlink(runtime_log);
-	runtime_is(RUNTIME_WORKS);
-	return 0;
-}
-
-/* --- tests ------------------------------------------------------------------------- */
 
 static void
 test_delete_of_the_unknown(void **state)
@@ -397,7 +176,7 @@ test_delete_with_a_silent_keeper(void **state)
 static void
 test_delete_with_a_keeper_that_refuses(void **state)
 {
-	static const char *const ways[] = {"error", "close", "unknown"};
+	static const char *const ways[] = {"error", "close", "unknown", "unswept"};
 	size_t i;
 
 	(void)state;
@@ -420,7 +199,8 @@ test_delete_with_a_keeper_that_refuses(void **state)
 		assert_int_equal(r.status, 0);
 		pid = delete_launch(id, c.bundle, out);
 		told = delete_collect(pid, out);
-		assert_int_equal(told.status, 137);
+		/* the last one has seen the end, but has no room to run a command */
+		assert_int_equal(told.status, strcmp(ways[i], "unswept") == 0 ? 7 : 137);
 		expect_runtime_ran(&c, true);
 		/* never heard of: a mark would hit the next of that name */
 		assert_false(is_there(mark_path));
@@ -599,6 +379,163 @@ test_delete_twice_at_once(void **state)
 	}
 }
 
+/* Until it has that file open, or is gone. */
+static void
+wait_open(pid_t pid, const char *path)
+{
+	AUTO_FREE char *fds = mem_printf("/proc/%d/fd", pid);
+	boot_us_t end = clock_boot_us() + PATIENCE_US;
+	bool found = false;
+
+	while (!found) {
+		DIR *dir = opendir(fds);
+		struct dirent *d = dir == NULL ? NULL : readdir(dir);
+		char to[256];
+
+		found = d == NULL;
+		for (; d != NULL; d = readdir(dir)) {
+			ssize_t n = readlinkat(dirfd(dir), d->d_name, to, sizeof to - 1);
+
+			to[n > 0 ? n : 0] = '\0';
+			found |= strcmp(to, path) == 0;
+		}
+		if (dir != NULL)
+			(void)closedir(dir);
+		assert_true(clock_boot_us() < end);
+	}
+}
+
+/* Nobody's mark is lost: the last of them, whoever it is, removes the pod. */
+static void
+test_delete_all_at_once(void **state)
+{
+	enum { N = 12, ROUNDS = 12 };
+	int round, out[N][2], i, lock;
+	pid_t pid[N];
+
+	(void)state;
+	for (round = 0; round < ROUNDS; round++) {
+		AUTO_FREE char *address = NULL;
+		AUTO_FREE char *dir = NULL;
+		AUTO_FREE char *lock_path = NULL;
+		char id[N][32];
+		struct container c[N];
+		struct store *st;
+
+		for (i = 0; i < N; i++) {
+			(void)snprintf(id[i], sizeof id[i], "all-%d-%d", round, i);
+			c[i] = container_new(id[i]);
+		}
+		dir = pod_file(id[0], "");
+		dead_pod(&c[0]);
+		address = read_in(c[0].bundle, "address");
+		st = store_of(id[0]);
+		for (i = 0; i < N; i++) {
+			AUTO_FREE char *state_path = NULL;
+
+			write_in(c[i].bundle, "address", address);
+			store_put(st, &c[i], TASK_STOPPED, 5);
+			state_path = mem_printf("%s/%s", runtime_root, id[i]);
+			assert_int_equal(rmdir(state_path), 0);
+		}
+		store_close(st);
+		/* the last worker still writes: all wait for it, then all go on */
+		lock_path = mem_printf("%s/worker.lock", dir);
+		lock = open(lock_path, O_RDWR | O_CLOEXEC);
+		assert_int_equal(flock(lock, LOCK_EX), 0);
+		for (i = 0; i < N; i++)
+			pid[i] = delete_launch(id[i], c[i].bundle, out[i]);
+		for (i = 0; i < N; i++)
+			wait_open(pid[i], lock_path);
+		(void)close(lock);
+		for (i = 0; i < N; i++) {
+			struct told told = delete_collect(pid[i], out[i]);
+
+			assert_int_equal(told.status, 5);
+			free(told.err);
+		}
+		assert_false(is_there(dir));
+		forget_keeper(id[0]);
+		expect_nothing_left();
+		for (i = 0; i < N; i++)
+			container_end(&c[i]);
+	}
+}
+
+/* Full, say: a container alone in its pod needs no mark, but not in silence. */
+static void
+test_delete_without_its_mark(void **state)
+{
+	struct container c = container_new("unmarked");
+	AUTO_FREE char *dir = pod_file("unmarked", "");
+	struct told told;
+	int out[2];
+	pid_t pid;
+
+	(void)state;
+	dead_pod(&c);
+	record("unmarked", &c, TASK_RUNNING, 0);
+	write_in(dir, "purged", "in the way");
+	pid = delete_launch("unmarked", c.bundle, out);
+	told = delete_collect(pid, out);
+	assert_int_equal(told.status, 137);
+	assert_non_null(strstr(told.err, "mark 'purged/unmarked': Not a directory"));
+	assert_false(container_is_alive(&c));
+	forget_keeper("unmarked");
+	expect_nothing_left();
+	free(told.err);
+	container_end(&c);
+}
+
+/* Marks are appended to, by several, and a write may end in the middle. */
+static void
+test_delete_reads_marks(void **state)
+{
+	static const struct {
+		const char *before, *after;
+		bool valid;
+	} marks[] = {
+	    {"killed ", "\n", true},
+	    {"killed ", "\ndeleted\nkilled 17\ndeleted\n", true},
+	    {"killed 12killed ", "\n", true},
+	    {"killkilled ", "\ndele", true},
+	    {"killed \nkilled killed ", "\n", true},
+	    {"killed ", "", false},
+	    {"killed ", "deleted\n", false},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(marks); i++) {
+		AUTO_FREE char *id = mem_printf("marked-%zu", i);
+		AUTO_FREE char *dir = pod_file(id, "/purged");
+		AUTO_FREE char *text = NULL;
+		struct container c = container_new(id);
+		int64_t at = clock_real_ns() - 3 * NS_PER_S;
+		struct told told;
+		int out[2];
+		pid_t pid;
+
+		dead_pod(&c);
+		(void)kill(c.pid, SIGTERM);
+		assert_int_equal(waitpid(c.pid, NULL, 0), c.pid);
+		record(id, &c, TASK_RUNNING, 0);
+		assert_int_equal(dir_make(dir, 0700, NULL), 0);
+		text = mem_printf("%s%" PRId64 "%s", marks[i].before, at, marks[i].after);
+		write_in(dir, id, text);
+		pid = delete_launch(id, c.bundle, out);
+		told = delete_collect(pid, out);
+		assert_int_equal(told.status, marks[i].valid ? 137 : 255);
+		if (marks[i].valid)
+			assert_true(told.exited_at == at);
+		forget_keeper(id);
+		expect_nothing_left();
+		free(told.err);
+		c.pid = 0;
+		container_end(&c);
+	}
+}
+
 static void
 test_delete_unmounts(void **state)
 {
@@ -638,55 +575,36 @@ test_delete_refuses_bad_names(void **state)
 	result_fini(&r);
 }
 
-/* ----------------------------------------------------------------------------------- */
-
-static int
-setup(void **state)
-{
-	/* mounts of ours are nobody else's business */
-	if (geteuid() == 0 && unshare(CLONE_NEWNS) == 0)
-		(void)mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL);
-	if (launcher_setup(state) != 0)
-		return -1;
-	runtime = mem_printf("%s/runtime.sh", top);
-	runtime_root = mem_printf("%s/test", top);
-	runtime_log = mem_printf("%s/runtime.log", top);
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	free(runtime);
-	free(runtime_root);
-	free(runtime_log);
-	return launcher_teardown(state);
-}
-
 int
 main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_setup(test_delete_of_the_unknown, each_setup),
-	    cmocka_unit_test_setup(test_delete_asks_the_keeper, each_setup),
-	    cmocka_unit_test_setup(test_delete_tells_the_recorded_truth, each_setup),
-	    cmocka_unit_test_setup(test_delete_kills, each_setup),
-	    cmocka_unit_test_setup(test_delete_does_not_invent, each_setup),
-	    cmocka_unit_test_setup(test_delete_spares_a_reused_pid, each_setup),
-	    cmocka_unit_test_setup(test_delete_with_a_silent_keeper, each_setup),
-	    cmocka_unit_test_setup(test_delete_with_a_keeper_that_refuses, each_setup),
-	    cmocka_unit_test_setup(test_delete_is_bounded, each_setup),
-	    cmocka_unit_test_setup(test_delete_says_why_the_runtime_failed, each_setup),
-	    cmocka_unit_test_setup(test_delete_waits_for_the_last_words, each_setup),
-	    cmocka_unit_test_setup(test_delete_of_the_owner_sweeps, each_setup),
-	    cmocka_unit_test_setup(test_delete_of_a_member_spares_the_others, each_setup),
-	    cmocka_unit_test_setup(test_delete_twice_at_once, each_setup),
-	    cmocka_unit_test_setup(test_delete_unmounts, each_setup),
-	    cmocka_unit_test_setup(test_delete_refuses_bad_names, each_setup),
+	    cmocka_unit_test_setup(test_delete_of_the_unknown, pods_each_setup),
+	    cmocka_unit_test_setup(test_delete_asks_the_keeper, pods_each_setup),
+	    cmocka_unit_test_setup(test_delete_tells_the_recorded_truth, pods_each_setup),
+	    cmocka_unit_test_setup(test_delete_kills, pods_each_setup),
+	    cmocka_unit_test_setup(test_delete_does_not_invent, pods_each_setup),
+	    cmocka_unit_test_setup(test_delete_spares_a_reused_pid, pods_each_setup),
+	    cmocka_unit_test_setup(test_delete_with_a_silent_keeper, pods_each_setup),
+	    cmocka_unit_test_setup(
+		test_delete_with_a_keeper_that_refuses, pods_each_setup),
+	    cmocka_unit_test_setup(test_delete_is_bounded, pods_each_setup),
+	    cmocka_unit_test_setup(
+		test_delete_says_why_the_runtime_failed, pods_each_setup),
+	    cmocka_unit_test_setup(test_delete_waits_for_the_last_words, pods_each_setup),
+	    cmocka_unit_test_setup(test_delete_of_the_owner_sweeps, pods_each_setup),
+	    cmocka_unit_test_setup(
+		test_delete_of_a_member_spares_the_others, pods_each_setup),
+	    cmocka_unit_test_setup(test_delete_twice_at_once, pods_each_setup),
+	    cmocka_unit_test_setup(test_delete_all_at_once, pods_each_setup),
+	    cmocka_unit_test_setup(test_delete_without_its_mark, pods_each_setup),
+	    cmocka_unit_test_setup(test_delete_reads_marks, pods_each_setup),
+	    cmocka_unit_test_setup(test_delete_unmounts, pods_each_setup),
+	    cmocka_unit_test_setup(test_delete_refuses_bad_names, pods_each_setup),
 	};
 
 	(void)argc;
 	if (keeper_is_asked(argv[0]))
 		return keeper_main(argv);
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, pods_setup, pods_teardown);
 }

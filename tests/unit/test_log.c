@@ -114,6 +114,47 @@ test_log_cuts_a_long_line_but_ends_it(void **state)
 	(void)close(fd);
 }
 
+/* The line that was logged last. */
+static void
+read_line(int fd, char line[4096])
+{
+	ssize_t n = read(fd, line, 4095);
+
+	assert_true(n > 0);
+	line[n] = '\0';
+	assert_ptr_equal(strchr(line, '\n'), line + n - 1);
+	assert_memory_equal(line, "time=\"", 6);
+}
+
+static void
+test_log_takes_nothing_for_a_line_or_field(void **state)
+{
+	char line[4096], big[3000];
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	(void)state;
+	log_init("tester", "x\nsocket=/tmp/evil", path);
+	log_info("two\nlines, a \"quote\", \\ \t\r\x1b[1m\x7f caf\xc3\xa9");
+	read_line(fd, line);
+	assert_non_null(strstr(line,
+	    " pod=\"x\\nsocket=/tmp/evil\" msg=\"two\\nlines, a \\\"quote\\\", "
+	    "\\\\ \\t\\r\\x1b[1m\\x7f caf\xc3\xa9\"\n"));
+	log_init("tester", "x level=error", path);
+	log_info("%s", "");
+	read_line(fd, line);
+	assert_non_null(strstr(line, " pod=\"x level=error\" msg=\"\"\n"));
+	/* what grows is cut, between two escapes, and has its last quote */
+	memset(big, '\x01', sizeof big - 1);
+	big[sizeof big - 1] = '\0';
+	log_init("tester", big, path);
+	log_info("%s", big);
+	read_line(fd, line);
+	assert_non_null(strstr(line, "\\x01\" msg=\"\\x01"));
+	assert_string_equal(line + strlen(line) - 6, "\\x01\"\n");
+	log_init("tester", "pod", path);
+	(void)close(fd);
+}
+
 int
 main(void)
 {
@@ -121,6 +162,7 @@ main(void)
 	    cmocka_unit_test(test_log_survives_reader_absent_full_gone_and_back),
 	    cmocka_unit_test(test_log_keeps_errno_and_traces_debug_lines),
 	    cmocka_unit_test(test_log_cuts_a_long_line_but_ends_it),
+	    cmocka_unit_test(test_log_takes_nothing_for_a_line_or_field),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

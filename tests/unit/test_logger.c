@@ -3,7 +3,7 @@
  * podshim-worker is in life), and shell scripts for binary:. They must outlive
  * workers, lose nothing, and never block the container.
  */
-#include "io_fix.h"
+#include "logger_helper.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,101 +14,11 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "worker/logger.h"
-
-static char file_path[64], uri[256];
-static unsigned n_ready;
-static char ready_error[600];
-
-static int
-setup(void **state)
-{
-	if (fix_setup(state) != 0)
-		return -1;
-	fake_steps_begin(fx.loop);
-	(void)snprintf(file_path, sizeof file_path, "%s/file", fx.dir);
-	n_ready = 0;
-	return 0;
-}
-
-static bool
-cond_no_steps(void *arg)
-{
-	(void)arg;
-	return fake_steps_count() == 0;
-}
-
-static void
-remove_extra(const char *name)
-{
-	char path[64];
-
-	(void)snprintf(path, sizeof path, "%s/%s", fx.dir, name);
-	(void)unlink(path);
-	(void)rmdir(path);
-}
-
-static int
-teardown(void **state)
-{
-	/* with its io, each log program goes */
-	io_free(steal_ptr(&fx.io));
-	close_child_ends();
-	assert_true(loop_until(fx.loop, cond_no_steps, NULL));
-	fake_steps_end();
-	remove_extra("sub/dir/file");
-	remove_extra("sub/dir");
-	remove_extra("sub");
-	remove_extra("script");
-	remove_extra("file2");
-	remove_extra("log");
-	return fix_teardown(state);
-}
-
-static void
-on_ready(const char *error, void *arg)
-{
-	(void)arg;
-	n_ready++;
-	(void)snprintf(ready_error, sizeof ready_error, "%s", error == NULL ? "" : error);
-}
-
-static bool
-cond_ready(void *arg)
-{
-	(void)arg;
-	return n_ready > 0;
-}
-
-static void
-until_ready(void)
-{
-	io_when_ready(fx.io, on_ready, NULL);
-	assert_int_equal(n_ready, 0);
-	assert_true(loop_until(fx.loop, cond_ready, NULL));
-	assert_int_equal(n_ready, 1);
-}
-
-static void
-drain(void)
-{
-	io_process_exited(fx.io);
-	io_drain(fx.io, 1000000000, on_drained, NULL);
-	assert_true(loop_until(fx.loop, cond_drained, NULL));
-}
-
-static int64_t
-file_pattern(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	int64_t len = pattern_read(fd, 7, 0, UINT64_MAX);
-
-	fd_close(&fd);
-	return len;
-}
 
 static void
 file_text(const char *path, char text[256])
@@ -229,6 +139,75 @@ test_logger_file_that_cannot_be_made(void **state)
 	drain();
 }
 
+/* What stands in the file's place is left alone, and waited for by nobody. */
+static void
+refused(const char *path, const char *why)
+{
+	(void)snprintf(uri, sizeof uri, "file://%s", path);
+	fx.spec.stdout_path = uri;
+	n_ready = 0;
+	open_io();
+	until_ready();
+	assert_non_null(strstr(ready_error, path));
+	assert_non_null(strstr(ready_error, why));
+	io_free(steal_ptr(&fx.io));
+	close_child_ends();
+	assert_true(loop_until(fx.loop, cond_no_steps, NULL));
+}
+
+static void
+test_logger_file_that_is_something_else(void **state)
+{
+	char path[64], text[256];
+	int fd;
+
+	(void)state;
+	(void)snprintf(path, sizeof path, "%s/file2", fx.dir);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_equal(write(fd, "another's", 9), 9);
+	fd_close(&fd);
+	assert_int_equal(symlink(path, file_path), 0);
+	refused(file_path, "symbolic link");
+	file_text(path, text);
+	assert_string_equal(text, "another's");
+	assert_int_equal(unlink(file_path), 0);
+	/* nor to what is not there yet */
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(symlink(path, file_path), 0);
+	refused(file_path, "symbolic link");
+	assert_int_equal(access(path, F_OK), -1);
+	assert_int_equal(unlink(file_path), 0);
+	/* with a reader, and without one */
+	refused(fx.path[1], "regular file");
+	fd = open(fx.path[1], O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	refused(fx.path[1], "regular file");
+	assert_true(read(fd, text, sizeof text) <= 0);
+	fd_close(&fd);
+}
+
+static void
+test_logger_file_that_is_dev_null(void **state)
+{
+	struct proc container;
+	char path[64];
+
+	(void)state;
+	fx.spec.stdout_path = "file:///dev/null";
+	open_io();
+	until_ready();
+	assert_string_equal(ready_error, "");
+	io_start(fx.io, NULL);
+	proc_write(&container, NULL, fx.child[1], 7, 0, MIB);
+	close_child_ends();
+	assert_int_equal(end_of(&container), 0);
+	drain();
+	io_free(steal_ptr(&fx.io));
+	/* a device in another place was not put there by whoever made the host */
+	(void)snprintf(path, sizeof path, "%s/file2", fx.dir);
+	if (mknod(path, S_IFCHR | 0600, makedev(1, 3)) == 0 && access(path, W_OK) == 0)
+		refused(path, "regular file");
+}
+
 static void
 test_logger_takes_all_before_it_ends(void **state)
 {
@@ -262,45 +241,6 @@ test_logger_terminated_takes_what_is_there(void **state)
 	assert_int_equal(file_pattern(file_path), 50000);
 }
 
-static bool
-cond_other_pid(void *arg)
-{
-	pid_t pid = fake_steps_pid();
-
-	return pid != 0 && pid != *(pid_t *)arg;
-}
-
-static void
-test_logger_of_ours_is_started_again(void **state)
-{
-	pid_t pid;
-	int i;
-
-	(void)state;
-	(void)snprintf(uri, sizeof uri, "file://%s", file_path);
-	fx.spec.stdout_path = uri;
-	open_io();
-	until_ready();
-	io_start(fx.io, NULL);
-	for (i = 0; i < 3; i++) {
-		pid = fake_steps_pid();
-		/* stopped first, so that it cannot have read what is written now */
-		assert_int_equal(kill(pid, SIGSTOP), 0);
-		while (state_of_pid(pid) != 'T')
-			loop_passes(fx.loop, 1);
-		assert_int_equal(pattern_write(fx.child[1], 7, (uint64_t)i * 1000,
-				     (uint64_t)i * 1000 + 1000),
-		    0);
-		assert_int_equal(kill(pid, SIGKILL), 0);
-		assert_true(loop_until(fx.loop, cond_other_pid, &pid));
-		loop_passes(fx.loop, 20);
-	}
-	assert_int_equal(fake_count(fx.lk, "io/c1/-/log."), 1);
-	close_child_ends();
-	drain();
-	assert_int_equal(file_pattern(file_path), 3000);
-}
-
 static void
 worker_dies(void)
 {
@@ -312,33 +252,14 @@ worker_dies(void)
 
 /* --- a disk that refuses ------------------------------------------------------------ */
 
-/* What the log has, by way of its file. */
-static bool
-cond_logged(void *arg)
-{
-	char path[64], text[4096];
-	int fd;
-	ssize_t n;
-
-	(void)snprintf(path, sizeof path, "%s/log", fx.dir);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = read(fd, text, sizeof text - 1);
-	fd_close(&fd);
-	text[n > 0 ? n : 0] = '\0';
-	return strstr(text, arg) != NULL;
-}
-
 /* RLIMIT_FSIZE is a disk of our own: SIGXFSZ ignored, write(2) says EFBIG. */
 static void
 test_logger_says_what_the_disk_refuses(void **state)
 {
 	struct rlimit was, limit;
-	char log_path[64];
 
 	(void)state;
-	(void)snprintf(log_path, sizeof log_path, "%s/log", fx.dir);
-	assert_int_equal(file_write(AT_FDCWD, log_path, "", 0, 0600, NULL), 0);
-	log_set_path(log_path);
+	log_begin();
 	assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
 	limit = was;
 	limit.rlim_cur = 1000;
@@ -363,7 +284,6 @@ test_logger_says_what_the_disk_refuses(void **state)
 	close_child_ends();
 	drain();
 	assert_true(cond_logged((void *)(uintptr_t) ": 100 bytes were lost"));
-	log_set_path(NULL);
 	(void)signal(SIGXFSZ, SIG_DFL);
 }
 
@@ -393,31 +313,6 @@ test_logger_outlives_workers(void **state)
 	worker_dies();
 	drain();
 	assert_int_equal(file_pattern(file_path), 30 * MIB);
-}
-
-/* The log program dies while no worker is there. */
-static void
-test_logger_death_between_workers(void **state)
-{
-	pid_t pid;
-
-	(void)state;
-	(void)snprintf(uri, sizeof uri, "file://%s", file_path);
-	fx.spec.stdout_path = uri;
-	open_io();
-	until_ready();
-	io_start(fx.io, NULL);
-	pid = fake_steps_pid();
-	io_abandon(steal_ptr(&fx.io));
-	assert_int_equal(kill(pid, SIGSTOP), 0);
-	assert_int_equal(pattern_write(fx.child[1], 7, 0, 5000), 0);
-	assert_int_equal(kill(pid, SIGKILL), 0);
-	loop_passes(fx.loop, 20);
-	fx.io = io_resume(fx.loop, fx.lk, &fx.spec, NULL);
-	assert_true(loop_until(fx.loop, cond_other_pid, &pid));
-	close_child_ends();
-	drain();
-	assert_int_equal(file_pattern(file_path), 5000);
 }
 
 /* Its end was acknowledged, but not acted upon: what comes is dropped. */
@@ -652,36 +547,31 @@ int
 main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-	    T(test_logger_file_is_made_and_gets_both_outputs),
-	    T(test_logger_plain_files_are_appended),
-	    T(test_logger_fifo_and_file_side_by_side),
-	    T(test_logger_file_that_cannot_be_made),
-	    T(test_logger_takes_all_before_it_ends),
-	    T(test_logger_terminated_takes_what_is_there),
-	    T(test_logger_of_ours_is_started_again),
-	    T(test_logger_says_what_the_disk_refuses),
-	    T(test_logger_outlives_workers),
-	    T(test_logger_death_between_workers),
-	    T(test_logger_that_the_keeper_has_forgotten),
-	    T(test_logger_of_nobody_is_ended),
-	    T(test_logger_binary_contract),
-	    T(test_logger_binary_ready_by_end),
-	    T(test_logger_binary_v2_needs_the_byte),
-	    T(test_logger_binary_that_others_may_write),
-	    T(test_logger_binary_that_dies_does_not_block_the_container),
-	    T(test_logger_binary_that_stays_does_not_block_delete),
-	    T(test_logger_file_of_a_terminal),
-	    T(test_logger_binary_of_a_terminal_that_dies),
-	    T(test_logger_ready_without_one),
-	    T(test_logger_freed_when_it_fails),
-	    T(test_logger_freed_before_it_is_ready),
-#undef T
+	    LOGGER_TEST(test_logger_file_is_made_and_gets_both_outputs),
+	    LOGGER_TEST(test_logger_plain_files_are_appended),
+	    LOGGER_TEST(test_logger_fifo_and_file_side_by_side),
+	    LOGGER_TEST(test_logger_file_that_cannot_be_made),
+	    LOGGER_TEST(test_logger_file_that_is_something_else),
+	    LOGGER_TEST(test_logger_file_that_is_dev_null),
+	    LOGGER_TEST(test_logger_takes_all_before_it_ends),
+	    LOGGER_TEST(test_logger_terminated_takes_what_is_there),
+	    LOGGER_TEST(test_logger_says_what_the_disk_refuses),
+	    LOGGER_TEST(test_logger_outlives_workers),
+	    LOGGER_TEST(test_logger_that_the_keeper_has_forgotten),
+	    LOGGER_TEST(test_logger_of_nobody_is_ended),
+	    LOGGER_TEST(test_logger_binary_contract),
+	    LOGGER_TEST(test_logger_binary_ready_by_end),
+	    LOGGER_TEST(test_logger_binary_v2_needs_the_byte),
+	    LOGGER_TEST(test_logger_binary_that_others_may_write),
+	    LOGGER_TEST(test_logger_binary_that_dies_does_not_block_the_container),
+	    LOGGER_TEST(test_logger_binary_that_stays_does_not_block_delete),
+	    LOGGER_TEST(test_logger_file_of_a_terminal),
+	    LOGGER_TEST(test_logger_binary_of_a_terminal_that_dies),
+	    LOGGER_TEST(test_logger_ready_without_one),
+	    LOGGER_TEST(test_logger_freed_when_it_fails),
+	    LOGGER_TEST(test_logger_freed_before_it_is_ready),
 	};
 
-	/* as podshim-worker does */
-	if (argc > 1 && strncmp(argv[1], "--log-", 6) == 0)
-		return log_file_main(argc, argv);
-	(void)signal(SIGPIPE, SIG_IGN);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return helper_main(argc, argv) ? log_file_main(argc, argv)
+				       : cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -62,12 +62,34 @@ test_strv_fini_takes_an_empty_one_twice(void **state)
 	assert_null(sv.v);
 }
 
+static void
+test_mem_expand_looks_into_no_value(void **state)
+{
+	const struct mem_word words[] = {{"{a}", "x{a}{b}"}, {"{b}", ""}};
+	static const char *const pairs[][2] = {
+	    {"", ""},
+	    {"/{a}/{b}.{c}", "/x{a}{b}/.{c}"},
+	    {"{{a}", "{x{a}{b}"},
+	    {"{a", "{a"},
+	    {"{b}{b}", ""},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(pairs); i++) {
+		AUTO_FREE char *got = mem_expand(pairs[i][0], words, ARRAY_LEN(words));
+
+		assert_string_equal(got, pairs[i][1]);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_mem_steal_leaves_null_behind),
 	    cmocka_unit_test(test_mem_strdup_of_null_is_null),
+	    cmocka_unit_test(test_mem_expand_looks_into_no_value),
 	    cmocka_unit_test(test_strv_grows_and_ends_in_null),
 	    cmocka_unit_test(test_strv_fini_takes_an_empty_one_twice),
 	};

@@ -24,6 +24,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "base/dir.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
@@ -129,7 +130,13 @@ helper_fd(int orders, char *said)
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
+		int exe;
+
 		if (dup2(out, 2) == -1 || (orders != 3 && dup2(orders, 3) == -1))
+			_exit(99);
+		/* what it was started from */
+		exe = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+		if ((exe != 4 && dup2(exe, 4) == -1) || fd_set_cloexec(4, false) < 0)
 			_exit(99);
 		_exit(mount_main());
 	}
@@ -493,6 +500,32 @@ test_mount_helper_failure_leaves_nothing(void **state)
 	assert_int_equal(mounted(), 0);
 }
 
+/* A FUSE daemon lives as long as the container: what it inherits stays open. */
+static void
+test_mount_helper_hands_nothing_on(void **state)
+{
+	const struct mount_spec m = {.type = "fuse.x", .source = "x", .target = ""};
+	AUTO_FREE char *old = mem_strdup(getenv("PATH"));
+	AUTO_FREE char *path = mem_printf("%s/bin:%s", bundle, old);
+	AUTO_FREE char *program = mem_printf("%s/bin/mount.fuse", bundle);
+	AUTO_FREE char *list = mem_printf("%s/fds", bundle);
+	AUTO_FREE char *fds = NULL;
+	size_t len;
+
+	(void)state;
+	need_ns();
+	dir_at("bin");
+	file_at("bin/mount.fuse",
+	    "#!/bin/sh\nreadlink /proc/$$/fd/[!0-2] >\"${2%/*}/fds\"\nexit 0\n");
+	assert_int_equal(chmod(program, 0700), 0);
+	assert_int_equal(setenv("PATH", path, 1), 0);
+	helper_ok(&m, 1);
+	assert_int_equal(setenv("PATH", old, 1), 0);
+	assert_int_equal(file_read(AT_FDCWD, list, 65536, &fds, &len, NULL), 0);
+	assert_null(strstr(fds, "/unit/test_mount\n"));
+	assert_null(strstr(fds, "memfd:"));
+}
+
 static void
 test_mount_helper_rootfs_is_no_link(void **state)
 {
@@ -621,6 +654,7 @@ main(void)
 	    cmocka_unit_test(test_mount_helper_bind_and_targets),
 	    cmocka_unit_test(test_mount_helper_target_stays_inside),
 	    cmocka_unit_test(test_mount_helper_failure_leaves_nothing),
+	    cmocka_unit_test(test_mount_helper_hands_nothing_on),
 	    cmocka_unit_test(test_mount_helper_rootfs_is_no_link),
 	    cmocka_unit_test(test_mount_undo_nested_covered_and_busy),
 	    cmocka_unit_test(test_mount_helper_refuses_broken_orders),

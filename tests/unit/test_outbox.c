@@ -185,6 +185,35 @@ test_outbox_one_probe_for_all(void **state)
 	assert_int_equal(ttrpc.under_way, 4);
 }
 
+/* A probe may take a minute: those who do not make it go the other way. */
+static void
+test_outbox_slow_probe_holds_nobody_else(void **state)
+{
+	(void)state;
+	make_outbox(TRANSPORT_AUTO, true, true);
+	add("a", "", "a1");
+	end(&publish, flying(&publish), -EHOSTDOWN);
+	end(&ttrpc, flying(&ttrpc), 0);
+	later(1);
+	add("a", "", "a2"); /* the probe */
+	add("b", "", "b1");
+	add("a", "", "a3");
+	expect_bodies(&publish, "a1 a2");
+	expect_bodies(&ttrpc, "a1 b1");
+	assert_int_equal(timer_in(), -1); /* and nobody looks in vain */
+	end_of(&ttrpc, "b1", -EHOSTDOWN);
+	assert_int_equal(timer_in(), 1);
+	later(1);
+	end_of(&ttrpc, "b1", 0);
+	end_of(&publish, "a2", 0);
+	/* it works again: no detours any more */
+	add("b", "", "b2");
+	assert_int_equal(ttrpc.under_way, 0);
+	end_of(&publish, "a3", 0);
+	end_of(&publish, "b2", 0);
+	assert_true(outbox_empty(ob));
+}
+
 /* An event that containerd refuses delays its own container alone. */
 static void
 test_outbox_refused_event_rests_alone(void **state)
@@ -209,6 +238,52 @@ test_outbox_refused_event_rests_alone(void **state)
 	later(2);
 	end_of(&publish, "a1", 0);
 	end_of(&publish, "a2", 0);
+	assert_true(outbox_empty(ob));
+}
+
+/* One way refuses it, the other is down for good: its round ends all the same. */
+static void
+test_outbox_refused_event_is_offered_again(void **state)
+{
+	static const unsigned delays[] = {1, 2, 4, 8, 16, 30, 30};
+	unsigned i;
+
+	(void)state;
+	make_outbox(TRANSPORT_AUTO, true, true);
+	add("a", "", "a1");
+	for (i = 0; i < ARRAY_LEN(delays); i++) {
+		end(&publish, flying(&publish), -EIO);
+		end(&ttrpc, flying(&ttrpc), -EHOSTDOWN);
+		assert_int_equal(publish.under_way + ttrpc.under_way, 0);
+		assert_int_equal(timer_in(), (int)delays[i]);
+		later(delays[i]);
+	}
+	end(&publish, flying(&publish), 0);
+	assert_true(outbox_empty(ob));
+}
+
+/* Also while the other way rests: nobody waits for its next probe. */
+static void
+test_outbox_refused_event_does_not_wait_for_a_resting_way(void **state)
+{
+	(void)state;
+	make_outbox(TRANSPORT_AUTO, true, true);
+	add("b", "e", "b1");
+	end(&ttrpc, flying(&ttrpc), -EHOSTDOWN);
+	end_of(&publish, "b1", 0);
+	later(1);
+	add("b", "e", "b2");
+	end(&ttrpc, flying(&ttrpc), -EHOSTDOWN);
+	end_of(&publish, "b2", 0); /* from here ttrpc rests for 2 s */
+	add("a", "", "a1");
+	end_of(&publish, "a1", -EIO);
+	assert_int_equal(ttrpc.under_way, 0);
+	assert_int_equal(timer_in(), 1);
+	later(1);
+	end_of(&publish, "a1", -EIO);
+	later(2);
+	end_of(&publish, "a1", -EIO);
+	end_of(&ttrpc, "a1", 0); /* it has rested, and works again */
 	assert_true(outbox_empty(ob));
 }
 
@@ -372,7 +447,10 @@ main(void)
 	    SCENE(test_outbox_falls_back_at_once),
 	    SCENE(test_outbox_back_off_grows_to_30s_and_resets),
 	    SCENE(test_outbox_one_probe_for_all),
+	    SCENE(test_outbox_slow_probe_holds_nobody_else),
 	    SCENE(test_outbox_refused_event_rests_alone),
+	    SCENE(test_outbox_refused_event_is_offered_again),
+	    SCENE(test_outbox_refused_event_does_not_wait_for_a_resting_way),
 	    SCENE(test_outbox_rejected_event_is_dropped),
 	    SCENE(test_outbox_retry_now),
 	    SCENE(test_outbox_without_any_way_keeps_events),

@@ -348,8 +348,9 @@ kill_in_the_middle(enum conf_transport how)
 		add(i % CONTAINERS, i % 2 == 0);
 	turn_until_empty();
 	all_seen();
-	/* on their way, but never answered */
+	/* on their way, but never answered: told once all of its threads have stopped */
 	assert_int_equal(kill(containerd, SIGSTOP), 0);
+	assert_int_equal(waitpid(containerd, NULL, WUNTRACED), containerd);
 	for (i = 0; i < 2 * CONTAINERS; i++)
 		add(i % CONTAINERS, i % 2 == 1);
 	for (i = 0; i < 50; i++)

@@ -3,7 +3,16 @@
  */
 #include "outbox_helper.h"
 
-static unsigned drained;
+static unsigned drained, asked;
+static bool lives_on;
+
+static bool
+still(void *arg)
+{
+	assert_ptr_equal(arg, &drained);
+	asked++;
+	return !lives_on;
+}
 
 static void
 on_drained(void *arg)
@@ -18,7 +27,7 @@ test_outbox_drain_when_empty(void **state)
 	(void)state;
 	drained = 0;
 	make_outbox(TRANSPORT_TTRPC, false, true);
-	outbox_drain(ob, 1000 * US_PER_S, on_drained, &drained);
+	outbox_drain(ob, 1000 * US_PER_S, still, on_drained, &drained);
 	assert_int_equal(drained, 0); /* from the loop */
 	passes();
 	assert_int_equal(drained, 1);
@@ -35,7 +44,7 @@ test_outbox_drain_waits_for_the_last(void **state)
 	add("a", "", "1");
 	end(&ttrpc, flying(&ttrpc), -EHOSTDOWN);
 	add("a", "", "2");
-	outbox_drain(ob, 1000 * US_PER_S, on_drained, &drained);
+	outbox_drain(ob, 1000 * US_PER_S, still, on_drained, &drained);
 	passes();
 	end_of(&ttrpc, "1", 0); /* no delay is waited out any more */
 	assert_int_equal(drained, 0);
@@ -51,7 +60,7 @@ test_outbox_drain_of_a_late_event(void **state)
 	(void)state;
 	drained = 0;
 	make_outbox(TRANSPORT_TTRPC, false, true);
-	outbox_drain(ob, 1000 * US_PER_S, on_drained, &drained);
+	outbox_drain(ob, 1000 * US_PER_S, still, on_drained, &drained);
 	add("a", "", "late");
 	assert_int_equal(drained, 0);
 	assert_int_equal(pending(), 1);
@@ -70,7 +79,7 @@ test_outbox_end_is_quick(void **state)
 	add("a", "", "delete");
 	assert_int_equal(publish.n, 1);
 	outbox_at_end(ob, true);
-	outbox_drain(ob, 1000 * US_PER_S, on_drained, &drained);
+	outbox_drain(ob, 1000 * US_PER_S, still, on_drained, &drained);
 	end_of(&publish, "exit", 0);
 	assert_int_equal(publish.n, 1);
 	end_of(&ttrpc, "delete", 0);
@@ -92,20 +101,69 @@ test_outbox_drain_times_out(void **state)
 	add("a", "", "2");
 	add("b", "", "3");
 	late = &ttrpc.sent[0];
-	outbox_drain(ob, 1, on_drained, &drained);
+	outbox_drain(ob, 1, still, on_drained, &drained);
 	while (drained == 0)
 		loop_once(loop, 0);
-	assert_true(outbox_empty(ob));
 	assert_int_equal(pending(), 0);
 	assert_int_equal(timer_in(), -1);
-	end(&ttrpc, late, 0); /* too late: nobody's any more */
-	assert_int_equal(drained, 1);
-	/* life may go on */
-	end(&ttrpc, flying(&ttrpc), -EHOSTDOWN);
+	/* life may go on: what comes now does not overtake what is on its way */
+	add("b", "", "4");
+	expect_bodies(&ttrpc, "1 3");
+	end(&ttrpc, late, 0);
+	end_of(&ttrpc, "3", -EHOSTDOWN); /* and that is not sent again */
 	later(60);
-	add("a", "", "4");
+	expect_bodies(&ttrpc, "1 3 4");
 	end_of(&ttrpc, "4", 0);
+	add("a", "", "5");
+	end_of(&ttrpc, "5", 0);
 	assert_true(outbox_empty(ob));
+	assert_int_equal(drained, 1);
+}
+
+/* Another container has joined when the time is up: the pod needs all of it. */
+static void
+test_outbox_drain_of_a_pod_that_lives_on(void **state)
+{
+	(void)state;
+	drained = asked = 0;
+	make_outbox(TRANSPORT_TTRPC, false, true);
+	add("a", "", "delete");
+	add("a", "", "later");
+	lives_on = true;
+	outbox_drain(ob, 1, still, on_drained, &drained);
+	add("b", "", "create");
+	while (asked == 0 && drained == 0)
+		loop_once(loop, 0);
+	lives_on = false;
+	assert_int_equal(drained, 0);
+	assert_int_equal(pending(), 3);
+	expect_bodies(&ttrpc, "delete create"); /* "later" has not overtaken */
+	end_of(&ttrpc, "create", 0);
+	end_of(&ttrpc, "delete", 0);
+	end_of(&ttrpc, "later", 0);
+	assert_true(outbox_empty(ob));
+	assert_int_equal(drained, 0);
+	assert_int_equal(asked, 1);
+}
+
+static void
+test_outbox_drain_stops(void **state)
+{
+	(void)state;
+	drained = asked = 0;
+	make_outbox(TRANSPORT_TTRPC, false, true);
+	outbox_drain_stop(ob); /* there is none */
+	add("a", "", "delete");
+	outbox_drain(ob, 1000 * US_PER_S, still, on_drained, &drained);
+	outbox_drain_stop(ob);
+	assert_false(event_pending(ob->drain_ev, EV_TIMEOUT, NULL));
+	end_of(&ttrpc, "delete", 0);
+	/* also one that is about to end */
+	outbox_drain(ob, 1000 * US_PER_S, still, on_drained, &drained);
+	outbox_drain_stop(ob);
+	passes();
+	assert_int_equal(drained, 0);
+	assert_int_equal(asked, 0);
 }
 
 /* Thousands of events behind a dead containerd: order, and little memory. */
@@ -164,6 +222,8 @@ main(void)
 	    SCENE(test_outbox_drain_of_a_late_event),
 	    SCENE(test_outbox_end_is_quick),
 	    SCENE(test_outbox_drain_times_out),
+	    SCENE(test_outbox_drain_of_a_pod_that_lives_on),
+	    SCENE(test_outbox_drain_stops),
 	    SCENE(test_outbox_long_queue),
 	};
 

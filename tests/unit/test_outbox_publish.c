@@ -77,9 +77,9 @@ on_done(int rc, void *arg)
 }
 
 static void
-send_event(void)
+send_numbered(uint64_t seq)
 {
-	const struct outbox_event ev = {.seq = 77,
+	const struct outbox_event ev = {.seq = seq,
 	    .topic = "/tasks/oom",
 	    .type = "containerd.events.TaskOOM",
 	    .body = "\n\2c1",
@@ -89,6 +89,12 @@ send_event(void)
 	ended = 1;
 	tr->send(tr, &ev, on_done, &ended);
 	assert_int_equal(ended, 1);
+}
+
+static void
+send_event(void)
+{
+	send_numbered(77);
 }
 
 static int
@@ -208,6 +214,129 @@ test_publish_has_a_deadline(void **state)
 	assert_int_equal(wait_end(), -EHOSTDOWN);
 }
 
+/* --- a child that cannot be killed ------------------------------------------------------ */
+
+/* The timer of loop.h keeps to the real time; here it is done with when we say so. */
+static struct loop_timer *timer;
+static uint64_t timer_us;
+
+void __wrap_loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t us);
+
+void
+__wrap_loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t us)
+{
+	(void)l;
+	timer = t;
+	timer_us = us;
+}
+
+static void
+poll_stuck(void)
+{
+	boot_us_t now = clock_boot_us();
+
+	ended = 1;
+	clock_set_for_test(now);
+	send_event();
+	clock_set_for_test(now + 11 * US_PER_S);
+	fake_link_poll(lk);
+	assert_int_equal(ended, 1);
+}
+
+static void
+let_all_end(void)
+{
+	fake_link_stick(lk, false);
+	while (fake_link_steps(lk) > 0) {
+		fake_link_poll(lk);
+		(void)poll(NULL, 0, 1);
+	}
+	assert_int_equal(fake_link_fds(lk), 0);
+}
+
+/* Its event goes another way meanwhile; the outbox does that (test_outbox.c). */
+static void
+test_publish_gives_up_what_cannot_be_killed(void **state)
+{
+	unsigned i;
+
+	(void)state;
+	make("exec sleep 1000");
+	fake_link_stick(lk, true);
+	for (i = 1; i <= 4; i++) {
+		poll_stuck();
+		assert_int_equal(timer_us, 12 * US_PER_S);
+		timer->cb(timer->arg);
+		assert_int_equal(ended, -EHOSTDOWN);
+		assert_int_equal(fake_link_spawned(lk), i);
+		/* it is still the keeper's */
+		assert_int_equal(fake_link_steps(lk), i);
+		assert_int_equal(fake_link_fds(lk), i);
+	}
+	/* no end of them would be no end of processes */
+	send_event();
+	assert_int_equal(wait_end(), -EHOSTDOWN);
+	assert_int_equal(fake_link_spawned(lk), 4);
+	ended = 2;
+	let_all_end();
+	assert_int_equal(ended, 2); /* nobody hears of it again */
+	tr->free(tr);
+	make("exit 0");
+	send_event();
+	assert_int_equal(wait_end(), 0);
+	assert_int_equal(fake_link_steps(lk), 0);
+}
+
+/* The next worker takes up the newest child of an event, and gives up that one, too. */
+static void
+test_publish_gives_up_what_another_worker_began(void **state)
+{
+	(void)state;
+	make("exec sleep 1000");
+	fake_link_stick(lk, true);
+	poll_stuck();
+	timer->cb(timer->arg);
+	poll_stuck();
+	fake_link_worker_dies(lk);
+	tr->free(tr);
+	make("exec sleep 1000");
+	timer = NULL;
+	ended = 1;
+	assert_true(tr->resume(tr, 77, on_done, &ended));
+	tr->resume_end(tr);
+	/* its deadline may have been the long one */
+	assert_int_equal(timer_us, 62 * US_PER_S);
+	timer->cb(timer->arg);
+	assert_int_equal(ended, -EHOSTDOWN);
+	assert_int_equal(fake_link_steps(lk), 2);
+	let_all_end();
+}
+
+/* One that was given up has an event that waits still; it is not the one under way. */
+static void
+test_publish_takes_up_the_one_under_way(void **state)
+{
+	(void)state;
+	make("exec sleep 1000");
+	fake_link_stick(lk, true);
+	poll_stuck();
+	timer->cb(timer->arg);
+	assert_int_equal(ended, -EHOSTDOWN);
+	send_numbered(78);
+	fake_link_worker_dies(lk);
+	tr->free(tr);
+	make("exec sleep 1000");
+	ended = 1;
+	assert_false(tr->resume(tr, 77, on_done, &ended));
+	assert_true(tr->resume(tr, 78, on_done, &ended));
+	tr->resume_end(tr);
+	assert_int_equal(fake_link_steps(lk), 2);
+	/* its end is told, the other's is not */
+	clock_set_for_test(clock_boot_us() + 60 * US_PER_S);
+	let_all_end();
+	assert_int_equal(ended, -EHOSTDOWN);
+}
+
 static void
 test_publish_out_of_descriptors(void **state)
 {
@@ -301,6 +430,9 @@ main(void)
 	    SCENE(test_publish_ends),
 	    SCENE(test_publish_binary_missing),
 	    SCENE(test_publish_has_a_deadline),
+	    SCENE(test_publish_gives_up_what_cannot_be_killed),
+	    SCENE(test_publish_gives_up_what_another_worker_began),
+	    SCENE(test_publish_takes_up_the_one_under_way),
 	    SCENE(test_publish_out_of_descriptors),
 	    SCENE(test_publish_child_outlives_the_worker),
 	    SCENE(test_publish_stray_children_are_forgotten),

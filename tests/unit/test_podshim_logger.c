@@ -1,6 +1,6 @@
 /*
- * podshim-logger's parts: the cutting of lines, rotation, full disks, what it is told,
- * journald's datagrams, and watchers.
+ * podshim-logger's parts: the cutting of lines, what it is told, journald's datagrams,
+ * and watchers. Its file: test_podshim_logger_file.c.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,16 +10,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
@@ -30,16 +28,6 @@
 #include "logger/out.h"
 #include "logger/watch.h"
 #include "tmpdir.h"
-
-static char *
-content(const char *name)
-{
-	AUTO_FREE char *path = mem_printf("%s/%s", dir, name);
-	char *text;
-	size_t len;
-
-	return file_read(AT_FDCWD, path, 1 << 24, &text, &len, NULL) < 0 ? NULL : text;
-}
 
 /* --- lines ---------------------------------------------------------------------------- */
 
@@ -211,262 +199,68 @@ test_conf(void **state)
 	conf_is_refused("path", NULL, "has no value");
 }
 
-/* --- the file ------------------------------------------------------------------------------ */
-
-static struct out *
-out_new(enum log_format format, uint64_t max_size, unsigned max_files)
+static void
+conf_path_is(const char *id, const char *ns, const char *path, const char *want)
 {
-	struct logger_conf conf = {.format = format,
-	    .path = mem_printf("%s/a/b/log", dir),
-	    .max_size = max_size,
-	    .max_files = max_files,
-	    .mode = 0640};
-	struct out *o = mem_zalloc(sizeof *o);
+	char *p = mem_strdup(path), *i = mem_strdup(id);
+	char *words[] = {(char[]){"path"}, p, (char[]){"id"}, i, NULL};
+	struct logger_conf conf;
 	struct err err = ERR_INIT;
 
-	(void)umask(0);
-	if (out_open(o, &conf, &err) < 0)
-		fail_msg("%s", err.text);
-	out_stamp(o, INT64_C(1700000000000000007));
-	return o;
+	assert_int_equal(logger_conf_parse(words, "c", ns, &conf, &err), 0);
+	assert_string_equal(conf.path, want);
+	logger_conf_fini(&conf);
+	free(p);
+	free(i);
 }
 
+/* A name that looks like a word to be replaced is a name all the same. */
 static void
-out_free(struct out *o)
+test_conf_expands_once(void **state)
 {
-	union {
-		const char *in;
-		void *out;
-	} path = {.in = o->file.path};
-
-	out_close(o);
-	free(path.out);
-	free(o);
-}
-
-static void
-say(struct out *o, bool is_stderr, const char *text, bool partial)
-{
-	out_line(o, is_stderr,
-	    &(struct line){.text = text, .len = strlen(text), .partial = partial});
-}
-
-#define STAMP "2023-11-14T22:13:20.000000007Z"
-
-static void
-test_out_cri(void **state)
-{
-	struct out *o = out_new(LOG_CRI, 0, 1);
-	AUTO_FREE char *text = NULL;
-	struct stat st;
-	AUTO_FREE char *path = mem_printf("%s/a/b/log", dir);
-
 	(void)state;
-	say(o, false, "hello", false);
-	say(o, true, "wo", true);
-	say(o, true, "", false);
-	out_flush(o);
-	text = content("a/b/log");
-	assert_string_equal(
-	    text, STAMP " stdout F hello\n" STAMP " stderr P wo\n" STAMP " stderr F \n");
-	assert_int_equal(stat(path, &st), 0);
-	assert_int_equal(st.st_mode & 07777, 0640);
-	out_free(o);
-}
-
-static void
-test_out_plain(void **state)
-{
-	struct out *o = out_new(LOG_PLAIN, 0, 1);
-	AUTO_FREE char *text = NULL;
-
-	(void)state;
-	say(o, false, "a", false);
-	say(o, false, "b", true);
-	say(o, false, "c", false);
-	out_flush(o);
-	text = content("a/b/log");
-	assert_string_equal(text, "a\nbc\n");
-	out_free(o);
-}
-
-/* Every line once, in order, in files that are not too large. */
-static void
-test_rotation(void **state)
-{
-	struct out *o = out_new(LOG_PLAIN, 4096, 4);
-	AUTO_FREE char *all = mem_strdup("");
-	AUTO_FREE char *want = mem_zalloc(1 << 20);
-	static const char *const names[] = {
-	    "a/b/log.3", "a/b/log.2", "a/b/log.1", "a/b/log"};
-	size_t i, n = 0;
-	char line[40];
-
-	(void)state;
-	for (i = 0; i < 2000; i++) {
-		(void)snprintf(line, sizeof line, "line %zu", i);
-		say(o, false, line, false);
-		if (i % 37 == 0)
-			out_flush(o);
-	}
-	out_flush(o);
-	for (i = 0; i < ARRAY_LEN(names); i++) {
-		AUTO_FREE char *text = content(names[i]);
-		char *both;
-
-		assert_non_null(text);
-		assert_true(strlen(text) <= 4096);
-		both = mem_printf("%s%s", all, text);
-		free(all);
-		all = both;
-	}
-	assert_null(content("a/b/log.4"));
-	assert_null(content("a/b/log.next"));
-	for (i = 0; i < 2000; i++)
-		n += (size_t)snprintf(want + n, 40, "line %zu\n", i);
-	assert_true(strlen(all) > (size_t)3 * 4000 && strlen(all) <= n);
-	/* the last ones are all there */
-	assert_string_equal(all, want + n - strlen(all));
-	out_free(o);
-}
-
-static void
-test_rotation_one_file(void **state)
-{
-	struct out *o = out_new(LOG_PLAIN, 4096, 1);
-	AUTO_FREE char *big = mem_zalloc(10001);
-	AUTO_FREE char *text = NULL;
-
-	(void)state;
-	memset(big, 'x', 10000);
-	say(o, false, "small", false);
-	out_flush(o);
-	/* larger than a file may be: it gets one of its own */
-	say(o, false, big, false);
-	out_flush(o);
-	text = content("a/b/log");
-	assert_int_equal(strlen(text), 10001);
-	assert_null(content("a/b/log.1"));
-	out_free(o);
-}
-
-static void
-test_moved_and_removed(void **state)
-{
-	struct out *o = out_new(LOG_PLAIN, 0, 1);
-	AUTO_FREE char *path = mem_printf("%s/a/b/log", dir),
-		       *away = mem_printf("%s/x", dir);
-	AUTO_FREE char *text = NULL, *old = NULL;
-
-	(void)state;
-	say(o, false, "one", false);
-	out_flush(o);
-	assert_int_equal(rename(path, away), 0);
-	say(o, false, "two", false);
-	out_flush(o);
-	text = content("a/b/log");
-	old = content("x");
-	assert_string_equal(text, "two\n");
-	assert_string_equal(old, "one\n");
-	assert_int_equal(unlink(path), 0);
-	say(o, false, "three", false);
-	out_flush(o);
-	free(text);
-	text = content("a/b/log");
-	assert_string_equal(text, "three\n");
-	out_free(o);
-}
-
-/* Two log programs of one file, an exec's and init's. */
-static void
-test_shared(void **state)
-{
-	struct out *a = out_new(LOG_PLAIN, 4096, 50), *b = out_new(LOG_PLAIN, 4096, 50);
-	size_t i, lines = 0;
-	char name[40], line[60];
-
-	(void)state;
-	for (i = 0; i < 600; i++) {
-		(void)snprintf(line, sizeof line, "line %zu of both and some more", i);
-		say(i % 2 == 0 ? a : b, false, line, false);
-		out_flush(i % 2 == 0 ? a : b);
-	}
-	for (i = 0; i < 50; i++) {
-		char *text, *p;
-
-		(void)snprintf(name, sizeof name, i == 0 ? "a/b/log" : "a/b/log.%zu", i);
-		text = content(name);
-		for (p = text; p != NULL && (p = strchr(p, '\n')) != NULL; p++)
-			lines++;
-		free(text);
-	}
-	assert_int_equal(lines, 600);
-	out_free(a);
-	out_free(b);
-}
-
-/* A limit on file size is as good as a full disk. */
-static void
-test_full_disk(void **state)
-{
-	struct out *o = out_new(LOG_CRI, 0, 1);
-	struct rlimit old, less;
-	AUTO_FREE char *text = NULL, *after = NULL;
-	int i;
-
-	(void)state;
-	(void)signal(SIGXFSZ, SIG_IGN);
-	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
-	less = old;
-	less.rlim_cur = 200;
-	assert_int_equal(setrlimit(RLIMIT_FSIZE, &less), 0);
-	for (i = 0; i < 10; i++) {
-		say(o, false, "a line of some length", false);
-		if (i != 4)
-			out_flush(o);
-	}
-	text = content("a/b/log");
-	/* whole lines only */
-	assert_int_equal(
-	    strlen(text), 3 * strlen(STAMP " stdout F a line of some length\n"));
-	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
-	say(o, false, "again", false);
-	out_flush(o);
-	after = content("a/b/log");
-	assert_string_equal(after + strlen(text),
-	    STAMP " stderr F podshim-logger: 7 lines, 434 bytes are missing here: "
-		  "File too large\n" STAMP " stdout F again\n");
-	out_free(o);
-}
-
-static void
-test_not_a_file(void **state)
-{
-	AUTO_FREE char *fifo = mem_printf("%s/fifo", dir),
-		       *link = mem_printf("%s/link", dir);
-	struct logger_conf conf = {.format = LOG_CRI, .path = fifo, .mode = 0640};
-	struct out *o = mem_zalloc(sizeof *o);
-	struct err err = ERR_INIT;
-
-	(void)state;
-	assert_int_equal(mkfifo(fifo, 0600), 0);
-	assert_true(out_open(o, &conf, &err) < 0); /* and does not wait for a reader */
-	assert_int_equal(symlink("/etc/passwd", link), 0);
-	conf.path = link;
-	assert_true(out_open(o, &conf, &err) < 0);
-	assert_non_null(strstr(err.text, "link'"));
-	conf.path = dir;
-	assert_true(out_open(o, &conf, &err) < 0);
-	free(o);
+	(void)alarm(60);
+	conf_path_is("{id}", "n", "/l/{id}.log", "/l/{id}.log");
+	conf_path_is("a{id}", "n", "/{id}{id}", "/a{id}a{id}");
+	conf_path_is("{namespace}", "{id}", "/{namespace}/{id}", "/{id}/{namespace}");
+	conf_path_is("c", "n", "/{{id}/{x}{namespace", "/{c/{x}{namespace");
+	(void)alarm(0);
 }
 
 /* --- journald -------------------------------------------------------------------------------- */
 
+static int
+journald_listen(const char *path)
+{
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+
+	memcpy(sa.sun_path, path, strlen(path) + 1);
+	assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof sa), 0);
+	return fd;
+}
+
+/* The next datagram's message begins so. */
+static void
+journald_says(int fd, const char *want)
+{
+	static const char name[] = "MESSAGE\n";
+	char got[400], *at;
+	ssize_t n = recv(fd, got, sizeof got, 0);
+
+	assert_true(n > 0);
+	at = memmem(got, (size_t)n, name, sizeof name - 1);
+	assert_non_null(at);
+	at += sizeof name - 1 + sizeof(uint64_t);
+	assert_true(at + strlen(want) <= got + n);
+	assert_memory_equal(at, want, strlen(want));
+}
+
 static void
 test_journald(void **state)
 {
-	AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	AUTO_CLOSE int fd = -1;
+	const struct line lost = {.text = "lost", .len = 4};
 	AUTO_FREE char *path = mem_printf("%s/journal", dir);
 	struct logger_conf conf = {
 	    .format = LOG_JOURNALD, .journal = path, .id = "c", .ns = "n", .tag = "t"};
@@ -481,16 +275,59 @@ test_journald(void **state)
 	(void)state;
 	assert_true(out_open(o, &conf, &err) < 0);
 	assert_non_null(strstr(err.text, "no journald at"));
-	memcpy(sa.sun_path, path, strlen(path) + 1);
-	assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof sa), 0);
+	fd = journald_listen(path);
 	assert_int_equal(out_open(o, &conf, &err), 0);
 	out_line(o, true, &(struct line){.text = "a\0b", .len = 3, .partial = true});
 	assert_int_equal(recv(fd, got, sizeof got, 0), sizeof want - 1);
 	assert_memory_equal(got, want, sizeof want - 1);
 	/* while it is away, lines are counted */
 	fd_close(&fd);
-	say(o, false, "lost", false);
-	assert_int_equal(o->journal.lost_lines, 1);
+	out_line(o, false, &lost);
+	out_line(o, false, &lost);
+	assert_int_equal(o->journal.lost_lines, 2);
+	assert_int_equal(unlink(path), 0);
+	out_line(o, false, &lost);
+	assert_int_equal(o->journal.lost_lines, 3);
+	/* it is back, at a socket of its own */
+	fd = journald_listen(path);
+	out_line(o, false, &(struct line){.text = "again", .len = 5});
+	journald_says(fd, "podshim-logger: 3 lines, 12 bytes are missing here: ");
+	journald_says(fd, "again");
+	assert_int_equal(o->journal.lost_lines, 0);
+	out_close(o);
+	free(o);
+}
+
+/* One that is stuck is waited for once, not for each line. */
+static void
+test_journald_stuck(void **state)
+{
+	AUTO_FREE char *path = mem_printf("%s/journal", dir);
+	AUTO_CLOSE int fd = journald_listen(path);
+	struct logger_conf conf = {
+	    .format = LOG_JOURNALD, .journal = path, .id = "c", .ns = "n", .tag = "t"};
+	struct out *o = mem_zalloc(sizeof *o);
+	const struct line line = {.text = "line", .len = 4};
+	struct err err = ERR_INIT;
+	boot_us_t begin;
+	char got[400];
+
+	(void)state;
+	assert_int_equal(out_open(o, &conf, &err), 0);
+	do {
+		begin = clock_boot_us();
+		out_line(o, false, &line);
+	} while (o->journal.lost_lines == 0);
+	out_line(o, false, &line);
+	out_line(o, false, &line);
+	/* 15 s if each waits */
+	assert_true(clock_boot_us() - begin < 10 * US_PER_S);
+	assert_int_equal(o->journal.lost_lines, 3);
+	while (recv(fd, got, sizeof got, 0) > 0)
+		;
+	out_line(o, false, &line);
+	journald_says(fd, "podshim-logger: 3 lines, 12 bytes are missing here: ");
+	journald_says(fd, "line");
 	out_close(o);
 	free(o);
 }
@@ -581,6 +418,64 @@ test_watchers(void **state)
 	assert_int_equal(access(path, F_OK), -1);
 }
 
+/* Only what a dead log program left is taken away. */
+static void
+test_attach_takes_nothing(void **state)
+{
+	AUTO_FREE char *path = mem_printf("%s/attach", dir);
+	AUTO_CLOSE int dirfd = open(dir, O_PATH | O_CLOEXEC);
+	AUTO_CLOSE int stale = -1;
+	AUTO_FREE char *text = NULL;
+	struct err err = ERR_INIT;
+	struct watch w, other;
+	size_t len;
+
+	(void)state;
+	assert_int_equal(file_write(AT_FDCWD, path, "mine", 4, 0644, NULL), 0);
+	assert_int_equal(watch_open(&w, path, forever, &err), -ENOTSOCK);
+	assert_non_null(strstr(err.text, "attach'"));
+	assert_non_null(strstr(err.text, "is no socket"));
+	watch_close(&w);
+	assert_int_equal(file_read(AT_FDCWD, path, 10, &text, &len, NULL), 0);
+	assert_string_equal(text, "mine");
+	assert_int_equal(unlink(path), 0);
+	/* nobody listens at it */
+	stale = unix_listen_at(dirfd, "attach", SOCK_SEQPACKET, NULL);
+	assert_true(stale >= 0);
+	fd_close(&stale);
+	assert_int_equal(watch_open(&w, path, forever, &err), 0);
+	/* one that is just ending */
+	assert_int_equal(watch_open(&other, path, forever, &err), 0);
+	watch_close(&w);
+	(void)close(join(&other, ATTACH_WATCH));
+	watch_close(&other);
+	assert_int_equal(access(path, F_OK), -1);
+	/* a server's: it stays, and is reached */
+	stale = unix_listen_at(dirfd, "attach", SOCK_STREAM, NULL);
+	assert_true(stale >= 0);
+	assert_int_equal(watch_open(&w, path, forever, &err), -EADDRINUSE);
+	assert_non_null(strstr(err.text, "attach' is no log program's"));
+	watch_close(&w);
+	assert_int_equal(access(path, F_OK), 0);
+}
+
+static void
+test_attach_of_a_successor(void **state)
+{
+	AUTO_FREE char *path = mem_printf("%s/attach", dir);
+	struct err err = ERR_INIT;
+	struct watch w, next;
+
+	(void)state;
+	assert_int_equal(watch_open(&w, path, forever, &err), 0);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(watch_open(&next, path, forever, &err), 0);
+	watch_close(&w);
+	(void)close(join(&next, ATTACH_WATCH));
+	watch_close(&next);
+	assert_int_equal(access(path, F_OK), -1);
+}
+
 int
 main(void)
 {
@@ -589,16 +484,12 @@ main(void)
 	    cmocka_unit_test(test_lines_long),
 	    cmocka_unit_test(test_lines_lossless),
 	    cmocka_unit_test(test_conf),
-	    cmocka_unit_test_setup_teardown(test_out_cri, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_out_plain, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_rotation, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_rotation_one_file, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_moved_and_removed, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_shared, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_full_disk, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_not_a_file, setup, teardown),
+	    cmocka_unit_test(test_conf_expands_once),
 	    cmocka_unit_test_setup_teardown(test_journald, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_journald_stuck, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_watchers, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_attach_takes_nothing, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_attach_of_a_successor, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

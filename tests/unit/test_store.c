@@ -363,6 +363,9 @@ test_store_last_exit(void **state)
 	}
 	assert_int_equal(store_last_exit(st, "c1", &pid, &status, &at), -ENOENT);
 	assert_int_equal(store_last_exit(st, "n1", &pid, &status, &at), 0);
+	store_forget_exits(st, "n1");
+	assert_int_equal(store_last_exit(st, "n1", &pid, &status, &at), -ENOENT);
+	assert_int_equal(store_last_exit(st, "n2", &pid, &status, &at), 0);
 	store_close(st);
 }
 

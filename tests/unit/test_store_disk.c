@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/dir.h"
 #include "base/fd.h"
 
 static void
@@ -435,6 +436,101 @@ test_disk_switch_cut_short(void **state)
 	store_close(st);
 }
 
+/* --- what was deleted ------------------------------------------------------------------- */
+
+#define SPEC_BYTES (4u * 1024u * 1024u)
+
+static off_t
+db_bytes(const char *dir)
+{
+	AUTO_FREE char *path = path_in(dir, STORE_FILE);
+	AUTO_FREE char *log = path_in(dir, STORE_FILE "-wal");
+	struct stat db, wal;
+
+	assert_int_equal(stat(path, &db), 0);
+	assert_int_equal(stat(log, &wal), 0);
+	return db.st_size + wal.st_size;
+}
+
+static void
+put_spec(struct store *st, int i, char *spec)
+{
+	char id[16];
+	const struct row_process row = {.container = "c1",
+	    .exec_id = id,
+	    .spec = spec,
+	    .spec_len = spec == NULL ? 0 : SPEC_BYTES,
+	    .state = TASK_CREATED};
+
+	(void)snprintf(id, sizeof id, "e%d", i);
+	store_put_process(st, &row);
+}
+
+static void
+on_process(const struct row_process *row, void *arg)
+{
+	*(size_t *)arg += row->spec_len;
+}
+
+/* 20 MB for a moment are not 20 MB for the pod's life. */
+static void
+test_disk_gives_back_what_was_deleted(void **state)
+{
+	struct store *st = open_expect(*state, STORE_CREATED), *reader = NULL;
+	AUTO_FREE char *spec = mem_zalloc(SPEC_BYTES);
+	size_t len = 0;
+	int i;
+
+	for (i = 0; i < 20; i++)
+		put(st, i, 1000);
+	for (i = 0; i < 5; i++)
+		put_spec(st, i, spec);
+	assert_true(db_bytes(*state) > 5 * (off_t)SPEC_BYTES);
+	assert_int_equal(store_open_readonly(*state, &reader, NULL), 0);
+	/* less than half of it: not worth a copy */
+	put_spec(st, 0, NULL);
+	put_spec(st, 1, NULL);
+	assert_true(db_bytes(*state) > 5 * (off_t)SPEC_BYTES);
+	put_spec(st, 2, NULL);
+	assert_true(db_bytes(*state) < 3 * (off_t)SPEC_BYTES);
+	put_spec(st, 3, NULL);
+	put_spec(st, 4, NULL);
+	assert_true(db_bytes(*state) < 1024 * 1024);
+	/* all else is there, for us, for who reads meanwhile, and for the next */
+	assert_int_equal(containers(st), 20);
+	assert_int_equal(containers(reader), 20);
+	store_close(reader);
+	put(st, 20, 10);
+	store_close(st);
+	st = open_expect(*state, STORE_OPENED);
+	assert_int_equal(containers(st), 21);
+	assert_int_equal(store_each_process(st, NULL, on_process, &len, NULL), 0);
+	assert_int_equal(len, 0);
+	store_close(st);
+}
+
+/* No room for the copy: the file stays as it is, and is not copied at each commit. */
+static void
+test_disk_keeps_what_it_cannot_copy(void **state)
+{
+	struct store *st = open_expect(*state, STORE_CREATED);
+	AUTO_FREE char *spec = mem_zalloc(SPEC_BYTES);
+	AUTO_FREE char *tmp = path_in(*state, STORE_FILE_TMP);
+	int i;
+
+	put_spec(st, 0, spec);
+	/* a directory stands in its way */
+	assert_int_equal(dir_make(tmp, 0700, NULL), 0);
+	put_spec(st, 0, NULL);
+	assert_true(db_bytes(*state) > (off_t)SPEC_BYTES);
+	assert_true(st->free_retry > (int64_t)SPEC_BYTES / 1024);
+	assert_int_equal(rmdir(tmp), 0);
+	for (i = 0; i < 100; i++)
+		put(st, i, 1000);
+	assert_true(db_bytes(*state) > (off_t)SPEC_BYTES);
+	store_close(st);
+}
+
 int
 main(void)
 {
@@ -446,6 +542,8 @@ main(void)
 	    TEST_IN_DIR(test_disk_killed_writer_loses_nothing),
 	    TEST_IN_DIR(test_disk_reader_does_not_grow_the_log),
 	    TEST_IN_DIR(test_disk_switch_cut_short),
+	    TEST_IN_DIR(test_disk_gives_back_what_was_deleted),
+	    TEST_IN_DIR(test_disk_keeps_what_it_cannot_copy),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

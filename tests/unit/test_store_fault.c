@@ -194,7 +194,7 @@ work(const char *dir, long n, bool lasts, int rc)
 		print_message("%ld: %s\n", n, err.text);
 	assert_int_equal(got, 0);
 	assert_int_equal(store_backlog(st), 0);
-	assert_false(store_take_replaced(st));
+	assert_false(st->replaced);
 	assert_rounds(st, ROUNDS);
 	store_close(st);
 	st = open_expect(dir, STORE_OPENED);

@@ -44,6 +44,27 @@ containers(struct store *st)
 	return rc < 0 ? rc : n;
 }
 
+/* Memory knows two containers. */
+static int n_refills;
+
+static void
+refill(void *arg)
+{
+	struct row_container row = {.id = "known1", .state = TASK_RUNNING};
+
+	n_refills++;
+	store_put_container(arg, &row);
+	row.id = "known2";
+	store_put_container(arg, &row);
+}
+
+static void
+refill_when_replaced(struct store *st)
+{
+	n_refills = 0;
+	store_on_replaced(st, refill, st);
+}
+
 static void
 fill(struct store *st, int n)
 {
@@ -288,6 +309,7 @@ test_open_damage_while_open(void **state)
 	off_t at;
 	char *v;
 
+	refill_when_replaced(st);
 	fill(st, 40);
 	seq = st->next_seq;
 	assert_int_equal(sqlite3_wal_checkpoint_v2(
@@ -302,8 +324,7 @@ test_open_damage_while_open(void **state)
 	store_begin(st);
 	store_put_container(st, &row);
 	assert_int_equal(store_commit(st, STORE_MUST, &err), 0);
-	assert_true(store_take_replaced(st));
-	assert_false(store_take_replaced(st));
+	assert_int_equal(n_refills, 1);
 	assert_true(containers(st) >= 1);
 	assert_true(exists(*state, "state.db.bad-1"));
 	v = store_get_meta(st, "inst");
@@ -325,12 +346,13 @@ test_open_replacement_takes_over_what_it_can(void **state)
 	void *p;
 	size_t len;
 
+	refill_when_replaced(st);
 	fill(st, 40);
 	st->damaged = true;
 	store_set_meta(st, "ending", "1");
-	assert_true(store_take_replaced(st));
+	assert_int_equal(n_refills, 1);
 	assert_int_equal(store_count(st, &n, &err), 0);
-	assert_int_equal(n.containers, 40);
+	assert_int_equal(n.containers, 42);
 	assert_int_equal(n.running, 40);
 	assert_int_equal(n.events_pending, 40);
 	assert_int_equal(store_get_answer(st, 40, &p, &len), 0);
@@ -340,10 +362,43 @@ test_open_replacement_takes_over_what_it_can(void **state)
 		store_event_done(st, seq, "ttrpc");
 	st->damaged = true; /* and again, when no event is left to tell the number */
 	store_set_meta(st, "ending", "2");
-	assert_true(store_take_replaced(st));
+	assert_int_equal(n_refills, 2);
 	store_close(st);
 	st = open_expect(*state, STORE_OPENED);
 	assert_int_equal(st->next_seq, 41);
+	store_close(st);
+}
+
+static int
+keep_nothing(void *arg)
+{
+	return *(int *)arg;
+}
+
+/* What is being deleted just then, or was and could not be written, stays deleted. */
+static void
+test_open_replacement_brings_nothing_back(void **state)
+{
+	struct store *st = open_expect(*state, STORE_CREATED);
+	struct err err = ERR_INIT;
+	int full = 1;
+
+	refill_when_replaced(st);
+	store_begin(st);
+	refill(st);
+	assert_int_equal(store_commit(st, STORE_MUST, &err), 0);
+	(void)sqlite3_commit_hook(st->db, keep_nothing, &full);
+	store_delete_container(st, "known2");
+	assert_int_equal(containers(st), 2);
+	assert_true(store_backlog(st) > 0);
+	n_refills = 0;
+	st->damaged = true;
+	store_begin(st);
+	store_delete_container(st, "known1");
+	assert_int_equal(store_commit(st, STORE_MUST, &err), 0);
+	assert_int_equal(n_refills, 1);
+	assert_int_equal(containers(st), 0);
+	assert_int_equal(store_backlog(st), 0);
 	store_close(st);
 }
 
@@ -459,6 +514,34 @@ test_open_migration_waits_for_the_word(void **state)
 	store_close(st);
 }
 
+/* SQLite may answer a COMMIT that does not fit by undoing all of it. */
+static void
+test_open_migration_undone_by_sqlite(void **state)
+{
+	struct store_identity id = identity(1);
+	struct store *st = open_expect(*state, STORE_CREATED);
+	struct row_container row = {.id = "later", .state = TASK_CREATED};
+	struct err err = ERR_INIT;
+	int64_t v;
+
+	fill(st, 2);
+	store_close(st);
+	st = open_two(*state, &id);
+	store_begin(st);
+	store_put_container(st, &row);
+	assert_int_equal(store_commit(st, STORE_KEEP, &err), 1);
+	assert_int_equal(db_exec(st, "ROLLBACK", &err), 0);
+	assert_int_equal(store_commit_migration(st, &err), 0);
+	assert_int_equal(store_backlog(st), 0);
+	assert_int_equal(db_int(st, "SELECT sum(added) FROM container", &v, &err), 0);
+	assert_int_equal(v, 15);
+	store_close(st);
+	st = open_two(*state, &id);
+	assert_int_equal(db_int(st, "PRAGMA user_version", &v, &err), 0);
+	assert_int_equal(v, 2);
+	store_close(st);
+}
+
 /* --- readers -------------------------------------------------------------- */
 
 static void
@@ -499,9 +582,11 @@ main(void)
 	    TEST_IN_DIR(test_open_garbled_log_and_index),
 	    TEST_IN_DIR(test_open_damage_while_open),
 	    TEST_IN_DIR(test_open_replacement_takes_over_what_it_can),
+	    TEST_IN_DIR(test_open_replacement_brings_nothing_back),
 	    TEST_IN_DIR(test_open_impossible_values),
 	    TEST_IN_DIR(test_open_newer_file_is_left_alone),
 	    TEST_IN_DIR(test_open_migration_waits_for_the_word),
+	    TEST_IN_DIR(test_open_migration_undone_by_sqlite),
 	    TEST_IN_DIR(test_open_reader_sees_the_writer_at_work),
 	};
 

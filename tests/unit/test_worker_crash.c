@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "proto/status.h"
 #include "proto/task.pb-c.h"
@@ -286,6 +287,72 @@ walk(void (*story)(void))
 	}
 }
 
+/* A Start that is told it came too late while its command, held, still runs. */
+static struct fk_step *
+start_told(const char *verb, const char *exec_id)
+{
+	Containerd__Task__V2__StartRequest m = CONTAINERD__TASK__V2__START_REQUEST__INIT;
+	char id[] = "c1";
+	uint64_t n;
+
+	fk.hold = verb;
+	m.id = id;
+	m.exec_id = (char *)(uintptr_t)exec_id;
+	do { /* it may come too late to be begun, too */
+		n = fk_send_late(
+		    "Start", &m.base, 50 * INT64_C(1000000), clock_boot_us());
+		while (!fk_request(n)->answered)
+			fk_run();
+		assert_int_equal(fk_request(n)->code, STATUS_DEADLINE_EXCEEDED);
+	} while (fk_command(verb, 0) == NULL);
+	fk.hold = NULL;
+	return fk_command(verb, 0);
+}
+
+/* Then the command ends well after all. Whenever a worker dies, what it has made is killed. */
+static void
+walk_told(const char *verb, const char *exec_id)
+{
+	void *state = NULL;
+	struct fk_step *cmd;
+	long i, left = 1;
+
+	for (i = 1; left > 0; i++) {
+		assert_int_equal(fk_setup(&state), 0);
+		fk_expect(exec_id[0] != '\0' ? fk_create("c1", false)
+					     : create_from("c1", fk.dir),
+		    STATUS_OK);
+		if (exec_id[0] != '\0') {
+			fk_expect(fk_simple("Start", "c1", ""), STATUS_OK);
+			fk_expect(fk_exec("c1", exec_id), STATUS_OK);
+		}
+		cmd = start_told(verb, exec_id);
+		fk.die_at = fk.ticks + i;
+		fk_end(cmd, 0);
+		fk_run();
+		left = fk.deaths;
+		assert_false(cmd->alive);
+		if (strstr(fk_events(), exec_id[0] != '\0' ? "exec-started" : "start c1"))
+			fk_expect(fk_simple("Wait", "c1", exec_id), STATUS_OK);
+		assert_int_equal(fk_teardown(&state), 0);
+	}
+	assert_true(i > 4);
+}
+
+static void
+test_worker_crash_told_exec(void **state)
+{
+	(void)state;
+	walk_told("exec", "e");
+}
+
+static void
+test_worker_crash_told_restore(void **state)
+{
+	(void)state;
+	walk_told("restore", "");
+}
+
 static void
 test_worker_crash_life(void **state)
 {
@@ -338,6 +405,8 @@ main(void)
 	    cmocka_unit_test(test_worker_crash_purge),
 	    cmocka_unit_test(test_worker_crash_frozen),
 	    cmocka_unit_test(test_worker_crash_restored),
+	    cmocka_unit_test(test_worker_crash_told_exec),
+	    cmocka_unit_test(test_worker_crash_told_restore),
 	};
 
 	log_init("test", "", "/dev/null");

@@ -2,20 +2,29 @@
  * Which exit is published when (contract.md 6.3), and what Wait, State and Delete
  * make of it.
  */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
+#include <event2/event.h>
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/log.h"
+#include "base/mem.h"
+#include "oci/cgroup_dirs.h"
 #include "proto/status.h"
 #include "proto/task.pb-c.h"
 #include "proto/wire.h"
+#include "worker/container.h"
+#include "worker/oom.h"
 #include "worker_help.h"
 
 static void
@@ -30,6 +39,22 @@ expect_exit(uint64_t wait, uint32_t status, int64_t at)
 	assert_non_null(r);
 	assert_int_equal(r->exit_status, status);
 	assert_int_equal(wire_timestamp_ns(r->exited_at), at);
+	protobuf_c_message_free_unpacked(&r->base, NULL);
+}
+
+/* It was killed, and nobody has seen it end: the time is that of the answer. */
+static void
+expect_killed(uint64_t wait)
+{
+	Containerd__Task__V2__WaitResponse *r;
+
+	fk_expect(wait, STATUS_OK);
+	r = (Containerd__Task__V2__WaitResponse *)protobuf_c_message_unpack(
+	    &containerd__task__v2__wait_response__descriptor, NULL,
+	    fk_request(wait)->payload_len, fk_request(wait)->payload);
+	assert_non_null(r);
+	assert_int_equal(r->exit_status, 128 + SIGKILL);
+	assert_true(wire_timestamp_ns(r->exited_at) > 1000 * NS_PER_S);
 	protobuf_c_message_free_unpacked(&r->base, NULL);
 }
 
@@ -116,6 +141,83 @@ test_worker_exits_wait_for_readers(void **state)
 	expect_exit(fk_simple("Wait", "c1", ""), 4, 3 * NS_PER_S);
 }
 
+/* Init's exit has waited long enough for the execs. */
+static void
+stop_waiting(void)
+{
+	fk_run();
+	event_active(container_get(&fk.pod, "c1")->settle_ev, EV_TIMEOUT, 0);
+	fk_run();
+}
+
+/* An exec that hangs in the kernel: what its Waits are told when its container goes. */
+static void
+test_worker_exits_exec_outlives_its_container(void **state)
+{
+	uint64_t wait;
+
+	(void)state;
+	start_container();
+	start_exec("a");
+	wait = fk_simple("Wait", "c1", "a");
+	fk_run();
+	fk.survives = true;
+	fk_exit(fk_command("create", 0), 0);
+	stop_waiting();
+	assert_false(fk_request(wait)->answered);
+	fk.survives = false;
+	fk_expect(fk_simple("Delete", "c1", ""), STATUS_OK);
+	expect_killed(wait);
+	assert_false(fk_command("exec", 0)->alive);
+	fk_expect_clean();
+}
+
+/* It has ended, and its last output was still being read. */
+static void
+test_worker_exits_unread_exec_of_one_that_goes(void **state)
+{
+	uint64_t wait;
+
+	(void)state;
+	start_container();
+	start_exec("a");
+	wait = fk_simple("Wait", "c1", "a");
+	fk_run();
+	fk.survives = true;
+	fk_exit(fk_command("create", 0), 0);
+	fk_run();
+	fk_reading = true;
+	fk_exit(fk_command("exec", 0), 3 << 8);
+	stop_waiting();
+	fk_reading = false;
+	assert_false(fk_request(wait)->answered);
+	fk_expect(fk_simple("Delete", "c1", ""), STATUS_OK);
+	expect_exit(wait, 3, 2 * NS_PER_S);
+	fk_expect_clean();
+}
+
+static void
+test_worker_exits_exec_outlives_a_purge(void **state)
+{
+	AUTO_FREE char *dir = mem_printf("%s/purged", fk.dir);
+	AUTO_FREE char *mark = mem_printf("%s/c1", dir);
+	uint64_t wait;
+
+	(void)state;
+	start_container();
+	start_exec("a");
+	wait = fk_simple("Wait", "c1", "a");
+	fk_run();
+	fk.survives = true;
+	assert_int_equal(mkdir(dir, 0700), 0);
+	assert_int_equal(file_write(AT_FDCWD, mark, "", 0, 0600, NULL), 0);
+	fk_exit(fk_command("create", 0), 7 << 8);
+	expect_killed(wait);
+	fk_exit(fk_command("exec", 0), SIGKILL);
+	assert_int_equal(rmdir(dir), 0); /* the mark is gone */
+	fk_expect_clean();
+}
+
 static void
 test_worker_exits_signal_is_128_more(void **state)
 {
@@ -163,6 +265,53 @@ test_worker_exits_failed_start_has_no_start_event(void **state)
 	fk_expect_clean();
 }
 
+/* Init ends, nobody is up, and the worker that comes finds its Start under way. */
+static void
+test_worker_exits_before_start_is_told(void **state)
+{
+	uint64_t start, wait;
+
+	(void)state;
+	fk_expect(fk_create("c1", false), STATUS_OK);
+	fk.hold = "start";
+	start = fk_simple("Start", "c1", "");
+	wait = fk_simple("Wait", "c1", "");
+	fk_run();
+	fk_die();
+	fk_exit(fk_command("create", 0), 5 << 8);
+	fk_expect(wait, STATUS_OK);
+	assert_string_equal(fk_events(), "create c1");
+	fk_end(fk_command("start", 0), 0);
+	fk_expect(start, STATUS_OK);
+	assert_string_equal(fk_events(), "create c1|start c1|exit c1");
+	fk_expect(fk_simple("Delete", "c1", ""), STATUS_OK);
+	fk_expect_clean();
+}
+
+/* The same of an exec's Start: init's exit is the last. */
+static void
+test_worker_exits_before_exec_is_told(void **state)
+{
+	uint64_t start;
+
+	(void)state;
+	fk_expect(fk_create("c1", false), STATUS_OK);
+	fk_expect(fk_simple("Start", "c1", ""), STATUS_OK);
+	fk_expect(fk_exec("c1", "e"), STATUS_OK);
+	fk.hold = "exec";
+	start = fk_simple("Start", "c1", "e");
+	fk_run();
+	fk_die();
+	fk_exit(fk_command("create", 0), 5 << 8);
+	fk_end(fk_command("exec", 0), 0);
+	fk_exit(fk_command("exec", 0), SIGKILL);
+	fk_expect(start, STATUS_OK);
+	assert_string_equal(
+	    strstr(fk_events(), "exec-started"), "exec-started c1/e|exit c1/e|exit c1");
+	fk_expect(fk_simple("Delete", "c1", ""), STATUS_OK);
+	fk_expect_clean();
+}
+
 /* containerd's TestIssue10589: init goes while two execs are in mid-start. */
 static void
 test_worker_exits_init_goes_while_execs_start(void **state)
@@ -188,6 +337,31 @@ test_worker_exits_init_goes_while_execs_start(void **state)
 	fk_expect(b, STATUS_UNKNOWN);
 	assert_string_equal(strstr(fk_events(), "exit"), "exit c1");
 	expect_exit(fk_simple("Wait", "c1", "a"), 0, 0);
+}
+
+/* One that comes to life behind its init is killed: nothing else would end it. */
+static void
+test_worker_exits_exec_born_after_init(void **state)
+{
+	uint64_t start;
+
+	(void)state;
+	fk_shared_pidns();
+	start_container();
+	fk_expect(fk_exec("c1", "a"), STATUS_OK);
+	fk.hold = "exec";
+	start = fk_simple("Start", "c1", "a");
+	fk_run();
+	fk_exit(fk_command("create", 0), 0);
+	fk_run();
+	fk_end(fk_command("exec", 0), 0);
+	fk_expect(start, STATUS_OK);
+	assert_int_equal(fk_count("signal"), 1);
+	expect_exit(fk_simple("Wait", "c1", "a"), 128 + SIGKILL, 2 * NS_PER_S);
+	assert_string_equal(
+	    strstr(fk_events(), "exec-started"), "exec-started c1/a|exit c1/a|exit c1");
+	fk_expect(fk_simple("Delete", "c1", ""), STATUS_OK);
+	fk_expect_clean();
 }
 
 /* Told of an exec's Start too late: it is killed, its events are whole. */
@@ -216,6 +390,37 @@ test_worker_exits_exec_that_came_too_late(void **state)
 	fk_expect(fk_simple("Delete", "c1", "a"), STATUS_OK);
 }
 
+static void
+write_oom_kills(const char *n)
+{
+	AUTO_FREE char *path = mem_printf("%s/memory.events", fk.bundle),
+		       *text = mem_printf("low 0\noom 0\noom_kill %s\n", n);
+
+	assert_int_equal(file_write(AT_FDCWD, path, text, strlen(text), 0600, NULL), 0);
+}
+
+/* A worker that comes while a Start is under way finds its container created only. */
+static void
+test_worker_exits_oom_is_told_after_start(void **state)
+{
+	struct container *c;
+
+	(void)state;
+	write_oom_kills("0");
+	fk_expect(fk_create("c1", false), STATUS_OK);
+	c = container_get(&fk.pod, "c1");
+	c->dirs = mem_zalloc(sizeof *c->dirs);
+	c->dirs->v2 = true;
+	c->dirs->path[0] = mem_strdup(fk.bundle);
+	oom_watch(c, true);
+	write_oom_kills("1");
+	oom_unwatch(c);
+	oom_watch(c, false);
+	assert_string_equal(fk_events(), "create c1");
+	fk_expect(fk_simple("Start", "c1", ""), STATUS_OK);
+	assert_string_equal(fk_events(), "create c1|start c1|oom c1");
+}
+
 int
 main(void)
 {
@@ -223,11 +428,18 @@ main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, fk_setup, fk_teardown)
 	    T(test_worker_exits_init_is_last),
 	    T(test_worker_exits_wait_for_readers),
+	    T(test_worker_exits_exec_outlives_its_container),
+	    T(test_worker_exits_unread_exec_of_one_that_goes),
+	    T(test_worker_exits_exec_outlives_a_purge),
 	    T(test_worker_exits_signal_is_128_more),
 	    T(test_worker_exits_during_start),
 	    T(test_worker_exits_failed_start_has_no_start_event),
+	    T(test_worker_exits_before_start_is_told),
+	    T(test_worker_exits_before_exec_is_told),
 	    T(test_worker_exits_init_goes_while_execs_start),
+	    T(test_worker_exits_exec_born_after_init),
 	    T(test_worker_exits_exec_that_came_too_late),
+	    T(test_worker_exits_oom_is_told_after_start),
 #undef T
 	};
 

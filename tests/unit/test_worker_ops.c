@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include <setjmp.h>
 
@@ -134,6 +135,26 @@ test_worker_ops_failed_create_leaves_nothing(void **state)
 	fk_expect(fk_create("c1", false), STATUS_OK);
 }
 
+/* What became of a container that bore the id before is not this one's end. */
+static void
+test_worker_ops_failed_create_of_an_old_name(void **state)
+{
+	uint64_t purge;
+
+	(void)state;
+	fk_expect(fk_create("c1", false), STATUS_OK);
+	fk_expect(fk_simple("Start", "c1", ""), STATUS_OK);
+	fk_exit(fk_command("create", 0), 0);
+	fk_run();
+	fk_expect(fk_simple("Delete", "c1", ""), STATUS_OK);
+	fk.fail = "create";
+	fk_expect(fk_create("c1", false), STATUS_UNKNOWN);
+	purge = fk_simple("podshim.v1.Admin/Purge", "c1", "");
+	fk_expect(purge, STATUS_OK);
+	assert_int_equal(fk_request(purge)->payload_len, 0);
+	fk_expect_clean();
+}
+
 static void
 test_worker_ops_unkept_stdio_is_refused(void **state)
 {
@@ -146,7 +167,16 @@ test_worker_ops_unkept_stdio_is_refused(void **state)
 	assert_non_null(strstr(fk_request(n)->text, "no room for its descriptors"));
 	assert_string_equal(fk_events(), "");
 	fk_expect_clean();
+	/* nor by a worker that was not there when the keeper said so */
+	fk.hold = "create";
+	n = fk_create("c1", true);
+	fk_run();
+	fk_die();
 	fk.unkept = false;
+	fk.hold = NULL;
+	fk_end(fk_command("create", 1), 0);
+	fk_expect(n, STATUS_RESOURCE_EXHAUSTED);
+	fk_expect_clean();
 	fk_expect(fk_create("c1", true), STATUS_OK);
 	fk_expect(fk_simple("Start", "c1", ""), STATUS_OK);
 	fk_expect(fk_exec("c1", "e"), STATUS_OK);
@@ -155,6 +185,31 @@ test_worker_ops_unkept_stdio_is_refused(void **state)
 	assert_false(fk_command("exec", 0)->alive);
 	fk.unkept = false;
 	fk_expect(fk_simple("Delete", "c1", "e"), STATUS_OK);
+	fk_expect(fk_kill("c1", "", SIGKILL, false), STATUS_OK);
+	fk_expect(fk_simple("Delete", "c1", ""), STATUS_OK);
+	fk_expect_clean();
+}
+
+/* The keeper stores a terminal that the worker has not asked about yet. */
+static void
+test_worker_ops_unused_terminal_goes(void **state)
+{
+	(void)state;
+	fk.terminal = true;
+	fk.fail = "create";
+	fk_expect(fk_create("c1", false), STATUS_UNKNOWN);
+	fk_expect_clean();
+	fk.fail = "exec";
+	fk_expect(fk_create("c1", false), STATUS_OK);
+	fk_expect(fk_simple("Start", "c1", ""), STATUS_OK);
+	fk_expect(fk_exec("c1", "e"), STATUS_OK);
+	fk_expect(fk_simple("Start", "c1", "e"), STATUS_UNKNOWN);
+	fk.fail = NULL;
+	fk_expect(fk_exec("c1", "e2"), STATUS_OK);
+	fk_expect(fk_simple("Start", "c1", "e2"), STATUS_OK);
+	fk_exit(fk_command("exec", 1), 0);
+	fk_run();
+	fk_expect(fk_simple("Delete", "c1", "e2"), STATUS_OK);
 	fk_expect(fk_kill("c1", "", SIGKILL, false), STATUS_OK);
 	fk_expect(fk_simple("Delete", "c1", ""), STATUS_OK);
 	fk_expect_clean();
@@ -266,6 +321,38 @@ test_worker_ops_execs_do_not_wait_for_each_other(void **state)
 	assert_non_null(strstr(fk_request(del)->text, "running"));
 }
 
+/* Thousands that end as soon as they are begun, behind one that takes its time. */
+static void
+test_worker_ops_long_queue_on_a_short_stack(void **state)
+{
+	enum { N = 4000 };
+	uint64_t pause, first;
+	struct rlimit was, less;
+	unsigned i;
+
+	(void)state;
+	fk_expect(fk_create("c1", false), STATUS_OK);
+	fk_expect(fk_simple("Start", "c1", ""), STATUS_OK);
+	fk.hold = "pause";
+	pause = fk_simple("Pause", "c1", "");
+	first = fk_exec("c1", "e");
+	for (i = 1; i < N; i++)
+		(void)fk_exec("c1", "e");
+	for (i = 0; i < N; i++)
+		(void)fk_simple("Start", "c1", "unheard-of");
+	fk_run();
+	assert_false(answered(first));
+	assert_int_equal(getrlimit(RLIMIT_STACK, &was), 0);
+	less = (struct rlimit){.rlim_cur = 1u << 20, .rlim_max = was.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_STACK, &less), 0);
+	fk_end(fk_command("pause", 0), 0);
+	fk_expect(pause, STATUS_OK);
+	assert_int_equal(setrlimit(RLIMIT_STACK, &was), 0);
+	for (i = 0; i < 2 * N; i++)
+		assert_true(answered(first + i));
+	assert_int_equal(fk.deaths, 0);
+}
+
 static void
 test_worker_ops_bad_requests(void **state)
 {
@@ -286,6 +373,58 @@ test_worker_ops_bad_requests(void **state)
 	fk_expect_clean();
 }
 
+/* --- much to keep ----------------------------------------------------------------------- */
+
+#define BIG (3u * 1024u * 1024u)
+
+/* An exec whose environment is that big. */
+static uint64_t
+big_exec(const char *id, const char *exec_id)
+{
+	AUTO_FREE char *pad = mem_zalloc(BIG + 1), *json = NULL;
+	Containerd__Task__V2__ExecProcessRequest m =
+	    CONTAINERD__TASK__V2__EXEC_PROCESS_REQUEST__INIT;
+	Google__Protobuf__Any spec = GOOGLE__PROTOBUF__ANY__INIT;
+
+	memset(pad, 'x', BIG);
+	json = mem_printf("{\"args\":[\"true\"],\"cwd\":\"/\",\"env\":[\"A=%s\"]}", pad);
+	spec.value.data = (uint8_t *)json;
+	spec.value.len = strlen(json);
+	m.id = (char *)(uintptr_t)id;
+	m.exec_id = (char *)(uintptr_t)exec_id;
+	m.spec = &spec;
+	return fk_send("Exec", &m.base);
+}
+
+/* The cap is the pod's; what is started, or deleted, makes room. */
+static void
+test_worker_ops_specs_are_capped(void **state)
+{
+	uint64_t n;
+
+	(void)state;
+	fk_expect(fk_create("c1", false), STATUS_OK);
+	fk_expect(fk_create("c2", false), STATUS_OK);
+	fk_expect(fk_simple("Start", "c1", ""), STATUS_OK);
+	fk_expect(fk_simple("Start", "c2", ""), STATUS_OK);
+	fk_expect(big_exec("c1", "a"), STATUS_OK);
+	fk_expect(big_exec("c1", "b"), STATUS_OK);
+	fk_expect(big_exec("c1", "c"), STATUS_OK);
+	fk_expect(big_exec("c2", "d"), STATUS_OK);
+	fk_expect(big_exec("c2", "e"), STATUS_OK);
+	n = big_exec("c2", "f");
+	fk_expect(n, STATUS_RESOURCE_EXHAUSTED);
+	assert_non_null(strstr(fk_request(n)->text, "16 MiB"));
+	fk_die();
+	fk_expect(big_exec("c1", "f"), STATUS_RESOURCE_EXHAUSTED);
+	fk_expect(fk_exec("c2", "small"), STATUS_OK);
+	fk_expect(fk_simple("Start", "c1", "a"), STATUS_OK);
+	fk_expect(big_exec("c2", "f"), STATUS_OK);
+	fk_expect(big_exec("c2", "g"), STATUS_RESOURCE_EXHAUSTED);
+	fk_expect(fk_simple("Delete", "c1", "b"), STATUS_OK);
+	fk_expect(big_exec("c2", "g"), STATUS_OK);
+}
+
 int
 main(void)
 {
@@ -295,12 +434,16 @@ main(void)
 	    T(test_worker_ops_invisible_while_created),
 	    T(test_worker_ops_duplicate_create),
 	    T(test_worker_ops_failed_create_leaves_nothing),
+	    T(test_worker_ops_failed_create_of_an_old_name),
 	    T(test_worker_ops_unkept_stdio_is_refused),
+	    T(test_worker_ops_unused_terminal_goes),
 	    T(test_worker_ops_late_request_is_not_begun),
 	    T(test_worker_ops_create_too_late_is_undone),
 	    T(test_worker_ops_cancel),
 	    T(test_worker_ops_execs_do_not_wait_for_each_other),
+	    T(test_worker_ops_long_queue_on_a_short_stack),
 	    T(test_worker_ops_bad_requests),
+	    T(test_worker_ops_specs_are_capped),
 #undef T
 	};
 

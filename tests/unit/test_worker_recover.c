@@ -1,7 +1,6 @@
 /*
- * What a worker finds that nobody asks for any more: leftovers of requests that
- * are gone, condemned ones, a lost store, marks of the delete action,
- * strangers among the keeper's things.
+ * What a worker finds that nobody asks for any more: condemned requests, a lost
+ * store, marks of the delete action, strangers among the keeper's things.
  */
 #include <fcntl.h>
 #include <setjmp.h>
@@ -10,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -17,11 +17,14 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "oci/record.h"
 #include "proto/status.h"
 #include "proto/task.pb-c.h"
+#include "state/store_private.h"
 #include "worker/container.h"
 #include "worker/link.h"
 #include "worker/process.h"
@@ -45,125 +48,32 @@ has_file(const char *name)
 	return access(path, F_OK) == 0;
 }
 
-/* A Create whose caller was told DeadlineExceeded, then the worker dies. */
+/* What an earlier worker began runs to its end, though the caller left before GO. */
 static void
-leave_create(const char *held)
+test_worker_recover_cancelled_before_go(void **state)
 {
-	Containerd__Types__Mount mount = CONTAINERD__TYPES__MOUNT__INIT,
-				 *list[] = {&mount};
-	Containerd__Task__V2__CreateTaskRequest m =
-	    CONTAINERD__TASK__V2__CREATE_TASK_REQUEST__INIT;
-	char id[] = "c1";
-	uint64_t n;
-
-	fk.hold = held;
-	m.id = id;
-	m.bundle = fk.bundle;
-	m.n_rootfs = 1;
-	m.rootfs = list;
-	/* long enough to get to the held step, also where all is slow */
-	n = fk_send_late("Create", &m.base, NS_PER_S, clock_boot_us());
-	while (!fk_request(n)->answered)
-		fk_run();
-	assert_int_equal(fk_request(n)->code, STATUS_DEADLINE_EXCEEDED);
-	fk.hold = NULL;
-	fk_die();
-}
-
-static void
-test_worker_recover_leftover_create(void **state)
-{
-	(void)state;
-	leave_create("create");
-	fk_expect_clean();
-	assert_int_equal(fk_command("create", 0)->s.wait_status, SIGKILL);
-	assert_int_equal(fk_count("delete"), 1);
-	assert_int_equal(fk_count("unmount"), 1);
-	assert_string_equal(fk_events(), "");
-}
-
-static void
-test_worker_recover_leftover_mount(void **state)
-{
-	(void)state;
-	leave_create("mount");
-	fk_expect_clean();
-	/* ended before its effect is undone */
-	assert_int_equal(fk_command("mount", 0)->s.wait_status, SIGKILL);
-	assert_int_equal(fk_count("create"), 0);
-	assert_int_equal(fk_count("delete"), 0);
-	assert_int_equal(fk_count("unmount"), 1);
-}
-
-static bool
-meta_is(const char *key, const char *value)
-{
-	AUTO_FREE char *is = store_get_meta(fk.pod.store, key);
-
-	return is == NULL ? value == NULL : value != NULL && strcmp(is, value) == 0;
-}
-
-/* An undo that kills each worker is given up; nobody else is kept waiting by it. */
-static void
-test_worker_recover_undo_that_kills(void **state)
-{
-	uint64_t del;
+	uint64_t start, wait;
 
 	(void)state;
-	fk_expect(fk_create("other", false), STATUS_OK);
-	leave_create("create");
-	fk.poison = "unmount";
-	fk.n_poison = 100;
-	fk_run();
-	assert_int_equal(fk.n_poison, 98);
-	assert_null(container_get(&fk.pod, "c1"));
-	assert_true(meta_is("leaked", "c1"));
-	assert_true(meta_is("undo.c1", NULL));
-	/* a worker that comes later lets it be */
-	fk_die();
-	fk_run();
-	assert_int_equal(fk.n_poison, 98);
-	assert_true(meta_is("leaked", "c1"));
-	fk_expect(fk_simple("Start", "other", ""), STATUS_OK);
-	/* containerd's delete: it cleans by itself, for we know nothing */
-	fk_expect(fk_simple("podshim.v1.Admin/Purge", "other", ""), STATUS_OK);
-	assert_true(meta_is("leaked", "c1"));
-	del = fk_simple("podshim.v1.Admin/Purge", "c1", "");
-	fk_expect(del, STATUS_OK);
-	assert_int_equal(fk_request(del)->payload_len, 0);
-	assert_true(meta_is("leaked", NULL));
-	fk_expect_clean();
-}
-
-/* The same id again: its Create takes the name over. */
-static void
-test_worker_recover_create_after_a_leak(void **state)
-{
-	(void)state;
-	leave_create("mount");
-	fk.poison = "unmount";
-	fk.n_poison = 2;
-	fk_run();
-	assert_true(meta_is("leaked", "c1"));
 	fk_expect(fk_create("c1", false), STATUS_OK);
-	assert_true(meta_is("leaked", NULL));
+	wait = fk_simple("Wait", "c1", "");
+	fk.hold = "start";
+	start = fk_simple("Start", "c1", "");
+	fk_run();
+	fk_die();
+	fk_end(fk_command("start", 0), 0);
+	fk.cancel_early = start;
+	fk_run();
+	assert_string_equal(fk_events(), "create c1|start c1");
+	assert_int_equal(container_get(&fk.pod, "c1")->state, TASK_RUNNING);
+	/* one that only waits ends */
+	fk_die();
+	fk.cancel_early = wait;
+	fk_run();
+	assert_true(fk_request(wait)->answered && fk_request(wait)->nobody);
+	fk_expect(fk_kill("c1", "", SIGKILL, false), STATUS_OK);
 	fk_expect(fk_simple("Delete", "c1", ""), STATUS_OK);
 	fk_expect_clean();
-}
-
-/* Workers that somebody kills in the middle of an undo do not count. */
-static void
-test_worker_recover_undo_killed_from_outside(void **state)
-{
-	(void)state;
-	leave_create("create");
-	fk.poison = "unmount";
-	fk.poison_outside = true;
-	fk.n_poison = 7;
-	fk_expect_clean();
-	assert_int_equal(fk.n_poison, 0);
-	assert_true(meta_is("leaked", NULL));
-	assert_true(meta_is("undo.c1", NULL));
 }
 
 static void
@@ -186,6 +96,28 @@ test_worker_recover_condemned_create(void **state)
 	fk_expect(fk_create("c1", true), STATUS_OK);
 }
 
+/* Its undo is in the queue already when an older Kill of that id joins it. */
+static void
+test_worker_recover_condemned_create_and_a_kill(void **state)
+{
+	uint64_t kill, n;
+
+	(void)state;
+	fk_up();
+	fk.hold_answers = true;
+	kill = fk_kill("c1", "", SIGTERM, false);
+	fk.hold = "create";
+	n = fk_create("c1", true);
+	fk_run();
+	fk_die();
+	fk.hold = NULL;
+	fk_condemn(n);
+	fk_expect(kill, STATUS_NOT_FOUND);
+	assert_int_equal(fk_request(n)->n_answers, 2);
+	assert_int_equal(fk_count("unmount"), 1);
+	fk_expect_clean();
+}
+
 static void
 test_worker_recover_condemned_exec_start(void **state)
 {
@@ -206,6 +138,68 @@ test_worker_recover_condemned_exec_start(void **state)
 	assert_false(fk_command("exec", 0)->alive);
 	assert_true(fk_command("create", 0)->alive);
 	fk_expect(fk_simple("Delete", "c1", "e"), STATUS_OK);
+	fk_expect(fk_kill("c1", "", SIGKILL, false), STATUS_OK);
+	fk_expect(fk_simple("Delete", "c1", ""), STATUS_OK);
+	fk_expect_clean();
+}
+
+/* A worker dies of this request, by its own hand, when it comes to that. */
+static void
+expect_blame(uint64_t n, const char *poison)
+{
+	fk.poison = poison;
+	fk.n_poison = 1;
+	fk_expect(n, STATUS_OK);
+	assert_int_equal(fk.n_poison, 0);
+	assert_int_equal(fk.pod.suspect, n);
+}
+
+/* What a Delete does once all output is read is still that Delete's doing. */
+static void
+test_worker_recover_delete_that_kills_behind_the_drain(void **state)
+{
+	(void)state;
+	fk_expect(fk_create("c1", false), STATUS_OK);
+	fk_expect(fk_simple("Start", "c1", ""), STATUS_OK);
+	fk_expect(fk_exec("c1", "e"), STATUS_OK);
+	fk_expect(fk_simple("Start", "c1", "e"), STATUS_OK);
+	fk_exit(fk_command("exec", 0), 0);
+	fk_run();
+	expect_blame(fk_simple("Delete", "c1", "e"), "commit");
+	fk_exit(fk_command("create", 0), 0);
+	fk_run();
+	expect_blame(fk_simple("Delete", "c1", ""), "delete");
+	fk_expect_clean();
+}
+
+/* Told too late, and a command that ends well just before the kill that is meant for it. */
+static void
+test_worker_recover_told_exec_ends_before_its_kill(void **state)
+{
+	Containerd__Task__V2__StartRequest m = CONTAINERD__TASK__V2__START_REQUEST__INIT;
+	char id[] = "c1", exec_id[] = "e";
+	uint64_t n;
+
+	(void)state;
+	fk_expect(fk_create("c1", false), STATUS_OK);
+	fk_expect(fk_simple("Start", "c1", ""), STATUS_OK);
+	fk_expect(fk_exec("c1", "e"), STATUS_OK);
+	fk.hold = "exec";
+	m.id = id;
+	m.exec_id = exec_id;
+	n = fk_send_late("Start", &m.base, NS_PER_S, clock_boot_us());
+	while (!fk_request(n)->answered)
+		fk_run();
+	assert_int_equal(fk_request(n)->code, STATUS_DEADLINE_EXCEEDED);
+	fk_die();
+	fk.survives = true;
+	fk_run();
+	fk.survives = false;
+	assert_int_equal(fk_command("exec", 0)->s.state, STEP_RUNNING);
+	fk_end(fk_command("exec", 0), 0);
+	fk_run();
+	assert_int_equal(fk_count("signal"), 2);
+	assert_false(fk_command("exec", 0)->alive);
 	fk_expect(fk_kill("c1", "", SIGKILL, false), STATUS_OK);
 	fk_expect(fk_simple("Delete", "c1", ""), STATUS_OK);
 	fk_expect_clean();
@@ -300,6 +294,10 @@ test_worker_recover_kill_before_delete(void **state)
 	fk_expect(again, STATUS_OK);
 	assert_true(fk_command("create", 1)->alive);
 	assert_int_equal(fk_count("signal"), 1);
+	/* it has left nothing in the queue of the younger one */
+	fk_expect(fk_simple("State", "c1", ""), STATUS_OK);
+	fk_expect(fk_simple("Delete", "c1", ""), STATUS_OK);
+	fk_expect_clean();
 }
 
 static void
@@ -307,7 +305,6 @@ test_worker_recover_lost_store(void **state)
 {
 	uint64_t wait, wait_e;
 	struct container *c;
-	char path[256];
 
 	(void)state;
 	fk_expect(fk_create("c1", true), STATUS_OK);
@@ -317,12 +314,8 @@ test_worker_recover_lost_store(void **state)
 	fk_expect(fk_create("c2", false), STATUS_OK);
 	fk_exit(fk_command("create", 1), 8 << 8);
 	fk_die();
-	(void)snprintf(path, sizeof path, "%s/state.db", fk.dir);
-	assert_int_equal(unlink(path), 0);
-	(void)snprintf(path, sizeof path, "%s/state.db-wal", fk.dir);
-	(void)unlink(path);
-	(void)snprintf(path, sizeof path, "%s/state.db-shm", fk.dir);
-	(void)unlink(path);
+	fk_lose_store();
+	fk_open_and_die(); /* the file is there again, and empty */
 	fk_run();
 	c = container_get(&fk.pod, "c1");
 	assert_non_null(c);
@@ -375,6 +368,46 @@ test_worker_recover_damaged_store(void **state)
 }
 
 /* Neither keeper nor store knows how it ended. */
+/* The damage is found when a Delete commits: the new file must not have it again. */
+static void
+test_worker_recover_damage_at_delete(void **state)
+{
+	(void)state;
+	fk_expect(fk_create("c1", false), STATUS_OK);
+	fk_expect(fk_create("c2", false), STATUS_OK);
+	fk_expect(fk_simple("Start", "c1", ""), STATUS_OK);
+	fk_exit(fk_command("create", 0), 0);
+	fk_run();
+	fk.pod.store->damaged = true;
+	fk_expect(fk_simple("Delete", "c1", ""), STATUS_OK);
+	assert_true(has_file("state.db.bad-1"));
+	fk_die();
+	fk_expect(fk_simple("State", "c1", ""), STATUS_NOT_FOUND);
+	fk_expect(fk_simple("Delete", "c2", ""), STATUS_OK);
+	fk_expect_clean();
+}
+
+/* The worker that begins a new file dies before all it knew is in there. */
+static void
+test_worker_recover_half_a_replacement(void **state)
+{
+	struct err err = ERR_INIT;
+
+	(void)state;
+	fk_expect(fk_create("c1", false), STATUS_OK);
+	fk_expect(fk_simple("Start", "c1", ""), STATUS_OK);
+	/* as much of it as can be read: nothing */
+	assert_int_equal(db_exec(fk.pod.store, "DELETE FROM container", &err), 0);
+	assert_int_equal(db_exec(fk.pod.store, "DELETE FROM process", &err), 0);
+	assert_int_equal(db_replace(fk.pod.store, &err), 0);
+	fk_die();
+	fk_run();
+	assert_true(fk_command("create", 0)->alive);
+	fk_expect(fk_kill("c1", "", SIGKILL, false), STATUS_OK);
+	fk_expect(fk_simple("Delete", "c1", ""), STATUS_OK);
+	assert_true(fk_meta_is("partial", NULL));
+}
+
 static void
 test_worker_recover_lost_exit(void **state)
 {
@@ -400,38 +433,26 @@ test_worker_recover_lost_exit(void **state)
 	fk_expect_clean();
 }
 
+/* init.pid may name somebody else by the time that a worker reads it. */
 static void
-test_worker_recover_marks(void **state)
+test_worker_recover_cgroup_of_a_stranger(void **state)
 {
-	char path[256];
-
 	(void)state;
-	(void)snprintf(path, sizeof path, "%s/purged", fk.dir);
-	assert_int_equal(mkdir(path, 0700), 0);
+	fk.cgroup = fk.bundle;
+	fk.next_pid = getpid();
+	fk.child_start = record_start_ticks(getpid());
 	fk_expect(fk_create("c1", false), STATUS_OK);
+	assert_string_equal(container_get(&fk.pod, "c1")->cgroup, fk.bundle);
+	fk.next_pid = getpid();
+	fk.child_start--;
 	fk_expect(fk_create("c2", false), STATUS_OK);
-	write_file("purged/c1");
-	write_file("purged/nobody");
-	/* it lives: the delete action's kill is on its way */
-	fk_expect(fk_simple("State", "c1", ""), STATUS_OK);
-	assert_true(has_file("purged/c1"));
-	fk_exit(fk_command("create", 0), SIGKILL);
-	fk_run();
-	assert_false(has_file("purged/c1"));
-	fk_expect(fk_simple("State", "c1", ""), STATUS_NOT_FOUND);
-	assert_null(strstr(fk_events(), "exit c1"));
-	fk_expect(fk_create("c1", false), STATUS_OK);
-	/* at READY */
-	fk_exit(fk_command("create", 1), SIGKILL);
-	fk_run();
-	write_file("purged/c2");
+	assert_string_equal(container_get(&fk.pod, "c2")->cgroup, "");
 	fk_die();
+	fk_lose_store();
+	fk_open_and_die();
 	fk_run();
-	assert_false(has_file("purged/c2"));
-	assert_false(has_file("purged/nobody"));
-	fk_expect(fk_simple("State", "c2", ""), STATUS_NOT_FOUND);
-	assert_int_equal(fk_count("delete"), 0);
-	(void)rmdir(path);
+	assert_string_equal(container_get(&fk.pod, "c1")->cgroup, fk.bundle);
+	assert_string_equal(container_get(&fk.pod, "c2")->cgroup, "");
 }
 
 static void
@@ -459,27 +480,47 @@ test_worker_recover_strangers(void **state)
 	fk_expect_clean();
 }
 
+/* Of many containers each tells the keeper that the worker does not stand still. */
+static void
+test_worker_recover_shows_that_it_goes_on(void **state)
+{
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 10; i++) {
+		AUTO_FREE char *id = mem_printf("c%u", i);
+
+		fk_expect(fk_create(id, false), STATUS_OK);
+	}
+	fk_die();
+	fk.n_passes = 0;
+	fk_up();
+	assert_true(fk.n_passes >= 20); /* before READY, and after GO */
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, fk_setup, fk_teardown)
-	    T(test_worker_recover_leftover_create),
-	    T(test_worker_recover_leftover_mount),
-	    T(test_worker_recover_undo_that_kills),
-	    T(test_worker_recover_create_after_a_leak),
-	    T(test_worker_recover_undo_killed_from_outside),
+	    T(test_worker_recover_cancelled_before_go),
 	    T(test_worker_recover_condemned_create),
+	    T(test_worker_recover_condemned_create_and_a_kill),
 	    T(test_worker_recover_condemned_exec_start),
+	    T(test_worker_recover_delete_that_kills_behind_the_drain),
+	    T(test_worker_recover_told_exec_ends_before_its_kill),
 	    T(test_worker_recover_finished_but_condemned),
 	    T(test_worker_recover_waits_and_delete_in_the_queue),
 	    T(test_worker_recover_kill_of_one_that_is_gone),
 	    T(test_worker_recover_kill_before_delete),
 	    T(test_worker_recover_lost_store),
 	    T(test_worker_recover_damaged_store),
+	    T(test_worker_recover_damage_at_delete),
+	    T(test_worker_recover_half_a_replacement),
 	    T(test_worker_recover_lost_exit),
-	    T(test_worker_recover_marks),
+	    T(test_worker_recover_cgroup_of_a_stranger),
 	    T(test_worker_recover_strangers),
+	    T(test_worker_recover_shows_that_it_goes_on),
 #undef T
 	};
 

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <inttypes.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -17,6 +18,7 @@
 
 #include <cmocka.h>
 
+#include "base/err.h"
 #include "base/loop.h"
 #include "base/mem.h"
 #include "proto/ttrpc.pb-c.h"
@@ -53,6 +55,17 @@ tick(void)
 		longjmp(fk.env, 1);
 }
 
+static void
+poison(const char *verb)
+{
+	if (!fk.in_run || fk.poison == NULL || strcmp(verb, fk.poison) != 0 ||
+	    fk.n_poison == 0)
+		return;
+	fk.n_poison--;
+	fk.suspect = fk.poison_outside ? 0 : fk.in_hand;
+	longjmp(fk.env, 1);
+}
+
 int __real_store_commit(struct store *st, enum store_commit_mode mode, struct err *err);
 int __wrap_store_commit(struct store *st, enum store_commit_mode mode, struct err *err);
 int
@@ -61,9 +74,41 @@ __wrap_store_commit(struct store *st, enum store_commit_mode mode, struct err *e
 	int rc;
 
 	tick();
+	poison("commit");
 	rc = __real_store_commit(st, mode, err);
 	tick();
 	return rc;
+}
+
+/* --- the freezer --------------------------------------------------------------------- */
+
+void __wrap_cgroup_thaw(const char *path);
+void
+__wrap_cgroup_thaw(const char *path)
+{
+	(void)path;
+	fk.frozen = false;
+}
+
+bool __wrap_cgroup_is_frozen(const char *path);
+bool
+__wrap_cgroup_is_frozen(const char *path)
+{
+	(void)path;
+	return fk.frozen;
+}
+
+/* --- cgroups --------------------------------------------------------------------------- */
+
+int __wrap_cgroup_of_pid(pid_t pid, char **path, struct err *err);
+int
+__wrap_cgroup_of_pid(pid_t pid, char **path, struct err *err)
+{
+	(void)pid;
+	if (fk.cgroup == NULL)
+		return err_setx(err, ESRCH, "no such process");
+	*path = mem_strdup(fk.cgroup);
+	return 0;
 }
 
 /* --- the keeper's side of the link --------------------------------------------------- */
@@ -92,6 +137,28 @@ new_step(uint64_t key, enum step_kind kind, const char *verb)
 	return st;
 }
 
+static int
+find_name(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < fk.n_names; i++) {
+		if (strcmp(fk.names[i].text, name) == 0)
+			return (int)i;
+	}
+	return -1;
+}
+
+static void
+add_name(const char *name, bool untold)
+{
+	struct fk_name *e = &fk.names[fk.n_names++];
+
+	assert_true(fk.n_names < FK_MAX);
+	(void)snprintf(e->text, sizeof e->text, "%s", name);
+	e->untold = untold;
+}
+
 static const char *
 verb_of(const struct msg_spawn *spawn)
 {
@@ -116,9 +183,13 @@ fk_end(struct fk_step *st, int wait_status)
 {
 	st->s.state = STEP_DONE;
 	st->s.wait_status = wait_status;
+	if (strcmp(st->verb, "pause") == 0)
+		fk.frozen = true; /* some of it, if it was killed */
+	else if (strcmp(st->verb, "resume") == 0 && wait_status == 0)
+		fk.frozen = false;
 	if (wait_status == 0 && st->bound) {
 		st->s.child_pid = fk.next_pid++;
-		st->s.child_start = 7;
+		st->s.child_start = fk.child_start;
 		st->alive = true;
 		if (fk.dies_at_once)
 			fk_exit(st, 9 << 8);
@@ -153,17 +224,6 @@ watch_step(uint64_t key, link_step_cb cb, void *arg)
 	watch[i].fresh = true;
 }
 
-static void
-poison(const char *verb)
-{
-	if (!fk.in_run || fk.poison == NULL || strcmp(verb, fk.poison) != 0 ||
-	    fk.n_poison == 0)
-		return;
-	fk.n_poison--;
-	fk.suspect = fk.poison_outside ? 0 : fk.in_hand;
-	longjmp(fk.env, 1);
-}
-
 void
 link_spawn(struct link *lk, const struct msg_spawn *spawn, link_step_cb cb, void *arg)
 {
@@ -182,7 +242,17 @@ link_spawn(struct link *lk, const struct msg_spawn *spawn, link_step_cb cb, void
 		memcpy(st->tag, spawn->tag.p, spawn->tag.len);
 		st->s.tag = (struct msg_bytes){st->tag, spawn->tag.len};
 		st->bound = (spawn->flags & SPAWN_ADOPT) != 0;
-		if (fk.hold == NULL || strcmp(fk.hold, st->verb) != 0)
+		if ((spawn->flags & SPAWN_CONSOLE) != 0) {
+			char tty[32];
+
+			(void)snprintf(tty, sizeof tty, "tty/%" PRIx64, spawn->key);
+			add_name(tty, true);
+		}
+		if (fk.no_room > 0) {
+			fk.no_room--;
+			st->s.state = STEP_FAILED;
+			st->s.error = EAGAIN;
+		} else if (fk.hold == NULL || strcmp(fk.hold, st->verb) != 0)
 			fk_end(st,
 			    fk.fail != NULL && strcmp(fk.fail, st->verb) == 0 ? 1 << 8
 									      : 0);
@@ -215,7 +285,7 @@ link_signal(
 			if (signo == SIGKILL && !fk.survives)
 				fk_exit(to, SIGKILL);
 		} else if (to != NULL && to->s.state == STEP_RUNNING) {
-			if (signo == SIGKILL)
+			if (signo == SIGKILL && !fk.survives)
 				fk_end(to, SIGKILL);
 		} else {
 			st->s.state = STEP_FAILED;
@@ -354,6 +424,7 @@ link_answer(struct link *lk, uint64_t n, const void *response, size_t len)
 	r = fk_request(n);
 	assert_non_null(r);
 	if (fk.hold_answers) {
+		assert_true(n_held < FK_MAX);
 		held_answers[n_held].n = n;
 		held_answers[n_held].p = response == NULL ? NULL : mem_dup(response, len);
 		held_answers[n_held++].len = len;
@@ -413,19 +484,14 @@ link_in_hand(struct link *lk, uint64_t n, const char *what)
 	return was;
 }
 
-/* --- the fd store: names only ---------------------------------------------------------- */
-
-static int
-find_name(const char *name)
+void
+link_loop_pass(struct link *lk)
 {
-	size_t i;
-
-	for (i = 0; i < fk.n_names; i++) {
-		if (strcmp(fk.names[i], name) == 0)
-			return (int)i;
-	}
-	return -1;
+	(void)lk;
+	fk.n_passes++;
 }
+
+/* --- the fd store: names only ---------------------------------------------------------- */
 
 void
 link_fd_put(struct link *lk, const char *name, int fd)
@@ -434,7 +500,7 @@ link_fd_put(struct link *lk, const char *name, int fd)
 	(void)fd;
 	tick();
 	if (find_name(name) == -1)
-		(void)snprintf(fk.names[fk.n_names++], MSG_NAME_MAX, "%s", name);
+		add_name(name, false);
 	tick();
 }
 
@@ -455,9 +521,9 @@ link_fd_drop(struct link *lk, const char *name, bool prefix)
 	(void)lk;
 	tick();
 	while (i < fk.n_names) {
-		if (prefix ? strncmp(fk.names[i], name, len) == 0
-			   : strcmp(fk.names[i], name) == 0)
-			memmove(fk.names[i], fk.names[--fk.n_names], MSG_NAME_MAX);
+		if (prefix ? strncmp(fk.names[i].text, name, len) == 0
+			   : strcmp(fk.names[i].text, name) == 0)
+			fk.names[i] = fk.names[--fk.n_names];
 		else
 			i++;
 	}
@@ -467,20 +533,24 @@ link_fd_drop(struct link *lk, const char *name, bool prefix)
 bool
 link_fd_known(struct link *lk, const char *name)
 {
+	int i = find_name(name);
+
 	(void)lk;
-	return find_name(name) != -1;
+	return i != -1 && !fk.names[i].untold;
 }
 
 void
 link_each_fd(struct link *lk, void (*cb)(const char *name, void *arg), void *arg)
 {
-	char copy[FK_MAX][MSG_NAME_MAX];
+	struct fk_name copy[FK_MAX];
 	size_t i, n = fk.n_names;
 
 	(void)lk;
 	memcpy(copy, fk.names, sizeof copy);
-	for (i = 0; i < n; i++)
-		cb(copy[i], arg);
+	for (i = 0; i < n; i++) {
+		if (!copy[i].untold)
+			cb(copy[i].text, arg);
+	}
 }
 
 /* --- the outbox: rows only ------------------------------------------------------------------ */
@@ -527,11 +597,19 @@ outbox_resume(struct outbox *ob)
 }
 
 void
-outbox_drain(struct outbox *ob, uint64_t timeout_us, void (*cb)(void *arg), void *arg)
+outbox_drain(struct outbox *ob, uint64_t timeout_us, bool (*still_cb)(void *arg),
+    void (*cb)(void *arg), void *arg)
 {
 	(void)ob;
 	(void)timeout_us;
+	(void)still_cb;
 	cb(arg);
+}
+
+void
+outbox_drain_stop(struct outbox *ob)
+{
+	(void)ob;
 }
 
 static bool
@@ -559,8 +637,12 @@ fk_events(void)
 void
 fake_forget(void)
 {
+	size_t i;
+
 	n_watch = n_gets = n_internal = 0;
 	n_held = 0;
+	for (i = 0; i < fk.n_names; i++)
+		fk.names[i].untold = false; /* the snapshot tells */
 }
 
 bool

@@ -19,10 +19,14 @@
 struct io {
 	struct loop *loop;
 	char prefix[MSG_NAME_MAX];
+	bool kept;
 	void (*drain_cb)(void *arg);
 	void *drain_arg;
 	struct event *ev;
 };
+
+static void (*ready_cb)(const char *error, void *arg);
+static void *ready_arg;
 
 static struct io *
 io_make(struct loop *loop, const struct io_spec *spec)
@@ -30,6 +34,7 @@ io_make(struct loop *loop, const struct io_spec *spec)
 	struct io *io = mem_zalloc(sizeof *io);
 
 	io->loop = loop;
+	io->kept = true;
 	(void)snprintf(io->prefix, sizeof io->prefix, "io/%s/%s/", spec->container,
 	    spec->exec_id[0] == '\0' ? "-" : spec->exec_id);
 	return io;
@@ -45,8 +50,21 @@ io_open(struct loop *loop, struct link *lk, const struct io_spec *spec, struct i
 	child_fds[0] = child_fds[1] = child_fds[2] = -1;
 	*out = io_make(loop, spec);
 	(void)snprintf(name, sizeof name, "%.180sout", (*out)->prefix);
-	link_fd_put(lk, name, -1);
+	(*out)->kept = !fk.unkept;
+	if (!fk.unkept)
+		link_fd_put(lk, name, -1);
 	return 0;
+}
+
+struct io *
+io_resume_birth(struct loop *loop, struct link *lk, const struct io_spec *spec)
+{
+	struct io *io = io_make(loop, spec);
+	char name[MSG_NAME_MAX];
+
+	(void)snprintf(name, sizeof name, "%.180sout", io->prefix);
+	io->kept = link_fd_known(lk, name);
+	return io;
 }
 
 struct io *
@@ -62,23 +80,29 @@ bool
 io_is_ready(const struct io *io)
 {
 	(void)io;
-	return true;
+	return !fk.unready;
 }
 
 bool
 io_is_kept(const struct io *io)
 {
-	assert_non_null(io);
-	return !fk.unkept;
+	return io->kept;
 }
 
 void
 io_when_ready(struct io *io, void (*cb)(const char *error, void *arg), void *arg)
 {
 	(void)io;
-	(void)cb;
-	(void)arg;
-	abort(); /* who is ready is not waited for */
+	assert_true(fk.unready);
+	ready_cb = cb;
+	ready_arg = arg;
+}
+
+void
+fk_logger_ready(void)
+{
+	fk.unready = false;
+	ready_cb(NULL, ready_arg);
 }
 
 void

@@ -28,6 +28,7 @@
 #include "proto/task.pb-c.h"
 #include "proto/ttrpc.pb-c.h"
 #include "proto/wire.h"
+#include "state/store_private.h"
 #include "worker/container.h"
 #include "worker/exits.h"
 #include "worker/io.h"
@@ -67,15 +68,57 @@ deliver_request(struct fk_request *r)
 		recover_condemned(&fk.pod, r->n);
 	else
 		rpc_request(&fk.pod, &m);
+	fk.in_hand = 0;
+}
+
+/* SQLite asks before each commit. */
+static int
+on_commit(void *arg)
+{
+	(void)arg;
+	return fk.full;
+}
+
+/* As a worker does that gets no further. */
+static struct store *
+open_store(void)
+{
+	struct store_identity id = {
+	    .boot_id = "b", .ns = "ns", .group = "g", .build = "t", .first = fk.gen == 1};
+	struct store *st = NULL;
+	struct err err = ERR_INIT;
+
+	memcpy(id.inst, fk.inst, sizeof id.inst);
+	assert_true(store_open(fk.dir, &id, false, &st, NULL, &err) >= 0);
+	return st;
+}
+
+void
+fk_open_and_die(void)
+{
+	fk.gen++;
+	store_close(open_store());
+}
+
+void
+fk_lose_store(void)
+{
+	static const char *const names[] = {"state.db", "state.db-wal", "state.db-shm"};
+	char path[256];
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(names); i++) {
+		(void)snprintf(path, sizeof path, "%s/%s", fk.dir, names[i]);
+		assert_true(unlink(path) == 0 || i > 0);
+	}
 }
 
 void
 fk_up(void)
 {
-	struct store_identity id = {
-	    .boot_id = "b", .ns = "ns", .group = "g", .build = "t"};
 	struct err err = ERR_INIT;
-	int rc, opened;
+	AUTO_FREE char *partial = NULL;
+	int rc;
 	size_t i;
 
 	if (fk.up)
@@ -93,9 +136,9 @@ fk_up(void)
 	fk.pod.dirfd = open(fk.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	fk.pod.conf.runtime_timeout_us = 120 * US_PER_S;
 	fk.pod.conf.end_delay_us = 3600 * US_PER_S;
-	memcpy(id.inst, fk.inst, sizeof id.inst);
-	opened = store_open(fk.dir, &id, false, &fk.pod.store, NULL, &err);
-	assert_true(opened >= 0);
+	pod_use_store(&fk.pod, open_store());
+	partial = store_get_meta(fk.pod.store, STORE_PARTIAL);
+	(void)sqlite3_commit_hook(fk.pod.store->db, on_commit, NULL);
 	rc = recover_load(&fk.pod, &err);
 	assert_int_equal(rc, 0);
 	for (i = 0; i < fk.n_exits; i++)
@@ -108,11 +151,16 @@ fk_up(void)
 		    fk.requests[i].n_answers < 2)
 			deliver_request(&fk.requests[i]);
 	}
-	recover_sync(&fk.pod, opened != STORE_OPENED && fk.gen > 1);
+	if (fk.cancel_early != 0) {
+		fk_request(fk.cancel_early)->flags |= REQ_ORPHAN;
+		op_cancel(&fk.pod, fk.cancel_early);
+		fk.cancel_early = 0;
+	}
+	recover_sync(&fk.pod, partial != NULL);
 	rc = store_commit_migration(fk.pod.store, &err);
 	assert_int_equal(rc, 0);
 	fk.pod.live = true;
-	assert_true(pod_flush(&fk.pod));
+	(void)pod_flush(&fk.pod, NULL);
 	recover_go(&fk.pod);
 }
 
@@ -202,7 +250,7 @@ fk_send_late(
 	AUTO_FREE void *body = NULL;
 	void *frame;
 
-	assert_true(fk.n_requests < FK_MAX);
+	assert_true(fk.n_requests < FK_REQUESTS_MAX);
 	if (slash != NULL)
 		(void)snprintf(
 		    service, sizeof service, "%.*s", (int)(slash - method), method);
@@ -276,6 +324,7 @@ fk_create(const char *id, bool mounts)
 	mount.type = name;
 	m.id = (char *)(uintptr_t)id;
 	m.bundle = fk.bundle;
+	m.terminal = fk.terminal;
 	if (mounts) {
 		m.n_rootfs = 1;
 		m.rootfs = list;
@@ -319,6 +368,7 @@ fk_exec(const char *id, const char *exec_id)
 	m.id = (char *)(uintptr_t)id;
 	m.exec_id = (char *)(uintptr_t)exec_id;
 	m.spec = &spec;
+	m.terminal = fk.terminal;
 	return fk_send("Exec", &m.base);
 }
 
@@ -346,6 +396,26 @@ fk_count(const char *verb)
 	return n;
 }
 
+void
+fk_mark(const char *id)
+{
+	char path[256];
+
+	(void)snprintf(path, sizeof path, "%s/purged", fk.dir);
+	assert_true(mkdir(path, 0700) == 0 || errno == EEXIST);
+	(void)snprintf(path, sizeof path, "%s/purged/%s", fk.dir, id);
+	assert_int_equal(file_write(AT_FDCWD, path, "", 0, 0600, NULL), 0);
+}
+
+bool
+fk_has_mark(const char *id)
+{
+	char path[256];
+
+	(void)snprintf(path, sizeof path, "%s/purged/%s", fk.dir, id);
+	return access(path, F_OK) == 0;
+}
+
 static void
 expect_no_files(void)
 {
@@ -354,7 +424,8 @@ expect_no_files(void)
 
 	while ((de = readdir(d)) != NULL) {
 		if (de->d_name[0] != '.' && strncmp(de->d_name, "state.", 6) != 0 &&
-		    strcmp(de->d_name, "bundle") != 0)
+		    strcmp(de->d_name, "bundle") != 0 &&
+		    strcmp(de->d_name, "purged") != 0)
 			fail_msg("file '%s' is left", de->d_name);
 	}
 	(void)closedir(d);
@@ -386,7 +457,7 @@ fk_expect_clean(void)
 			    fk.steps[i].s.key);
 	}
 	if (fk.n_names > 0)
-		fail_msg("descriptor '%s' is left", fk.names[0]);
+		fail_msg("descriptor '%s' is left", fk.names[0].text);
 	expect_no_files();
 }
 
@@ -421,6 +492,7 @@ fk_setup(void **state)
 	memset(&fk, 0, sizeof fk);
 	fk.pod.dirfd = -1;
 	fk.next_pid = 4000000; /* nobody's */
+	fk.child_start = 7;
 	fk.idle_n = UINT64_MAX;
 	/* a tmpfs, as in life: here thousands of commits wait for no disk */
 	(void)snprintf(fk.dir, sizeof fk.dir, "%s/podshim-worker-XXXXXX",
@@ -483,4 +555,12 @@ void
 fk_have_read(void)
 {
 	fk_on_read(fk_on_read_arg);
+}
+
+bool
+fk_meta_is(const char *key, const char *value)
+{
+	AUTO_FREE char *is = store_get_meta(fk.pod.store, key);
+
+	return is == NULL ? value == NULL : value != NULL && strcmp(is, value) == 0;
 }

@@ -17,7 +17,8 @@
 #include "ipc/msg.h"
 #include "worker/pod.h"
 
-#define FK_MAX 256
+#define FK_MAX		256
+#define FK_REQUESTS_MAX 8448
 
 struct fk_step {
 	struct msg_step s;
@@ -58,26 +59,37 @@ struct fk {
 	unsigned gen;
 	struct fk_step steps[FK_MAX];
 	size_t n_steps;
-	struct fk_request requests[FK_MAX];
+	struct fk_request requests[FK_REQUESTS_MAX];
 	size_t n_requests;
 	struct fk_exit exits[FK_MAX];
 	size_t n_exits;
-	char names[FK_MAX][MSG_NAME_MAX];
+	struct fk_name {
+		char text[MSG_NAME_MAX];
+		bool untold; /* of the keeper's own accord, in this worker's life */
+	} names[FK_MAX];
 	size_t n_names;
 	int next_pid;
-	uint64_t idle_n; /* of the last IDLE; UINT64_MAX none */
-	unsigned n_unpins;
+	uint64_t child_start;
+	const char *cgroup; /* of whatever pid; NULL: there is no such process */
+	uint64_t idle_n;    /* of the last IDLE; UINT64_MAX none */
+	unsigned n_unpins, n_passes;
 	/* what runtime commands do */
 	const char *hold;  /* commands with this verb do not end by themselves */
 	const char *fail;  /* commands with this verb fail */
+	unsigned no_room;  /* so many commands cannot be forked */
 	bool dies_at_once; /* processes that are made exit with 9 at once */
-	bool survives;	   /* SIGKILL to a process takes its time: fk_exit() ends it */
+	bool survives;	   /* SIGKILL takes its time: fk_exit() or fk_end() ends it */
+	bool frozen;	   /* containers, by their cgroup */
+	bool terminal;	   /* Create and Exec ask for one */
+	bool unready;	   /* log programs take their time: fk_logger_ready() */
 	bool unkept;	   /* the keeper cannot take a process's stdio */
+	bool full;	   /* the disk takes no commit */
 	bool hold_answers; /* the channel is full: answers die with the worker */
 	/* dying */
-	const char *poison; /* so many workers die of asking for this verb … */
+	const char *poison; /* so many workers die of asking for this, or "commit" … */
 	unsigned n_poison;
-	bool poison_outside; /* … killed by somebody else in that moment */
+	bool poison_outside;   /* … killed by somebody else in that moment */
+	uint64_t cancel_early; /* its connection closes while the next worker comes up */
 	uint64_t in_hand, suspect;
 	long ticks;		   /* moments so far in this test */
 	long die_at, die_again_at; /* 0 never */
@@ -101,6 +113,10 @@ void fk_shared_pidns(void);
 void fk_up(void);
 /* It is gone, without a word. */
 void fk_die(void);
+/* One that has opened the store, and gets no further. */
+void fk_open_and_die(void);
+/* There is none, and it is nobody's doing. */
+void fk_lose_store(void);
 /* Let things happen until nothing does any more; a worker that dies is replaced. */
 void fk_run(void);
 
@@ -125,8 +141,13 @@ uint64_t fk_exec(const char *id, const char *exec_id);
 /* The n-th (from 0) command with that verb; NULL. */
 struct fk_step *fk_command(const char *verb, unsigned nth);
 unsigned fk_count(const char *verb);
+/* The delete action has acted alone, and says so. */
+void fk_mark(const char *id);
+bool fk_has_mark(const char *id);
 /* A held command ends. */
 void fk_end(struct fk_step *st, int wait_status);
+/* Of the worker's store; value NULL: there is no such key. */
+bool fk_meta_is(const char *key, const char *value);
 /* The process that this step made exits. */
 void fk_exit(struct fk_step *st, int wait_status);
 /* Clients are still reading when a process exits; fk_have_read() ends that. */
@@ -134,6 +155,8 @@ extern bool fk_reading;
 void fk_have_read(void);
 /* "/tasks/create c1|/tasks/start c1|/tasks/exit c1/e1|…" of all events ever. */
 const char *fk_events(void);
+/* The log program that is waited for is ready. */
+void fk_logger_ready(void);
 /* Fails the test unless nothing is left: rows, steps, exits, names, files. */
 void fk_expect_clean(void);
 
