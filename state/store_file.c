@@ -172,11 +172,16 @@ static int
 wal_on_commit(void *arg, sqlite3 *db, const char *name, int frames)
 {
 	struct store *st = arg;
+	int copied;
 
 	st->wal_frames = frames;
-	if (frames >= STORE_WAL_FRAMES)
-		(void)sqlite3_wal_checkpoint_v2(
-		    db, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	if (frames < STORE_WAL_FRAMES)
+		return SQLITE_OK;
+	/* one long transaction is no reader: the next begins the log anew */
+	if (sqlite3_wal_checkpoint_v2(
+		db, name, SQLITE_CHECKPOINT_PASSIVE, &frames, &copied) == SQLITE_OK &&
+	    copied == frames)
+		st->wal_frames = 0;
 	return SQLITE_OK;
 }
 
@@ -231,6 +236,9 @@ db_switch(struct store *st, struct err *err)
 	AUTO_FREE char *next = db_path(st, STORE_FILE_NEXT);
 	int rc;
 
+	/* who opens it when its log is gone and the new file not there yet sees it whole */
+	(void)sqlite3_wal_checkpoint_v2(
+	    st->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 	rc = copy_to(st, tmp, err);
 	if (rc == 0 && rename(tmp, next) == -1)
 		rc = err_set(err, errno, "rename '%s'", tmp);

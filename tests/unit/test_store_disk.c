@@ -509,6 +509,41 @@ test_disk_gives_back_what_was_deleted(void **state)
 	store_close(st);
 }
 
+/* For a moment the old file has no log any more, and the new one is not there yet. */
+static void
+test_disk_old_file_is_whole_without_its_log(void **state)
+{
+	struct store *st = open_expect(*state, STORE_CREATED), *old = NULL;
+	AUTO_FREE char *spec = mem_zalloc(SPEC_BYTES), *bytes = NULL;
+	AUTO_FREE char *path = path_in(*state, STORE_FILE);
+	AUTO_FREE char *old_dir = path_in(*state, "old");
+	AUTO_FREE char *old_path = path_in(old_dir, STORE_FILE);
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st_old, st_now;
+	size_t len;
+	int n;
+
+	put_spec(st, 0, spec);
+	assert_int_equal(fstat(fd, &st_old), 0);
+	assert_int_equal(stat(path, &st_now), 0);
+	assert_int_equal(
+	    st_old.st_ino, st_now.st_ino); /* a long transaction is no reader */
+	/* some rows are in the log alone, and the last transaction is no long one */
+	for (n = 0; n < 20 || st->wal_frames == 0 || st->wal_frames > 8; n++)
+		put(st, n, 10);
+	put_spec(st, 0, NULL);
+	assert_true(db_bytes(*state) < 1024 * 1024); /* it is another file now */
+	assert_int_equal(fd_read_all(fd, 16 << 20, &bytes, &len, NULL), 0);
+	assert_true(len > SPEC_BYTES);
+	assert_int_equal(dir_make(old_dir, 0700, NULL), 0);
+	assert_int_equal(file_write(AT_FDCWD, old_path, bytes, len, 0600, NULL), 0);
+	assert_int_equal(store_open_readonly(old_dir, &old, NULL), 0);
+	assert_int_equal(containers(old), n);
+	store_close(old);
+	store_close(st);
+	assert_int_equal(tree_remove(AT_FDCWD, old_dir), 0);
+}
+
 /* No room for the copy: the file stays as it is, and is not copied at each commit. */
 static void
 test_disk_keeps_what_it_cannot_copy(void **state)
@@ -543,6 +578,7 @@ main(void)
 	    TEST_IN_DIR(test_disk_reader_does_not_grow_the_log),
 	    TEST_IN_DIR(test_disk_switch_cut_short),
 	    TEST_IN_DIR(test_disk_gives_back_what_was_deleted),
+	    TEST_IN_DIR(test_disk_old_file_is_whole_without_its_log),
 	    TEST_IN_DIR(test_disk_keeps_what_it_cannot_copy),
 	};
 
