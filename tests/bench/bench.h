@@ -79,13 +79,15 @@ size_t cg_pids(enum peer p, pid_t *pids, size_t max);
 /* Wait until no process of the peer is left. */
 void cg_wait_empty(enum peer p);
 /*
- * Wait until the peer's children have ended (60 s at most) and it does nothing (3 s: a
- * garbage collector never rests).
+ * Wait until the peer's children have ended (60 s at most) and it does nothing (3 s from
+ * then on: a garbage collector never rests).
  */
 void cg_settle(enum peer p);
 
 /* CPU time in us of its living processes alone; name: of those of that name. */
 double own_cpu_us(enum peer p, const char *name);
+
+#define FOOTPRINT_SEEN 64
 
 struct footprint {
 	double private_dirty_kb, pss_kb;
@@ -93,9 +95,16 @@ struct footprint {
 	double files_kb;  /* the peer's files on a tmpfs */
 	double switches;  /* times that a thread was given a CPU and left it */
 	int processes;
+	struct seen {
+		pid_t pid;
+		double switches;
+		char comm[16];
+	} seen[FOOTPRINT_SEEN]; /* so many of them, at most */
 };
 
 void footprint(enum peer p, struct footprint *f);
+/* A line on standard error for each process that was given a CPU in between. */
+void footprint_tell_woken(const struct footprint *before, const struct footprint *after);
 
 /* --- shims (shim.c) -------------------------------------------------------- */
 

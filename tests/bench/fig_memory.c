@@ -10,8 +10,9 @@
 #include <stdio.h>
 
 #define CON_MAX	     64
-/* timers that run once after the last activity, such as that a worker has proved itself */
+/* timers that run once after the last activity, such as the one that looks for a hang */
 #define AFTERMATH_MS 6000
+#define LOOK_MS	     250
 
 /* One pod: its memory with 1, 10 and 50 containers. */
 static void
@@ -139,6 +140,22 @@ fig_growth(void)
 				       : rounds(3000, 1));
 }
 
+/* Wait until none of the peer's was given a CPU for as long as such a timer takes. */
+static void
+wait_for_rest(enum peer p)
+{
+	double end = now_us() + 60e6, since = now_us();
+	struct footprint last = {0}, now;
+
+	while (now_us() < end && now_us() - since < AFTERMATH_MS * 1e3) {
+		footprint(p, &now);
+		if (now.switches != last.switches)
+			since = now_us();
+		last = now;
+		pause_ms(LOOK_MS);
+	}
+}
+
 /*
  * A process that was never given a CPU made no system call, so one counter
  * tells both. The peers wait at the same time.
@@ -156,7 +173,7 @@ fig_idle(void)
 			con_sleeper(&c[p][i], (enum peer)p, i > 0 ? c[p][0].group : NULL);
 	for (int p = 0; p < bench.shims; p++)
 		cg_settle((enum peer)p);
-	pause_ms(AFTERMATH_MS);
+	wait_for_rest(PODSHIM);
 	for (int p = 0; p < bench.shims; p++) {
 		footprint((enum peer)p, &before[p]);
 		cpu[p] = cg_cpu_us((enum peer)p);
@@ -167,6 +184,8 @@ fig_idle(void)
 		footprint((enum peer)p, &after[p]);
 		sample("idle.switches", (enum peer)p,
 		    after[p].switches - before[p].switches);
+		if (p == PODSHIM)
+			footprint_tell_woken(&before[p], &after[p]);
 		sample("idle.cpu", (enum peer)p, cpu[p]);
 	}
 	for (int p = 0; p < bench.shims; p++) {

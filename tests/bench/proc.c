@@ -170,16 +170,21 @@ cg_has_helpers(enum peer p)
 void
 cg_settle(enum peer p)
 {
-	double start = now_us(), last = -1;
+	double began = now_us(), since = began, last = -1;
 	int quiet = 0;
 
 	while (quiet < 4) {
-		double cpu = cg_cpu_us(p), waited = now_us() - start;
-		bool busy = cg_has_helpers(p);
+		double cpu = cg_cpu_us(p), now = now_us();
 
-		if (waited > (busy ? 60e6 : 3e6))
+		if (now - began > 60e6 || now - since > 3e6)
 			return;
-		quiet = cpu - last < 1 && !busy ? quiet + 1 : 0;
+		if (cg_has_helpers(p)) {
+			/* the next may be on its way when this one has ended */
+			quiet = 0;
+			since = now;
+		} else {
+			quiet = cpu - last < 1 ? quiet + 1 : 0;
+		}
 		last = cpu;
 		pause_ms(60);
 	}
@@ -310,25 +315,64 @@ files_kb(const char *dir)
 	return sum;
 }
 
+static void
+seen_set(struct seen *s, pid_t pid, const char *comm, double switches)
+{
+	*s = (struct seen){.pid = pid, .switches = switches};
+	(void)snprintf(s->comm, sizeof s->comm, "%.*s", (int)strcspn(comm, "\n"), comm);
+}
+
+static const struct seen *
+seen_find(const struct footprint *f, pid_t pid)
+{
+	for (size_t i = 0; i < FOOTPRINT_SEEN; i++)
+		if (f->seen[i].pid == pid)
+			return &f->seen[i];
+	return NULL;
+}
+
+void
+footprint_tell_woken(const struct footprint *before, const struct footprint *after)
+{
+	for (size_t i = 0; i < FOOTPRINT_SEEN && before->seen[i].pid != 0; i++)
+		if (!seen_find(after, before->seen[i].pid))
+			note("%s (%d) is gone", before->seen[i].comm,
+			    (int)before->seen[i].pid);
+	for (size_t i = 0; i < FOOTPRINT_SEEN && after->seen[i].pid != 0; i++) {
+		const struct seen *now = &after->seen[i];
+		const struct seen *then = seen_find(before, now->pid);
+		double n = now->switches - (then ? then->switches : 0);
+
+		if (n != 0)
+			note("%s (%d) was given a CPU %.0f times%s", now->comm,
+			    (int)now->pid, n, then ? "" : ", and is new");
+	}
+}
+
 void
 footprint(enum peer p, struct footprint *f)
 {
 	pid_t pids[PIDS_MAX];
 	size_t n = cg_pids(p, pids, PIDS_MAX);
+	double switches;
 
 	*f = (struct footprint){0};
 	for (size_t i = 0; i < n; i++) {
+		AUTO_FREE char *comm = proc_text(pids[i], "comm");
 		AUTO_FREE char *maps = proc_text(pids[i], "smaps_rollup");
 		AUTO_FREE char *status = proc_text(pids[i], "status");
 
-		if (!maps || !status)
+		if (!comm || !maps || !status)
 			continue;
-		f->processes++;
 		f->private_dirty_kb += number_of(maps, "\nPrivate_Dirty:");
 		f->pss_kb += number_of(maps, "\nPss:");
 		f->kernel_kb += number_of(status, "\nVmPTE:") +
 		    number_of(status, "\nThreads:") * KERNEL_STACK_KB;
-		f->switches += switches_of(pids[i]);
+		switches = switches_of(pids[i]);
+		f->switches += switches;
+		if (f->processes < FOOTPRINT_SEEN)
+			seen_set(&f->seen[f->processes], pids[i], comm, switches);
+		f->processes++;
 	}
 	if (p == PODSHIM) {
 		AUTO_FREE char *dir = mem_printf("/run/podshim/%s", bench.ns);

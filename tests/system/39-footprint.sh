@@ -33,7 +33,9 @@ check "a pod of 10: $(figure memory.10) KB, at most 700" at_most memory.10 700
 check "growth is measured" measure growth
 check "$(figure growth.count) execs added $(figure growth.execs) KB, at most 64" \
 	at_most growth.execs 64
-check "idling is measured" measure idle
-check "idle for 5 s: $(figure idle.switches) wake-ups, none allowed" at_most idle.switches 0
+idle() { measure idle 2>"$T/woken" || { cat "$T/woken"; return 1; }; }
+none_woken() { at_most idle.switches 0 || { cat "$T/woken"; return 1; }; }
+check "idling is measured" idle
+check "idle for 5 s: $(figure idle.switches) wake-ups, none allowed" none_woken
 find /sys/fs/cgroup/cpuacct/"$NS" -depth -name 'bench-*' -exec rmdir {} + 2>/dev/null
 finish
