@@ -119,8 +119,8 @@ enum msg_type {
  *          (ENOENT: no such name) without; key = 1: it is about an FD_PUT
  * FD_DROP  MF_NAME; b = 1: every name that begins so
  * UNPIN    MF_NAME the container's id
- * IDLE     a = highest n seen. Ignored if anything is left or on its way; the
- *          worker says it again when it is idle anew.
+ * IDLE     a = highest n seen by this worker, 0: none. Ignored if anything is left or
+ *          on its way; the worker says it again when it is idle anew.
  * QUIESCE  a = enum quiesce_why
  * MARK     MF_TEXT
  * REFUSED  a = the type that the keeper does not know, key = that message's

@@ -286,7 +286,7 @@ end_is_due(struct end *end)
 	/* those that no worker will ever end have been answered */
 	if (requests_count(pod->requests) > 0 && !(term && hopeless))
 		return false;
-	return term || (end->idle && end->idle_n >= highest) ||
+	return term || (end->idle && end->idle_n >= requests_given(pod->requests)) ||
 	    (hopeless && life_never_ran(pod->life));
 }
 
@@ -364,6 +364,12 @@ end_on_idle(struct end *end, uint64_t n)
 	end->idle_n = n;
 	end->busy_since = 0;
 	end_check(end);
+}
+
+void
+end_on_worker(struct end *end)
+{
+	end->idle = false;
 }
 
 static void

@@ -23,7 +23,9 @@ size_t end_pins(const struct end *end);
 /* Into a snapshot: PINNED for each. Returns how many. */
 size_t end_tell_pins(struct end *end);
 
-/* The worker has nothing left, and has seen all requests up to n. */
+/* A new worker has come: what the last one said of itself is void. */
+void end_on_worker(struct end *end);
+/* The worker has nothing left, and has seen all requests up to n that it was given. */
 void end_on_idle(struct end *end, uint64_t n);
 /*
  * Nobody will ask for its containers any more (admin_end()). 0: it ends, soon;

@@ -79,6 +79,7 @@ handle_snapshot(struct pod *pod)
 	fdstore_each(pod->fds, snapshot_fd, pod);
 	n[3] = end_tell_pins(pod->end);
 	n[4] = requests_redeliver(pod->requests);
+	end_on_worker(pod->end);
 	(void)msg_put(buf, sizeof buf, &len, MF_NUM, n, sizeof n);
 	head.len = (uint32_t)len;
 	life_send(pod->life, &head, buf, NULL, 0);

@@ -54,6 +54,7 @@ struct requests {
 	struct idmap by_n;
 	TAILQ_HEAD(, request) all;
 	uint64_t highest;
+	uint64_t given; /* the highest that this worker was given to do */
 	struct condemned condemned[LIMIT_CONDEMNED];
 	size_t n_condemned; /* ever */
 };
@@ -117,6 +118,12 @@ requests_highest(const struct requests *rs)
 	return rs->highest;
 }
 
+uint64_t
+requests_given(const struct requests *rs)
+{
+	return rs->given;
+}
+
 static struct request *
 request_find(struct requests *rs, uint64_t n)
 {
@@ -161,6 +168,8 @@ request_send(struct requests *rs, struct request *r)
 		m.flags |= REQ_CONDEMNED;
 	else
 		m.frame = (struct msg_bytes){r->blob.p, r->blob.len};
+	if (!r->condemned && m.n > rs->given)
+		rs->given = m.n;
 	msg_head_request(&head, &m);
 	r->delivered = true;
 	if (m.frame.len > 0 && r->blob.memfd != -1) {
@@ -177,6 +186,7 @@ requests_redeliver(struct requests *rs)
 	struct request *r;
 	size_t sent = 0;
 
+	rs->given = 0;
 	TAILQ_FOREACH (r, &rs->all, link) {
 		if (!r->delivered)
 			continue;

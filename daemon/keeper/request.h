@@ -25,6 +25,8 @@ extern const struct conns_ops requests_conn_ops;
 size_t requests_count(const struct requests *rs);
 /* The highest number given so far. */
 uint64_t requests_highest(const struct requests *rs);
+/* The highest that the worker of now was given, other than to undo; 0: none. */
+uint64_t requests_given(const struct requests *rs);
 bool requests_known(struct requests *rs, uint64_t n);
 /* Does somebody wait who will not wait long (recovery.md 1.4)? */
 bool requests_urgent(const struct requests *rs);

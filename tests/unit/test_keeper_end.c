@@ -102,6 +102,58 @@ test_keeper_end_waits_for_news(void **state)
 	(void)close(c);
 }
 
+/* It has seen none of those that its predecessor answered, or that nobody got. */
+static void
+test_keeper_ends_with_a_later_worker(void **state)
+{
+	struct rig *rig = *state;
+	int c = rig_connect(rig);
+
+	rig_boot(rig);
+	client_request(c, 1, "r");
+	rig_expect_request(rig, 1, 0);
+	rig_answer(rig, 1, "a");
+	client_expect_text(c, 1, "a");
+	rig_kill_worker(rig);
+	rig_take_worker(rig);
+	client_request(c, 3, "r");
+	while (rig_status(rig, "requests") != 1)
+		(void)poll(NULL, 0, 2);
+	(void)close(c);
+	while (rig_status(rig, "requests") != 0)
+		(void)poll(NULL, 0, 2);
+	rig_hello(rig);
+	rig_ready(rig);
+	idle(rig, 0);
+	rig_expect_quiesce(rig, QUIESCE_END);
+	rig_wait_keeper_gone(rig);
+	expect_nothing_left(rig);
+}
+
+/* What one worker says of being idle is not another's. */
+static void
+test_keeper_end_asks_each_worker(void **state)
+{
+	struct rig *rig = *state;
+	struct rig_packet p;
+
+	rig_boot(rig);
+	assert_int_equal(admin_pin(rig->pod_dir_fd, "next", RIG_WAIT_MS, NULL), 0);
+	rig_recv_type(rig, MSG_PINNED, &p);
+	idle(rig, 0);
+	rig_kill_worker(rig);
+	rig_take_worker(rig);
+	rig_hello(rig);
+	rig_recv_type(rig, MSG_PINNED, &p);
+	rig_ready(rig);
+	rig_send_name(rig, MSG_UNPIN, "next", 0, -1);
+	rig_recv_nothing(rig, 150);
+	idle(rig, 0);
+	rig_expect_quiesce(rig, QUIESCE_END);
+	rig_wait_keeper_gone(rig);
+	expect_nothing_left(rig);
+}
+
 static void
 test_keeper_ends_on_sigterm_without_children(void **state)
 {
@@ -303,6 +355,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    T(test_keeper_end_leaves_nothing),
 	    T(test_keeper_end_waits_for_news),
+	    T(test_keeper_ends_with_a_later_worker),
+	    T(test_keeper_end_asks_each_worker),
 	    T(test_keeper_ends_on_sigterm_without_children),
 	    T(test_keeper_sigterm_is_forgotten_for_a_pin),
 	    T(test_keeper_sigterm_is_forgotten_for_a_request),
