@@ -71,27 +71,26 @@ log_set_trace(void (*trace)(const char *text))
 	lg.trace = trace;
 }
 
-static void
+/* False: nobody has it. */
+static bool
 log_write(const char *line, size_t len)
 {
 	if (lg.path == NULL) {
 		(void)!write(STDERR_FILENO, line, len);
-		return;
+		return true;
 	}
 	if (lg.fd == -1)
 		lg.fd = open(lg.path,
 		    O_WRONLY | O_APPEND | O_NONBLOCK | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW);
-	if (lg.fd == -1) {
-		lg.dropped++;
-		return;
+	if (lg.fd == -1)
+		return false;
+	if (write(lg.fd, line, len) != -1)
+		return true;
+	if (errno != EAGAIN && errno != EINTR) {
+		(void)close(lg.fd);
+		lg.fd = -1;
 	}
-	if (write(lg.fd, line, len) == -1) {
-		lg.dropped++;
-		if (errno != EAGAIN && errno != EINTR) {
-			(void)close(lg.fd);
-			lg.fd = -1;
-		}
-	}
+	return false;
 }
 
 /* How one byte stands between quotes; returns the length. */
@@ -196,8 +195,7 @@ log_line(const char *level, int code, const char *fmt, va_list ap)
 		len +=
 		    (size_t)snprintf(line + len, LOG_TAIL_MAX, " dropped=%u", lg.dropped);
 	line[len++] = '\n';
-	lg.dropped = 0;
-	log_write(line, len);
+	lg.dropped = log_write(line, len) ? 0 : lg.dropped + 1;
 }
 
 #define LOG_FN(name, level, code)                                                        \

@@ -267,6 +267,15 @@ end_begin(struct end *end)
 
 /* --- deciding -------------------------------------------------------------- */
 
+/* Also those that have ended: what is known of them would go with us. */
+static bool
+end_has_containers(const struct end *end)
+{
+	const char *mark = end->pod->mark;
+
+	return steps_children(end->pod->steps) > 0 || (mark != NULL && mark[0] != '\0');
+}
+
 /* Does anything stand against it, apart from who may be on his way? */
 static bool
 end_is_due(struct end *end)
@@ -274,13 +283,16 @@ end_is_due(struct end *end)
 	struct pod *pod = end->pod;
 	const bool hopeless = life_is_hopeless(pod->life);
 	const uint64_t highest = requests_highest(pod->requests);
-	const bool term = (end->term && end->term_n == highest) ||
-	    (hopeless && end->given_up && end->given_up_n == highest);
+	bool term;
 
-	if (steps_children(pod->steps) > 0) {
+	if (!hopeless && end_has_containers(end))
 		end->term = false; /* it is refused while there are any */
+	if (steps_children(pod->steps) > 0) {
+		end->term = false;
 		return false;
 	}
+	term = (end->term && end->term_n == highest) ||
+	    (hopeless && end->given_up && end->given_up_n == highest);
 	if (end->n_pins > 0)
 		return false;
 	/* those that no worker will ever end have been answered */
@@ -397,7 +409,7 @@ end_ask(struct end *end)
 void
 end_on_term(struct end *end, int signo)
 {
-	if (steps_children(end->pod->steps) > 0) {
+	if (end_has_containers(end)) {
 		log_info("%s: there are containers, ignoring", strsignal(signo));
 		return;
 	}

@@ -120,12 +120,13 @@ life_on_garbage(struct life *life, const char *what)
 
 /* --- hang detection -------------------------------------------------------- */
 
+/* loops: as they were before it got what it has. */
 static void
-life_watch(struct life *life)
+life_watch(struct life *life, uint64_t loops)
 {
 	if (life->state != LIFE_RUNNING || life->hang.on)
 		return;
-	life->hang_loops = blame_loops(life->pod->blame);
+	life->hang_loops = loops;
 	life->hang_since = clock_boot_us();
 	loop_timer_set(life->pod->loop, &life->hang, LIMIT_HANG_US);
 }
@@ -136,13 +137,14 @@ life_on_hang(void *arg)
 	struct life *life = arg;
 	bool late = clock_boot_us() - life->hang_since > LIMIT_HANG_US + US_PER_S;
 	bool was_late = life->hang_late;
+	uint64_t loops = blame_loops(life->pod->blame); /* before its work is looked at */
 
 	life->hang_late = false;
 	if (life->state != LIFE_RUNNING)
 		return;
 	if (channel_unread(life->ch) == 0 && blame_in_hand(life->pod->blame) == 0)
 		return; /* idle: no timer */
-	if (blame_loops(life->pod->blame) == life->hang_loops &&
+	if (loops == life->hang_loops &&
 	    !hold_was(&life->hold, life->pod->blame, life->pid)) {
 		/* woken late: the machine slept, and the worker with us */
 		if (!late || was_late) {
@@ -152,7 +154,7 @@ life_on_hang(void *arg)
 		}
 		life->hang_late = true;
 	}
-	life_watch(life);
+	life_watch(life, loops);
 }
 
 /* --- talking --------------------------------------------------------------- */
@@ -161,6 +163,7 @@ void
 life_send(struct life *life, const struct msg_head *head, const void *payload,
     const int *fds, size_t n_fds)
 {
+	uint64_t loops = blame_loops(life->pod->blame);
 	int rc;
 
 	if (!life->open || life->state == LIFE_DYING)
@@ -173,7 +176,7 @@ life_send(struct life *life, const struct msg_head *head, const void *payload,
 		    msg_name(head->type), strerror(-rc));
 		life_kill(life, KILL_MEMORY, "no room to tell it something");
 	}
-	life_watch(life);
+	life_watch(life, loops);
 }
 
 static void

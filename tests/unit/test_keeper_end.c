@@ -31,6 +31,20 @@ idle(struct rig *rig, uint64_t n)
 }
 
 static void
+mark(struct rig *rig, const char *text)
+{
+	_Alignas(8) char buf[64];
+	struct msg_head head = {.type = MSG_MARK};
+	size_t len = 0;
+
+	assert_int_equal(msg_put_str(buf, sizeof buf, &len, MF_TEXT, text), 0);
+	head.len = (uint32_t)len;
+	rig_send(rig, &head, buf, NULL, 0);
+	(void)rig_status(rig, "pins"); /* it has been read then */
+	(void)rig_status(rig, "pins");
+}
+
+static void
 expect_nothing_left(struct rig *rig)
 {
 	char path[128];
@@ -169,6 +183,11 @@ test_keeper_ends_on_sigterm_without_children(void **state)
 	rig_recv_nothing(rig, 100);
 	(void)close(openat(rig->pod_dir_fd, "go", O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
 	rig_recv_exit(rig, &ex);
+	/* one that has ended may still be asked for its status */
+	mark(rig, "c=stopped");
+	assert_int_equal(kill(rig->keeper, SIGTERM), 0);
+	rig_recv_nothing(rig, 100);
+	mark(rig, "");
 	assert_int_equal(kill(rig->keeper, SIGTERM), 0);
 	rig_expect_quiesce(rig, QUIESCE_END);
 	rig_wait_keeper_gone(rig);
