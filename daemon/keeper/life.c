@@ -96,7 +96,8 @@ life_forget_asker(struct life *life, void *arg)
 static void
 life_kill(struct life *life, enum kill_why why, const char *text)
 {
-	if (life->pid == 0 || life->state == LIFE_DYING)
+	/* down with a pid: it has been waited for, and its last words are being heard */
+	if (life->pid == 0 || life->state == LIFE_DYING || life->state == LIFE_DOWN)
 		return;
 	if (life->why == KILL_NONE)
 		life->why = why;
@@ -399,7 +400,8 @@ life_next(struct life *life, bool crashed)
 	if (backoff.hopeless)
 		requests_refuse_all(life->pod->requests, STATUS_UNAVAILABLE,
 		    "the shim's worker does not start");
-	life_tell_asker(life, -EIO, "the worker died before it was ready");
+	if (life->candidate_fd == -1) /* else it is tried now, and that decides */
+		life_tell_asker(life, -EIO, "the worker died before it was ready");
 	backoff.deaths = life->attempts;
 	us = backoff_us(&backoff);
 	if (us > 0)
@@ -525,7 +527,7 @@ life_status(struct life *life, struct life_status *out)
 	bool quiet = life->t_go != 0 && clock_boot_us() - life->t_go > LIMIT_QUIET_US;
 
 	*out = (struct life_status){.state = state_names[life->state],
-	    .pid = life->pid,
+	    .pid = life->state == LIFE_DOWN ? 0 : life->pid,
 	    .gen = life->gen,
 	    .restarts = life->gen > 0 ? life->gen - 1 : 0,
 	    .failed_boots = life->boots.failed,

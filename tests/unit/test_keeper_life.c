@@ -318,6 +318,8 @@ static void
 test_keeper_replaces_the_worker(void **state)
 {
 	struct rig *rig = *state;
+	struct msg_head broken = {.type = MSG_HELLO};
+	struct rig_packet p;
 	int c = rig_connect(rig), exe;
 	char path[128];
 	pid_t asker;
@@ -339,6 +341,16 @@ test_keeper_replaces_the_worker(void **state)
 	/* a new build, which is READY */
 	asker = ask_for_upgrade(rig, exe);
 	rig_expect_quiesce(rig, QUIESCE_UPGRADE);
+	rig_take_worker(rig);
+	rig_hello(rig);
+	assert_int_equal(rig->welcome.mode, BOOT_UPGRADE);
+	rig_ready(rig);
+	assert_int_equal(status_of(asker), 0);
+
+	/* the old one is killed instead of leaving: it is tried all the same, and that is told */
+	asker = ask_for_upgrade(rig, exe);
+	rig_recv_type(rig, MSG_QUIESCE, &p);
+	rig_send(rig, &broken, NULL, NULL, 0);
 	rig_take_worker(rig);
 	rig_hello(rig);
 	assert_int_equal(rig->welcome.mode, BOOT_UPGRADE);
