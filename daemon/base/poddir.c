@@ -40,7 +40,7 @@ poddir_remove(const char *dir, boot_us_t end)
 }
 
 int
-stale_socket_remove(const char *path)
+socket_probe(const char *path)
 {
 	AUTO_CLOSE int fd = -1;
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
@@ -59,9 +59,13 @@ stale_socket_remove(const char *path)
 	if (connect(fd, (struct sockaddr *)&sa, sizeof sa) == 0 || errno == EAGAIN)
 		return -EADDRINUSE;
 	/* of another type: not ours, but somebody's */
-	if (errno != ECONNREFUSED && errno != ENOENT)
-		return -EADDRINUSE;
-	if (unlink(path) == -1 && errno != ENOENT)
-		return -errno;
-	return 0;
+	return errno == ECONNREFUSED || errno == ENOENT ? 0 : -EADDRINUSE;
+}
+
+int
+stale_socket_remove(const char *path)
+{
+	int rc = socket_probe(path);
+
+	return rc == 0 && unlink(path) == -1 && errno != ENOENT ? -errno : rc;
 }

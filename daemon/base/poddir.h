@@ -18,9 +18,11 @@ struct err;
  */
 int poddir_remove(const char *dir, boot_us_t end);
 /*
- * Unlink a socket that nobody listens at. 0 if it is gone (or never was),
- * -EADDRINUSE if somebody does, -ENOTSOCK if it is no socket.
+ * 0 if nobody listens at this socket, or there is none; -EADDRINUSE if somebody
+ * does, -ENOTSOCK if it is no socket, or -errno.
  */
+int socket_probe(const char *path);
+/* The same, and unlink it where nobody listens. */
 int stale_socket_remove(const char *path);
 
 #endif

@@ -427,7 +427,9 @@ delete_is_last(struct deletion *d)
 
 	if (d->store != NULL &&
 	    store_each_container(d->store, list_on_container, &list, NULL) >= 0) {
-		if (d->is_owner && d->keeper_is_dead)
+		/* asked again: a new keeper may have come, and these be its containers */
+		if (d->is_owner && d->keeper_is_dead &&
+		    socket_probe(d->socket_path) != -EADDRINUSE)
 			delete_sweep_members(d, &list);
 		is_last = !delete_is_awaited(d, &list);
 	} else {

@@ -14,7 +14,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -46,6 +48,21 @@ static void
 note(char what)
 {
 	(void)!write(notes, &what, 1);
+}
+
+/* The socket at which a new keeper appears while the members are being listed. */
+static char *newcomer;
+
+static void
+newcomer_listens(void)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	memcpy(sa.sun_path, newcomer, strlen(newcomer) + 1);
+	if (fd == -1 || bind(fd, (struct sockaddr *)&sa, sizeof sa) == -1 ||
+	    listen(fd, 1) == -1)
+		_exit(99);
 }
 
 int __real_pidfd_of(pid_t pid);
@@ -94,6 +111,8 @@ __wrap_store_each_container(
     struct store *st, store_container_cb cb, void *arg, struct err *err)
 {
 	note('r');
+	if (newcomer != NULL)
+		newcomer_listens();
 	return __real_store_each_container(st, cb, arg, err);
 }
 
@@ -205,12 +224,42 @@ test_launcher_members_are_all_killed_first(void **state)
 	assert_null(strchr(strchr(text, 'r') + 1, 'r'));
 }
 
+/* A pod of the same name, started anew meanwhile: its containers are nobody's to kill. */
+static void
+test_launcher_members_of_a_new_keeper_live(void **state)
+{
+	const struct args args = {
+	    .ns = "n", .id = "owner", .address = "/nowhere.sock", .bundle = dir};
+	AUTO_FREE char *address = NULL, *path = NULL;
+	char hash[POD_HASH_LEN + 1];
+	size_t i;
+
+	(void)state;
+	assert_int_equal(setenv("PODSHIM_STATE_ROOT", dir, 1), 0);
+	make_pod(&args);
+	pod_hash(args.address, args.ns, args.id, hash);
+	newcomer = mem_printf("%s/%s", dir, hash);
+	address = mem_printf("unix://%s", newcomer);
+	path = mem_printf("%s/address", dir);
+	assert_int_equal(
+	    file_write(AT_FDCWD, path, address, strlen(address), 0600, NULL), 0);
+	assert_int_equal(delete_in_child(&args), 0);
+	free(steal_ptr(&newcomer));
+	for (i = 0; i < MEMBERS; i++) {
+		assert_int_equal(waitpid(member[i], NULL, WNOHANG), 0);
+		assert_int_equal(kill(member[i], SIGKILL), 0);
+		assert_int_equal(waitpid(member[i], NULL, 0), member[i]);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(
 		test_launcher_members_are_all_killed_first, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		test_launcher_members_of_a_new_keeper_live, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
