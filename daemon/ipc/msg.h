@@ -61,6 +61,7 @@ struct err;
 	X(25, TELL, tell, KEEPER)	/* fd: write down what you know */               \
 	X(26, TOLD, told, WORKER)	/* done */                                       \
 	X(27, FRAMES, frames, WORKER)	/* by SIGUSR1: see the black box */              \
+	X(28, LOG, log, WORKER)		/* the log is elsewhere now */                   \
 	/* the admin socket: one question, one answer (admin.h) */                       \
 	X(64, PIN, pin, ADMIN)                                                           \
 	X(65, STATUS, status, ADMIN)                                                     \
@@ -126,6 +127,7 @@ enum msg_type {
  * REFUSED  a = the type that the keeper does not know, key = that message's
  * TELL     1 fd, a file in append mode: the worker writes lines for people.
  * TOLD     nothing
+ * LOG      MF_TEXT its path: the bundle that it was in goes, the pod stays
  * FRAMES   a = what came with the signal if the keeper sent it, else 0. The
  *          addresses of where the worker was are in the black box by then. Sent by
  *          a signal handler, so it may come at any time, also before READY.

@@ -263,6 +263,15 @@ on_mark(struct pod *pod, struct packet *packet)
 }
 
 static void
+on_log(struct pod *pod, struct packet *packet)
+{
+	const char *path = name_of(pod, packet, MF_TEXT, LIMIT_PATH);
+
+	if (path != NULL)
+		log_set_path(path);
+}
+
+static void
 on_unpin(struct pod *pod, struct packet *packet)
 {
 	const char *id = name_of(pod, packet, MF_NAME, MSG_NAME_MAX);
@@ -302,6 +311,7 @@ handle_packet(struct pod *pod, struct packet *packet)
 	case MSG_UNPIN: on_unpin(pod, packet); break;
 	case MSG_IDLE: end_on_idle(pod->end, h->a); break;
 	case MSG_MARK: on_mark(pod, packet); break;
+	case MSG_LOG: on_log(pod, packet); break;
 	case MSG_TOLD: dump_on_told(pod); break;
 	case MSG_FRAMES: dump_on_frames(pod, h->a); break;
 	default: /* a number from the wire, not one of our enums */

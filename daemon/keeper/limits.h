@@ -38,6 +38,7 @@
 #define LIMIT_ADMIN_CONNS   16u
 #define LIMIT_PINS	    256u
 #define LIMIT_MARK	    (16u << 10)
+#define LIMIT_PATH	    4096u
 /* Crash records and dumps kept. */
 #define LIMIT_RECORDS	    8u
 /* Hashes of condemned frames. */

@@ -125,6 +125,14 @@ link_mark(struct link *lk, const char *text)
 }
 
 void
+link_log(struct link *lk, const char *path)
+{
+	struct msg_head head = {.type = MSG_LOG};
+
+	link_send_text(lk, &head, MF_TEXT, path);
+}
+
+void
 link_unpin(struct link *lk, const char *id)
 {
 	struct msg_head head = {.type = MSG_UNPIN};
@@ -234,6 +242,7 @@ link_dispatch(struct link *lk, struct packet *p)
 	case MSG_MARK:
 	case MSG_TOLD:
 	case MSG_FRAMES:
+	case MSG_LOG:
 	case MSG_PIN:
 	case MSG_STATUS:
 	case MSG_UPGRADE:

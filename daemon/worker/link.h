@@ -55,6 +55,8 @@ size_t link_queued(struct link *lk);
 
 void link_idle(struct link *lk, uint64_t highest_n);
 void link_mark(struct link *lk, const char *text);
+/* The keeper is to write its log there, too. */
+void link_log(struct link *lk, const char *path);
 void link_unpin(struct link *lk, const char *id);
 
 /* response NULL: nobody waits for it. len 0 is a good answer: an empty message. */

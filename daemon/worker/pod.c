@@ -354,6 +354,7 @@ pod_choose_log(struct pod *pod, const struct container *leaving)
 		free(pod->log_path);
 		pod->log_path = steal_ptr(&path);
 		log_set_path(pod->log_path);
+		link_log(pod->link, pod->log_path);
 		return;
 	}
 }

@@ -6,6 +6,8 @@ ctd_up
 events_start
 raw_run pause sleep 1000 >/dev/null
 addr=$raw_addr
+mkdir "$RAW/work"
+: >"$RAW/work/log" # one of its own, to see who writes to it
 raw_jq='.annotations["io.kubernetes.cri.sandbox-id"] = "pause" | .annotations["io.kubernetes.cri.container-type"] = "container"'
 raw_run work sleep 1000 >/dev/null
 raw_jq=.
@@ -25,6 +27,11 @@ is "$(raw_state work)" "$RUNNING" "the workload runs on"
 is "$(raw_exec work e true | value pid | grep -c .)" 1 "exec works, though the first bundle is gone"
 call Wait work exec_id=e >/dev/null
 is "$(shim_pids)" "$shim" "the same shim"
+if [ -n "$PODSHIM" ]; then
+	kill -KILL "$(worker_pids)"
+	check "the keeper's log moves to the other bundle, too" \
+		wait_for 10 grep -q 'role=keeper .*generation 2, is ready' "$RAW/work/log"
+fi
 is "$(call Connect "" | value shim_pid)" "$shim" "Connect"
 is "$(call Shutdown work)" "" "Shutdown while it runs"
 is "$(raw_state work)" "$RUNNING" "is ignored"

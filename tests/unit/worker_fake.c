@@ -459,6 +459,13 @@ link_idle(struct link *lk, uint64_t highest_n)
 }
 
 void
+link_log(struct link *lk, const char *path)
+{
+	(void)lk;
+	(void)path;
+}
+
+void
 link_mark(struct link *lk, const char *text)
 {
 	(void)lk;
