@@ -26,13 +26,13 @@
 #define RETRY_US (50 * US_PER_MS)
 #define PAUSE_US (1 * US_PER_S)
 
+static const char too_many_bytes[] = "too many bytes of unanswered requests";
+
 /* --- budget ---------------------------------------------------------------- */
 
 static bool
-conn_charge(struct conn *c, size_t len)
+conn_charge(struct conn *c, size_t cost)
 {
-	size_t cost = len + LIMIT_OVERHEAD;
-
 	/* answers that somebody else does not read are no reason to refuse */
 	if (c->cs->charged + cost > LIMIT_POD_BYTES ||
 	    c->charged + c->unwritten + cost > LIMIT_CONN_BYTES)
@@ -108,7 +108,7 @@ conn_close(struct conn *c)
 	(void)event_del(&c->ev_write);
 	fd_close(&c->fd);
 	if (c->fate == FATE_KEEP && c->left > 0)
-		conn_uncharge(c, c->blob.want);
+		conn_uncharge(c, c->paid);
 	blob_fini(&c->blob);
 	while ((out = c->out) != NULL) {
 		c->out = out->next;
@@ -151,14 +151,15 @@ conn_begin_request(struct conn *c)
 		return;
 	}
 	c->last_stream = c->head.stream;
-	if (!conn_charge(c, c->head.len)) {
-		conn_refuse(c, STATUS_RESOURCE_EXHAUSTED,
-		    "too many bytes of unanswered requests");
+	/* of a long one, for what has come: who announces bytes has not sent them */
+	c->paid = c->head.len < LIMIT_FRAME_INLINE ? c->head.len : LIMIT_FRAME_INLINE;
+	if (!conn_charge(c, c->paid + LIMIT_OVERHEAD)) {
+		conn_refuse(c, STATUS_RESOURCE_EXHAUSTED, too_many_bytes);
 		return;
 	}
 	rc = blob_begin(&c->blob, c->head.len);
 	if (rc < 0) {
-		conn_uncharge(c, c->head.len);
+		conn_uncharge(c, c->paid);
 		conn_refuse(c, STATUS_RESOURCE_EXHAUSTED, "no room for the request");
 		return;
 	}
@@ -212,16 +213,32 @@ conn_end_frame(struct conn *c)
 	}
 }
 
+/* Pay for what has come of the frame, and keep it. NULL, or why not. */
+static const char *
+conn_take(struct conn *c, const uint8_t *p, size_t n)
+{
+	size_t come = c->head.len - c->left, more = come > c->paid ? come - c->paid : 0;
+
+	if (more > 0 && !conn_charge(c, more))
+		return too_many_bytes;
+	c->paid += more;
+	/* a memfd may run into a limit */
+	return blob_append(&c->blob, p, n) == 0 ? NULL : "no room for the request";
+}
+
 static void
 conn_payload(struct conn *c, const uint8_t *p, size_t n)
 {
+	const char *why;
+
 	c->left -= n;
-	if (c->fate != FATE_KEEP || blob_append(&c->blob, p, n) == 0)
+	why = c->fate == FATE_KEEP ? conn_take(c, p, n) : NULL;
+	if (why == NULL)
 		return;
-	/* the memfd ran into a limit: read on, refuse at the end */
-	conn_uncharge(c, c->blob.want);
+	/* read on, refuse at the end */
+	conn_uncharge(c, c->paid);
 	blob_fini(&c->blob);
-	conn_refuse(c, STATUS_RESOURCE_EXHAUSTED, "no room for the request");
+	conn_refuse(c, STATUS_RESOURCE_EXHAUSTED, why);
 }
 
 /* Feed bytes; a frame may end and the next begin anywhere in them. */

@@ -41,6 +41,7 @@ struct conn {
 	size_t head_len;
 	struct frame_head head;
 	size_t left; /* of its payload */
+	size_t paid; /* charged for it, without the overhead */
 	enum fate fate;
 	enum status_code refuse_code;
 	const char *refuse_text;

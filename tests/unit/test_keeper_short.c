@@ -335,6 +335,48 @@ test_keeper_sleeps_when_idle(void **state)
 	(void)close(c);
 }
 
+static void
+wait_requests(struct rig *rig, int n)
+{
+	while (rig_status(rig, "requests") != n)
+		(void)poll(NULL, 0, 2);
+}
+
+/* Who announces bytes and does not send them takes nobody's place; who sends them, does. */
+static void
+test_keeper_counts_what_has_come(void **state)
+{
+	enum { MANY = 8 };
+	static char big[FRAME_PAYLOAD_MAX];
+	const struct frame_head head = {
+	    .len = sizeof big, .stream = 1, .type = FRAME_REQUEST};
+	struct rig *rig = *state;
+	uint8_t buf[FRAME_HEAD_LEN];
+	int c[MANY], i;
+
+	/* no worker takes them */
+	frame_head_encode(buf, &head);
+	for (i = 0; i < MANY; i++) {
+		c[i] = rig_connect(rig);
+		assert_int_equal(fd_write_all(c[i], buf, sizeof buf), 0);
+	}
+	for (i = 0; i < 3; i++) {
+		assert_int_equal(fd_write_all(c[i], big, sizeof big), 0);
+		wait_requests(rig, i + 1);
+	}
+	/* the fourth is one too many: what it had taken is given back */
+	assert_int_equal(fd_write_all(c[i], big, sizeof big), 0);
+	client_expect_status(c[i], 1, STATUS_RESOURCE_EXHAUSTED);
+	(void)close(c[0]);
+	wait_requests(rig, 2);
+	assert_int_equal(fd_write_all(c[i + 1], big, sizeof big), 0);
+	wait_requests(rig, 3);
+	for (i = 1; i < MANY; i++)
+		(void)close(c[i]);
+	while (rig_status(rig, "request_bytes") != 0)
+		(void)poll(NULL, 0, 2);
+}
+
 int
 main(void)
 {
@@ -344,6 +386,7 @@ main(void)
 	    T(test_keeper_short_of_descriptors_for_a_worker),
 	    T(test_keeper_short_of_file_size),
 	    T(test_keeper_short_of_memory),
+	    T(test_keeper_counts_what_has_come),
 	    T(test_keeper_leaves_a_stopped_worker_alone),
 	    T(test_keeper_does_not_leak),
 	    T(test_keeper_sleeps_when_idle),
