@@ -255,6 +255,18 @@ exits_apply_held(struct pod *pod)
 	}
 }
 
+void
+exits_apply_all(struct pod *pod)
+{
+	struct process *p, *next;
+
+	exits_apply_held(pod);
+	HASH_ITER (hh_key, pod->processes, p, next) {
+		if (exits_is_unread(p))
+			exits_apply(p, p->wait_status, p->ended_at);
+	}
+}
+
 /*
  * The keeper keeps the step of each process until its exit is acknowledged. One
  * that lives by our rows but has no such step is dead, and nobody knows how.

@@ -20,6 +20,8 @@ void exits_on_exit(struct pod *pod, const struct msg_exit *ex);
 bool exits_holds(const struct pod *pod, uint64_t key);
 /* Held exits whose process has a row by now. */
 void exits_apply_held(struct pod *pod);
+/* All that came, also those whose readers are awaited: the keeper is gone, and its copy. */
+void exits_apply_all(struct pod *pod);
 /* Of processes whose exit neither the keeper nor a row has (design P3). */
 void exits_find_lost(struct pod *pod);
 /*

@@ -239,6 +239,7 @@ worker_on_end(void *arg)
 
 	if (!w->pod.leaving)
 		log_errx("the keeper is gone, leaving");
+	exits_apply_all(&w->pod); /* containerd's `delete` asks the store for them */
 	worker_leave(w);
 }
 

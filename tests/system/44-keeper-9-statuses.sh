@@ -80,4 +80,25 @@ check "late: containerd forgets it" wait_for 10 tasks_gone late
 check "late: its end is told" wait_for 5 events_has late /tasks/delete
 like "$(deleted_as late)" "[29]*" "late: 9, or 255 for unknown, but not 137"
 diag "late: $(deleted_as late)"
+
+# The same of one whose client has its last output still to read: its exit is told later.
+note_id unread
+# shellcheck disable=SC2046
+ctr run -d --runtime "$RUNTIME" --fifo-dir "$T/fifo" $(group_opts unread) "$IMAGE" unread \
+	sh -c 'trap "echo last words; exit 9" USR1; while :; do sleep 0.1; done' </dev/null
+exec 8<"$(echo "$T"/fifo/*/unread-stdout)" # that client
+pid=$(task_pid unread)
+worker=$(pod_field unread worker_pid)
+keeper=$(pod_field unread keeper_pid)
+at_rest() { grep -q '^State:.*S' "/proc/$1/status"; }
+kill -STOP "$worker"
+usr1 "$pid"
+check "unread: it ends while the worker stands" wait_for 5 pid_gone "$pid"
+check "unread: the keeper has said so" wait_for 5 at_rest "$keeper"
+kill -KILL "$keeper" # the worker goes on by itself, and hears both at once
+check "unread: containerd forgets it" wait_for 10 tasks_gone unread
+check "unread: its end is told" wait_for 5 events_has unread /tasks/delete
+is "$(deleted_as unread)" "9 " "unread: it ended with 9"
+exec 8<&-
+rm -rf "${T:?}/fifo"
 finish

@@ -2,6 +2,7 @@
  * Which exit is published when (contract.md 6.3), and what Wait, State and Delete
  * make of it.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -24,6 +25,7 @@
 #include "proto/task.pb-c.h"
 #include "proto/wire.h"
 #include "worker/container.h"
+#include "worker/exits.h"
 #include "worker/oom.h"
 #include "worker_help.h"
 
@@ -139,6 +141,56 @@ test_worker_exits_wait_for_readers(void **state)
 	fk_up();
 	fk_reading = false;
 	expect_exit(fk_simple("Wait", "c1", ""), 4, 3 * NS_PER_S);
+}
+
+/* Its keeper dies meanwhile: `delete` finds how it ended, and no exit is told twice. */
+static void
+test_worker_exits_unread_without_a_keeper(void **state)
+{
+	uint32_t status;
+	int64_t at;
+	uint64_t wait;
+	int pid;
+
+	(void)state;
+	start_container();
+	start_exec("a");
+	wait = fk_simple("Wait", "c1", "");
+	fk_reading = true;
+	fk_exit(fk_command("exec", 0), 3 << 8);
+	fk_exit(fk_command("create", 0), 7 << 8);
+	fk_run();
+	fk_reading = false;
+	assert_int_equal(
+	    store_last_exit(fk.pod.store, "c1", &pid, &status, &at), -ENOENT);
+	exits_apply_all(&fk.pod);
+	assert_int_equal(store_last_exit(fk.pod.store, "c1", &pid, &status, &at), 0);
+	assert_int_equal(status, 7);
+	assert_int_equal(at, 2 * NS_PER_S);
+	fk_have_read();
+	expect_exit(wait, 7, 2 * NS_PER_S);
+	assert_string_equal(strstr(fk_events(), "exit"), "exit c1/a|exit c1");
+}
+
+/* It dies while a worker comes up that it had told of exits. */
+static void
+test_worker_exits_held_without_a_keeper(void **state)
+{
+	struct msg_exit held = {.wait_status = 7 << 8, .t_real_ns = NS_PER_S};
+	uint32_t status;
+	int64_t at;
+	int pid;
+
+	(void)state;
+	start_container();
+	held.key = fk_command("create", 0)->s.key;
+	fk.pod.live = false;
+	exits_on_exit(&fk.pod, &held);
+	assert_int_equal(
+	    store_last_exit(fk.pod.store, "c1", &pid, &status, &at), -ENOENT);
+	exits_apply_all(&fk.pod);
+	assert_int_equal(store_last_exit(fk.pod.store, "c1", &pid, &status, &at), 0);
+	assert_int_equal(status, 7);
 }
 
 /* Init's exit has waited long enough for the execs. */
@@ -428,6 +480,8 @@ main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, fk_setup, fk_teardown)
 	    T(test_worker_exits_init_is_last),
 	    T(test_worker_exits_wait_for_readers),
+	    T(test_worker_exits_unread_without_a_keeper),
+	    T(test_worker_exits_held_without_a_keeper),
 	    T(test_worker_exits_exec_outlives_its_container),
 	    T(test_worker_exits_unread_exec_of_one_that_goes),
 	    T(test_worker_exits_exec_outlives_a_purge),
