@@ -98,6 +98,11 @@ size_t store_backlog(const struct store *st);
 /* Try to write the backlog. 0 when it is empty afterwards. Every commit tries it too. */
 int store_flush(struct store *st, struct err *err);
 /*
+ * cb runs whenever a commit kept its writes in memory: somebody must call store_flush()
+ * some time. One per store; it may not read, begin or commit.
+ */
+void store_on_kept(struct store *st, void (*cb)(const char *why, void *arg), void *arg);
+/*
  * cb runs from a commit or flush that found the file damaged, once that is set aside and
  * a new one is begun with what could be read of it: it puts all rows it knows, which
  * are written before whatever waits and before the transaction at hand, so that what is

@@ -99,6 +99,8 @@ struct store {
 	bool ballast;
 	bool damaged;  /* SQLite said so */
 	bool replaced; /* and we began a new file, which is to be refilled */
+	void (*kept_cb)(const char *why, void *arg);
+	void *kept_arg;
 	void (*refill)(void *arg);
 	void *refill_arg;
 	unsigned reading; /* row callbacks that are running */

@@ -308,6 +308,13 @@ store_backlog(const struct store *st)
 	return st->backlog.n;
 }
 
+void
+store_on_kept(struct store *st, void (*cb)(const char *why, void *arg), void *arg)
+{
+	st->kept_cb = cb;
+	st->kept_arg = arg;
+}
+
 /* --- a new file ------------------------------------------------------------- */
 
 void
@@ -486,6 +493,8 @@ store_commit(struct store *st, enum store_commit_mode mode, struct err *err)
 	}
 	log_debug("store: kept %zu writes in memory: %s", st->tx.n, own.text);
 	backlog_add(st);
+	if (st->kept_cb != NULL && st->backlog.n > 0)
+		st->kept_cb(own.text, st->kept_arg);
 	return 1;
 }
 

@@ -94,10 +94,24 @@ pod_put_all(void *arg)
 		store_set_meta(pod->store, "shutdown_seen", "1");
 }
 
+/* Whoever committed that, also the outbox. Before GO nothing is written anyway. */
+static void
+pod_on_kept(const char *why, void *arg)
+{
+	struct pod *pod = arg;
+
+	if (!pod->live)
+		return;
+	log_errx("the store does not take our rows: %s; going on from memory", why);
+	if (!event_pending(pod->flush_ev, EV_TIMEOUT, NULL))
+		pod_timer_set(pod->flush_ev, POD_FLUSH_US);
+}
+
 void
 pod_use_store(struct pod *pod, struct store *st)
 {
 	pod->store = st;
+	store_on_kept(st, pod_on_kept, pod);
 	store_on_replaced(st, pod_put_all, pod);
 }
 
@@ -136,15 +150,12 @@ pod_commit(struct pod *pod, enum store_commit_mode mode, struct err *err)
 	struct err local = ERR_INIT;
 	int rc = store_commit(pod->store, mode, &local);
 
-	if (rc != 0 && pod->live)
-		log_errx("the store does not take our rows: %s%s", local.text,
-		    mode == STORE_KEEP ? "; going on from memory" : "");
+	if (rc < 0 && pod->live)
+		log_errx("the store does not take our rows: %s", local.text);
 	if (rc < 0 && err != NULL)
 		*err = local;
 	if (store_backlog(pod->store) == 0)
 		pod_written(pod);
-	else if (pod->live && !event_pending(pod->flush_ev, EV_TIMEOUT, NULL))
-		pod_timer_set(pod->flush_ev, POD_FLUSH_US);
 	/* before GO outbox_resume() must come first: it finds what is on its way already */
 	if (pod->live)
 		pod_kick_events(pod);

@@ -168,6 +168,23 @@ test_worker_full_written_in_the_background(void **state)
 	fk_expect_clean();
 }
 
+/* No pod_commit(): the outbox's mark on what it has delivered. */
+static void
+test_worker_full_delivered_is_written_in_the_background(void **state)
+{
+	boot_us_t end = clock_boot_us() + 60 * US_PER_S;
+
+	(void)state;
+	fk_expect(fk_create("c1", false), STATUS_OK);
+	fk.full = true;
+	store_event_done(fk.pod.store, 1, "ttrpc");
+	assert_true(store_backlog(fk.pod.store) > 0);
+	fk.full = false;
+	while (store_backlog(fk.pod.store) > 0 && clock_boot_us() < end)
+		fk_run();
+	assert_int_equal(store_backlog(fk.pod.store), 0);
+}
+
 int
 main(void)
 {
@@ -180,6 +197,7 @@ main(void)
 	    T(test_worker_full_purged_is_silent),
 	    T(test_worker_full_exit_is_kept_until_written),
 	    T(test_worker_full_written_in_the_background),
+	    T(test_worker_full_delivered_is_written_in_the_background),
 	};
 
 #undef T
