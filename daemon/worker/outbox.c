@@ -279,6 +279,7 @@ lane_send(struct outbox *ob, struct lane *lane, enum way way)
 	}
 	log_errx("events cannot be read: %s", err.text);
 	lane->rest_until = clock_boot_us() + OUTBOX_DELAY_MIN_US;
+	ob->dirty = true; /* outbox_pump() comes again for that */
 }
 
 static int

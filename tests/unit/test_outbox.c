@@ -387,6 +387,37 @@ test_outbox_event_dropped_while_it_waits(void **state)
 	assert_int_equal(pending(), 0);
 }
 
+static int
+fail_read(void *arg)
+{
+	++*(unsigned *)arg;
+	return 1;
+}
+
+/* The store cannot be read for a while: asked once a second, and then all goes on. */
+static void
+test_outbox_store_cannot_be_read(void **state)
+{
+	unsigned reads = 0;
+
+	(void)state;
+	make_outbox(TRANSPORT_TTRPC, false, true);
+	add("a", "", "a1");
+	end(&ttrpc, flying(&ttrpc), -EHOSTDOWN);
+	sqlite3_progress_handler(st->db, 1, fail_read, &reads);
+	later(1);
+	assert_int_equal(reads, 1);
+	assert_int_equal(timer_in(), 1);
+	later(1);
+	assert_in_range(reads, 2, 3);
+	assert_int_equal(timer_in(), 1);
+	sqlite3_progress_handler(st->db, 0, NULL, NULL);
+	later(1);
+	end(&ttrpc, flying(&ttrpc), 0);
+	expect_bodies(&ttrpc, "a1 a1");
+	assert_true(outbox_empty(ob));
+}
+
 static void
 test_outbox_after_a_restart(void **state)
 {
@@ -457,6 +488,7 @@ main(void)
 	    SCENE(test_outbox_rolled_back_events_never_were),
 	    SCENE(test_outbox_event_dropped_by_the_store),
 	    SCENE(test_outbox_event_dropped_while_it_waits),
+	    SCENE(test_outbox_store_cannot_be_read),
 	    SCENE(test_outbox_after_a_restart),
 	    cmocka_unit_test(test_outbox_publish_words),
 	};
