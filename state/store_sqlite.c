@@ -157,6 +157,7 @@ db_disconnect(struct store *st)
 	stmt_forget_all(st);
 	(void)sqlite3_close(st->db);
 	st->db = NULL;
+	st->migrating = false; /* undone with its connection */
 }
 
 /* --- identity ------------------------------------------------------------- */

@@ -542,6 +542,29 @@ test_open_migration_undone_by_sqlite(void **state)
 	store_close(st);
 }
 
+/* What is read next fails (as a bad disk does): the file stays as it was. */
+static void
+test_open_migration_not_readable(void **state)
+{
+	static const struct migration unreadable[] = {
+	    {.sql = NULL},
+	    {.sql = "DROP TABLE event;"
+		    "CREATE VIEW event AS SELECT '' AS container, '' AS exec_id,"
+		    " '' AS topic, '' AS type, zeroblob(2147483647) AS body"},
+	};
+	struct store_identity id = identity(1);
+	struct store *st = open_expect(*state, STORE_CREATED);
+	struct err err = ERR_INIT;
+
+	fill(st, 2);
+	store_close(st);
+	assert_int_equal(
+	    store_open_with(*state, &id, false, unreadable, 2, &st, NULL, &err), -EIO);
+	st = open_expect(*state, STORE_OPENED);
+	assert_int_equal(containers(st), 2);
+	store_close(st);
+}
+
 /* --- readers -------------------------------------------------------------- */
 
 static void
@@ -587,6 +610,7 @@ main(void)
 	    TEST_IN_DIR(test_open_newer_file_is_left_alone),
 	    TEST_IN_DIR(test_open_migration_waits_for_the_word),
 	    TEST_IN_DIR(test_open_migration_undone_by_sqlite),
+	    TEST_IN_DIR(test_open_migration_not_readable),
 	    TEST_IN_DIR(test_open_reader_sees_the_writer_at_work),
 	};
 
