@@ -68,7 +68,18 @@ pod_begin(struct pod *pod)
 		return; /* an answer that is still ours may be asked for again */
 	for (i = 0; i < pod->n_spent; i++)
 		store_delete_answer(pod->store, pod->spent[i]);
-	pod->n_spent = 0;
+	pod->n_spent_in_tx = pod->n_spent;
+}
+
+static void
+pod_end_spent(struct pod *pod, int commit_rc)
+{
+	if (commit_rc >= 0 && pod->n_spent_in_tx > 0) {
+		pod->n_spent -= pod->n_spent_in_tx;
+		memmove(pod->spent, pod->spent + pod->n_spent_in_tx,
+		    pod->n_spent * sizeof *pod->spent);
+	}
+	pod->n_spent_in_tx = 0;
 }
 
 /* The file was damaged and is a new one now: all that memory knows. */
@@ -150,6 +161,7 @@ pod_commit(struct pod *pod, enum store_commit_mode mode, struct err *err)
 	struct err local = ERR_INIT;
 	int rc = store_commit(pod->store, mode, &local);
 
+	pod_end_spent(pod, rc);
 	if (rc < 0 && pod->live)
 		log_errx("the store does not take our rows: %s", local.text);
 	if (rc < 0 && err != NULL)

@@ -63,6 +63,7 @@ struct pod {
 	/* answered requests whose stored answers may go */
 	uint64_t *spent;
 	size_t n_spent, cap_spent;
+	size_t n_spent_in_tx; /* the first of them: gone if this transaction succeeds */
 	/* exits whose rows the disk did not take yet */
 	uint64_t *unacked;
 	size_t n_unacked;

@@ -2,17 +2,20 @@
  * The disk takes no commit: what is told all the same is true for the next worker, too,
  * by memos in the keeper and exits that it keeps; and no longer than it takes to write it.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "proto/status.h"
 #include "state/store.h"
 #include "worker/container.h"
@@ -185,6 +188,26 @@ test_worker_full_delivered_is_written_in_the_background(void **state)
 	assert_int_equal(store_backlog(fk.pod.store), 0);
 }
 
+/* Answers that have reached the keeper go with some commit, not with one that failed. */
+static void
+test_worker_full_spent_answers_go_later(void **state)
+{
+	AUTO_FREE void *answer = NULL;
+	uint64_t n;
+	size_t len;
+
+	(void)state;
+	n = fk_create("c1", false);
+	fk_expect(n, STATUS_OK);
+	fk.full = true;
+	fk_expect(fk_exec("c1", "e1"), STATUS_RESOURCE_EXHAUSTED);
+	fk.full = false;
+	assert_int_equal(store_get_answer(fk.pod.store, n, &answer, &len), 0);
+	fk_expect(fk_exec("c1", "e1"), STATUS_OK);
+	free(steal_ptr(&answer));
+	assert_int_equal(store_get_answer(fk.pod.store, n, &answer, &len), -ENOENT);
+}
+
 int
 main(void)
 {
@@ -198,6 +221,7 @@ main(void)
 	    T(test_worker_full_exit_is_kept_until_written),
 	    T(test_worker_full_written_in_the_background),
 	    T(test_worker_full_delivered_is_written_in_the_background),
+	    T(test_worker_full_spent_answers_go_later),
 	};
 
 #undef T
