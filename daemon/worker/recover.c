@@ -482,7 +482,6 @@ recover_go(struct pod *pod)
 {
 	size_t i;
 
-	recover_prune_answers(pod);
 	recover_all_io(pod);
 	outbox_resume(pod->outbox);
 	CRASH_POINT("go.begin");
@@ -491,6 +490,7 @@ recover_go(struct pod *pod)
 	free(condemned.n);
 	condemned.n = NULL;
 	condemned.count = 0;
+	recover_prune_answers(pod); /* the condemned have looked for theirs */
 	leftover_undo_all(pod);
 	delete_noted(pod);
 	op_go(pod);

@@ -205,6 +205,14 @@ test_worker_recover_told_exec_ends_before_its_kill(void **state)
 	fk_expect_clean();
 }
 
+static bool said_undoing;
+
+static void
+on_log(const char *text)
+{
+	said_undoing |= strstr(text, "undoing") != NULL;
+}
+
 static void
 test_worker_recover_finished_but_condemned(void **state)
 {
@@ -218,7 +226,11 @@ test_worker_recover_finished_but_condemned(void **state)
 	assert_false(fk_request(n)->answered);
 	fk_die();
 	fk_condemn(n);
+	said_undoing = false;
+	log_set_trace(on_log);
 	fk_run();
+	log_set_trace(NULL);
+	assert_false(said_undoing);
 	assert_int_equal(fk_request(n)->n_answers, 2);
 	assert_int_equal(fk_count("delete"), 0);
 	/* containerd's own clean-up follows */
