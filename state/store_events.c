@@ -10,13 +10,8 @@
  */
 #include "state/store_private.h"
 
-#include <errno.h>
-#include <string.h>
-
 #include "base/clock.h"
 #include "base/err.h"
-#include "base/log.h"
-#include "base/mem.h"
 
 int
 event_rows_load(struct store *st, struct err *err)
@@ -45,17 +40,23 @@ event_rows_load(struct store *st, struct err *err)
 	return rc;
 }
 
+static int
+run_with_int(struct store *st, enum stmt s, int64_t v, struct err *err)
+{
+	sqlite3_stmt *q;
+	int rc = stmt_take(st, s, &q, err);
+
+	if (rc < 0)
+		return rc;
+	(void)sqlite3_bind_int64(q, 1, v);
+	return stmt_run(st, s, q, err);
+}
+
 /* Add to the count of dropped events. */
 static int
 count_dropped(struct store *st, int n, struct err *err)
 {
-	sqlite3_stmt *q;
-	int rc = stmt_take(st, S_COUNT_DROPPED, &q, err);
-
-	if (rc < 0)
-		return rc;
-	(void)sqlite3_bind_int(q, 1, n);
-	return stmt_run(st, S_COUNT_DROPPED, q, err);
+	return run_with_int(st, S_COUNT_DROPPED, n, err);
 }
 
 int
@@ -84,44 +85,14 @@ events_sum(struct store *st, struct err *err)
 	return rc;
 }
 
+/* Whole execs, the one with the oldest event first, until so many bytes are free. */
 static int
-run_for_exec(struct store *st, enum stmt s, const char *container, const char *exec_id,
-    struct err *err)
+drop_oldest(struct store *st, size_t bytes, struct err *err)
 {
-	sqlite3_stmt *q;
-	int rc = stmt_take(st, s, &q, err);
+	int rc = run_with_int(st, S_MARK_LOST, (int64_t)bytes, err);
 
-	if (rc < 0)
-		return rc;
-	stmt_text(q, 1, container);
-	stmt_text(q, 2, exec_id);
-	return stmt_run(st, s, q, err);
-}
-
-/* Drop the events of the exec with the oldest one. 1: none is left. */
-static int
-drop_oldest(struct store *st, struct err *err)
-{
-	AUTO_FREE char *container = NULL;
-	AUTO_FREE char *exec_id = NULL;
-	sqlite3_stmt *q;
-	int rc = stmt_take(st, S_OLDEST_EXEC, &q, err);
-
-	if (rc < 0)
-		return rc;
-	rc = sqlite3_step(q);
-	if (rc == SQLITE_ROW) {
-		container = mem_strdup(col_text(q, 0));
-		exec_id = mem_strdup(col_text(q, 1));
-	} else if (rc != SQLITE_DONE) {
-		rc = db_error(st, rc, err, "read events");
-	}
-	stmt_give(st, S_OLDEST_EXEC, q);
-	if (container == NULL)
-		return rc == SQLITE_DONE ? 1 : rc;
-	rc = run_for_exec(st, S_MARK_LOST, container, exec_id, err);
 	if (rc == 0)
-		rc = run_for_exec(st, S_DROP_EXEC, container, exec_id, err);
+		rc = run_with_int(st, S_DROP_EXECS, (int64_t)bytes, err);
 	if (rc == 0)
 		rc = count_dropped(st, sqlite3_changes(st->db), err);
 	return rc;
@@ -139,14 +110,12 @@ event_rows_trim(struct store *st, struct err *err)
 	if (rc < 0 || st->events_bytes <= STORE_EVENTS_MAX_BYTES)
 		return rc;
 	/* some more than needed, so that the next event does not come here again */
-	while (rc == 0 && st->events_bytes > STORE_EVENTS_MAX_BYTES / 8 * 7) {
-		rc = drop_oldest(st, err);
-		if (rc == 0)
-			rc = events_sum(st, err);
-	}
-	if (rc == 1 && st->events_bytes > STORE_EVENTS_MAX_BYTES / 8 * 7)
+	rc = drop_oldest(st, st->events_bytes - STORE_EVENTS_MAX_BYTES / 8 * 7, err);
+	if (rc == 0)
+		rc = events_sum(st, err);
+	if (rc == 0 && st->events_bytes > STORE_EVENTS_MAX_BYTES / 8 * 7) /* all kept */
 		st->events_check_at = st->events_bytes + STORE_EVENTS_MAX_BYTES / 8;
-	return rc < 0 ? rc : 0;
+	return rc;
 }
 
 uint64_t

@@ -13,8 +13,17 @@
 #define STR_(x) #x
 #define STR(x)	STR_(x)
 
-/* "Frequent": runs several times in the life of each exec. */
 /* clang-format off */
+/* What pending events count for. */
+#define EVENT_BYTES "sum(length(body) + length(container) + length(exec_id)" \
+	" + length(topic) + length(type) + 32)"
+/* Execs in the order of their oldest event, as long as those before are less than ?1. */
+#define OLDEST_EXECS "SELECT container, exec_id FROM (SELECT container, exec_id," \
+	" sum(bytes) OVER (ORDER BY first) - bytes AS before FROM (SELECT container," \
+	" exec_id, min(seq) AS first, " EVENT_BYTES " AS bytes FROM event WHERE class = 2" \
+	" GROUP BY container, exec_id)) WHERE before < ?1"
+
+/* "Frequent": runs several times in the life of each exec. */
 static const struct stmt_info infos[STMT_COUNT] = {
 	[S_BEGIN] = {.sql = "BEGIN IMMEDIATE", .frequent = true},
 	[S_COMMIT] = {.sql = "COMMIT", .frequent = true},
@@ -97,15 +106,11 @@ static const struct stmt_info infos[STMT_COUNT] = {
 	    " AND p.exec_id = '' WHERE c.id = ?1"},
 	[S_LAST_EXIT_RING] = {.sql = "SELECT pid, exit_status, exited_at FROM last_exit"
 	    " WHERE container = ?1 ORDER BY n DESC LIMIT 1"},
-	/* what a row counts for: event_size() in store_events.c says the same */
-	[S_EVENT_BYTES] = {.sql = "SELECT coalesce(sum(length(body) + length(container)"
-	    " + length(exec_id) + length(topic) + length(type) + 32), 0) FROM event"},
-	[S_OLDEST_EXEC] = {.sql =
-	    "SELECT container, exec_id FROM event WHERE class = 2 ORDER BY seq LIMIT 1"},
-	[S_MARK_LOST] = {.sql =
-	    "UPDATE process SET events_lost = 1 WHERE container = ?1 AND exec_id = ?2"},
-	[S_DROP_EXEC] = {.sql =
-	    "DELETE FROM event WHERE class = 2 AND container = ?1 AND exec_id = ?2"},
+	[S_EVENT_BYTES] = {.sql = "SELECT coalesce(" EVENT_BYTES ", 0) FROM event"},
+	[S_MARK_LOST] = {.sql = "UPDATE process SET events_lost = 1"
+	    " WHERE (container, exec_id) IN (" OLDEST_EXECS ")"},
+	[S_DROP_EXECS] = {.sql = "DELETE FROM event WHERE class = 2"
+	    " AND (container, exec_id) IN (" OLDEST_EXECS ")"},
 	[S_COUNT_DROPPED] = {.sql = "INSERT INTO meta(key, value) VALUES('events_dropped', ?1)"
 	    " ON CONFLICT(key) DO UPDATE SET value = CAST(value AS INTEGER) + ?1"},
 };

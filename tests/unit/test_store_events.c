@@ -259,6 +259,39 @@ test_events_cap_drops_whole_execs_oldest_first(void **state)
 	store_close(st);
 }
 
+static unsigned
+count_of(struct store *st, const char *exec_id)
+{
+	const struct seen *seen = events(st, 0, 0);
+	unsigned i, n = 0;
+
+	for (i = 0; i < seen->n; i++)
+		n += strcmp(seen->exec[i], exec_id) == 0;
+	return n;
+}
+
+/* An exec is as old as its first event, and its last one goes with that. */
+static void
+test_events_cap_drops_the_newest_of_the_oldest(void **state)
+{
+	struct store *st = open_expect(*state, STORE_CREATED);
+	struct store_counts n;
+
+	(void)add(st, "old", 10, EVENT_EXEC);
+	(void)fill(st, 300, 1000);
+	(void)add(st, "old", 10, EVENT_EXEC);
+	assert_int_equal(count_of(st, "old"), 2);
+	assert_int_equal(count_of(st, "e0"), 3);
+	(void)add(st, "new", 100000, EVENT_EXEC);
+	assert_int_equal(count_of(st, "old"), 0);
+	assert_int_equal(count_of(st, "e0"), 0);
+	assert_int_equal(count_of(st, "e299"), 3);
+	assert_int_equal(count_of(st, "new"), 1);
+	assert_int_equal(store_count(st, &n, NULL), 0);
+	assert_int_equal(n.events_dropped + n.events_pending, 300 * 3 + 3 + 30);
+	store_close(st);
+}
+
 static void
 test_events_of_a_dropped_exec_are_dropped_later_too(void **state)
 {
@@ -356,6 +389,7 @@ main(void)
 	    TEST_IN_DIR(test_events_numbers_never_repeat),
 	    TEST_IN_DIR(test_events_done_in_the_backlog_are_not_shown),
 	    TEST_IN_DIR(test_events_cap_drops_whole_execs_oldest_first),
+	    TEST_IN_DIR(test_events_cap_drops_the_newest_of_the_oldest),
 	    TEST_IN_DIR(test_events_of_a_dropped_exec_are_dropped_later_too),
 	    TEST_IN_DIR(test_events_that_are_kept_go_beyond_the_cap),
 	    TEST_IN_DIR(test_events_delivered_do_not_count),
