@@ -216,7 +216,7 @@ int store_find_container(
 int store_each_process(struct store *st, const char *container, store_process_cb cb,
     void *arg, struct err *err);
 
-/* Small facts about the pod: "ending", "shutdown_seen", … NULL value deletes. */
+/* Small facts about the pod: "shutdown_seen", "leaked", … NULL value deletes. */
 void store_set_meta(struct store *st, const char *key, const char *value);
 /* malloc'ed, NULL if there is none. */
 char *store_get_meta(struct store *st, const char *key);

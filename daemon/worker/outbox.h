@@ -44,7 +44,7 @@ void outbox_kick(struct outbox *ob);
  * after Delete (TestShimDoesNotLeakSockets). To be said before outbox_kick().
  */
 void outbox_at_end(struct outbox *ob, bool at_end);
-/* containerd has just shown that it lives: do not wait out any delay. Cheap. */
+/* Do not wait out any delay; outbox_drain() does, at the pod's end. Cheap. */
 void outbox_retry_now(struct outbox *ob);
 /*
  * After a worker restart, once, with the snapshot complete and before anybody
