@@ -1,8 +1,8 @@
 /*
  * The child between fork and exec: async-signal-safe calls only, on memory
- * that the parent prepared. Descriptors first move above 255, out of the way
- * of their targets; then everything is marked close-on-exec, and only dup2 to
- * a target clears that.
+ * that the parent prepared. What is wanted moves above 255, out of the way of
+ * its targets, then to these, and everything else is closed before exec: while
+ * that hangs, nobody may miss an end of file for a copy that the child still has.
  */
 #include "keeper/spawn.h"
 
@@ -16,8 +16,6 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#include <linux/close_range.h>
 
 #include "base/fd.h"
 #include "base/mem.h"
@@ -40,6 +38,16 @@ child_fail(int fail_fd, const char *what)
 	_exit(127);
 }
 
+static int
+child_dup(int fd, int from, int fail_fd)
+{
+	int k = fcntl(fd, F_DUPFD_CLOEXEC, from);
+
+	if (k == -1)
+		child_fail(fail_fd, "dup");
+	return k;
+}
+
 static void
 child_fds(const struct spawn *sp, int *fail_fd, int *exe_fd)
 {
@@ -48,32 +56,29 @@ child_fds(const struct spawn *sp, int *fail_fd, int *exe_fd)
 	size_t i;
 	int k;
 
-	k = fcntl(*fail_fd, F_DUPFD_CLOEXEC, FD_HIGH);
-	if (k == -1)
-		child_fail(*fail_fd, "dup");
-	*fail_fd = k;
-	if (sp->exe_fd != -1) {
-		*exe_fd = fcntl(sp->exe_fd, F_DUPFD_CLOEXEC, FD_HIGH);
-		if (*exe_fd == -1)
-			child_fail(*fail_fd, "dup");
-	}
+	*fail_fd = child_dup(*fail_fd, FD_HIGH, *fail_fd);
+	if (sp->exe_fd != -1)
+		*exe_fd = child_dup(sp->exe_fd, FD_HIGH, *fail_fd);
 	for (i = 0; i < sp->n_fds; i++) {
-		high[i] = fcntl(sp->fds[i], F_DUPFD_CLOEXEC, FD_HIGH);
-		if (high[i] == -1)
-			child_fail(*fail_fd, "dup");
+		high[i] = child_dup(sp->fds[i], FD_HIGH, *fail_fd);
 		if (sp->fd_nums[i] < 3)
 			std[sp->fd_nums[i]] = true;
 	}
-	/* all are close-on-exec from birth; this is for what we do not know of */
-	(void)syscall(SYS_close_range, 3, ~0u, CLOSE_RANGE_CLOEXEC);
+	/* a kernel before 5.9 does not know it: all are close-on-exec from birth */
+	(void)syscall(SYS_close_range, 3, FD_HIGH - 1, 0);
+	for (i = 0; i < sp->n_fds; i++)
+		if (dup2(high[i], (int)sp->fd_nums[i]) == -1)
+			child_fail(*fail_fd, "dup");
+	/* what exec needs goes below, where there is room now */
+	*fail_fd = child_dup(*fail_fd, 3, *fail_fd);
+	if (*exe_fd != -1)
+		*exe_fd = child_dup(*exe_fd, 3, *fail_fd);
+	(void)syscall(SYS_close_range, FD_HIGH, ~0u, 0);
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null == -1)
 		child_fail(*fail_fd, "open null");
 	for (k = 0; k < 3; k++)
 		if (!std[k] && dup2(null, k) == -1)
-			child_fail(*fail_fd, "dup");
-	for (i = 0; i < sp->n_fds; i++)
-		if (dup2(high[i], (int)sp->fd_nums[i]) == -1)
 			child_fail(*fail_fd, "dup");
 	if (null < 3)
 		(void)fcntl(null, F_SETFD, 0);
