@@ -302,6 +302,18 @@ recover_step_needed(struct pod *pod, uint64_t key)
 	return op_find(pod, key_request(key)) != NULL;
 }
 
+/* Will a Create or Start that has its turn yet to come take up what is there? */
+static bool
+recover_is_to_be_born(const struct process *p)
+{
+	const struct op *op;
+
+	for (op = p->c->ops; op != NULL; op = op->q_next)
+		if (op->method->births && strcmp(op->exec_id, p->exec_id) == 0)
+			return true;
+	return false;
+}
+
 /* io/<container>/<exec or "-">/<what> */
 static bool
 recover_io_needed(struct pod *pod, const char *name)
@@ -309,6 +321,7 @@ recover_io_needed(struct pod *pod, const char *name)
 	AUTO_FREE char *copy = mem_strdup(name);
 	char *save = NULL, *id, *exec_id;
 	struct container *c;
+	struct process *p;
 
 	(void)strtok_r(copy, "/", &save);
 	id = strtok_r(NULL, "/", &save);
@@ -318,7 +331,9 @@ recover_io_needed(struct pod *pod, const char *name)
 	c = container_get(pod, id);
 	if (c == NULL)
 		return false;
-	return process_find(c, strcmp(exec_id, "-") == 0 ? "" : exec_id) != NULL;
+	p = process_find(c, strcmp(exec_id, "-") == 0 ? "" : exec_id);
+	/* one that failed to start has none, and its client waits for the end */
+	return p != NULL && (p->io != NULL || recover_is_to_be_born(p));
 }
 
 static void

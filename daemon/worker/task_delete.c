@@ -85,6 +85,7 @@ delete_exec_final(struct op *op)
 {
 	struct process *p = op->p;
 	struct container *c = op->c;
+	AUTO_FREE char *prefix = mem_printf("io/%s/%s/", c->id, p->exec_id);
 	int rc;
 
 	delete_set_ok(op);
@@ -97,6 +98,9 @@ delete_exec_final(struct op *op)
 	pod_note_gone(op->pod, TAG_DELETED, c->id, p->exec_id, rc);
 	CRASH_POINT("delete.committed");
 	delete_leavings(p);
+	if (p->io ==
+	    NULL) /* a worker died in its Start, which was then not begun again */
+		link_fd_drop(op->pod->link, prefix, true);
 	op->p = NULL;
 	process_free(p);
 	op_end(op);

@@ -16,11 +16,15 @@ not_ours="$not_ours $wait_pid"
 # each worker that comes to this step aborts
 printf 'exec.io:always:abrt' >"$dir/crashpoint"
 jq -n '{args: ["true"], cwd: "/", env: ["PATH=/bin"], user: {uid: 0, gid: 0}}' >"$T/spec"
-is "$(rpc "$sock" Exec id=b exec_id=bad "spec=$T/spec")" "" "an exec is added"
+mkfifo "$T/bad.out"
+cat "$T/bad.out" >/dev/null &
+reader=$!
+is "$(rpc "$sock" Exec id=b exec_id=bad "stdout=$T/bad.out" "spec=$T/spec")" "" "an exec is added"
 out=$(rpc "$sock" Start id=b exec_id=bad 2>&1)
 rm -f "$dir/crashpoint"
 like "$out" "*error=13 *crash*" "its Start is answered Internal, and the text says why"
 diag "$out"
+check "who reads its output sees the end" wait_for 30 pid_gone $reader
 is "$(podshimctl -o json -n "$NS" crashes pod | jq length)" 2 "two workers died of it, no more"
 is "$(rpc "$sock" State id=b | sed -n 's/^status=//p')" 2 "its container runs"
 is "$(task_status a)" RUNNING "its sibling, too"

@@ -105,6 +105,7 @@ story_failures(void)
 	fk_expect(fk_exec("c1", "e"), STATUS_OK);
 	fk.fail = "exec";
 	fk_expect(fk_simple("Start", "c1", "e"), STATUS_UNKNOWN);
+	assert_int_equal(fk_kept("io/c1/e/"), 0);
 	fk_expect(fk_simple("Wait", "c1", "e"), STATUS_OK);
 	fk_expect(fk_simple("Start", "c1", "e"), STATUS_UNKNOWN);
 	fk.fail = NULL;

@@ -143,6 +143,101 @@ test_worker_recover_condemned_exec_start(void **state)
 	fk_expect_clean();
 }
 
+/* A container with an exec whose Start has opened its stdio, and spawned nothing yet. */
+static uint64_t
+start_with_stdio(int64_t timeout_ns)
+{
+	Containerd__Task__V2__StartRequest m = CONTAINERD__TASK__V2__START_REQUEST__INIT;
+	char id[] = "c1", exec_id[] = "e";
+	uint64_t n;
+
+	fk_expect(fk_create("c1", false), STATUS_OK);
+	fk_expect(fk_simple("Start", "c1", ""), STATUS_OK);
+	fk_expect(fk_exec("c1", "e"), STATUS_OK);
+	m.id = id;
+	m.exec_id = exec_id;
+	fk.unready = true;
+	n = fk_send_late("Start", &m.base, timeout_ns, clock_boot_us());
+	fk_run();
+	assert_int_equal(fk_kept("io/c1/e/"), 1);
+	fk.unready = false;
+	return n;
+}
+
+static void
+expect_no_stdio(void)
+{
+	fk_run();
+	assert_int_equal(fk_kept("io/c1/e/"), 0);
+	assert_int_equal(fk_count("exec"), 0);
+	fk_expect(fk_simple("Delete", "c1", "e"), STATUS_OK);
+	fk_expect(fk_kill("c1", "", SIGKILL, false), STATUS_OK);
+	fk_expect(fk_simple("Delete", "c1", ""), STATUS_OK);
+	fk_expect_clean();
+}
+
+/* Nobody will start it any more: its client is to see the end of its FIFOs. */
+static void
+test_worker_recover_stdio_of_a_condemned_start(void **state)
+{
+	uint64_t n = start_with_stdio(0);
+
+	(void)state;
+	fk_die();
+	fk_condemn(n);
+	expect_no_stdio();
+}
+
+static void
+test_worker_recover_stdio_of_a_start_nobody_waits_for(void **state)
+{
+	uint64_t n = start_with_stdio(0);
+
+	(void)state;
+	fk_die();
+	fk_cancel(n);
+	expect_no_stdio();
+}
+
+static void
+test_worker_recover_stdio_of_a_start_that_is_late(void **state)
+{
+	uint64_t n = start_with_stdio(60 * NS_PER_S);
+
+	(void)state;
+	fk_die();
+	fk_request(n)->t_recv = 1; /* since boot */
+	expect_no_stdio();
+	assert_int_equal(fk_request(n)->code, STATUS_DEADLINE_EXCEEDED);
+}
+
+/* It waits for its turn when the store is swept, and ends before that: Delete does it. */
+static void
+test_worker_recover_stdio_of_a_start_in_the_queue(void **state)
+{
+	uint64_t n;
+
+	(void)state;
+	fk_expect(fk_create("c1", false), STATUS_OK);
+	fk_expect(fk_simple("Start", "c1", ""), STATUS_OK);
+	fk_expect(fk_exec("c1", "e"), STATUS_OK);
+	fk.hold_answers = true; /* that of Pause is lost, and its command not run again */
+	fk.fail = "pause";
+	(void)fk_simple("Pause", "c1", "");
+	fk_run();
+	fk.fail = NULL;
+	fk.unready = true;
+	n = fk_simple("Start", "c1", "e");
+	fk_run();
+	assert_int_equal(fk_kept("io/c1/e/"), 1);
+	fk.unready = false;
+	fk_die();
+	fk.cancel_early = n;
+	fk_expect(fk_simple("Delete", "c1", "e"), STATUS_OK);
+	assert_int_equal(fk_count("exec"), 0);
+	assert_int_equal(fk_kept("io/c1/e/"), 0);
+}
+
 /* A worker dies of this request, by its own hand, when it comes to that. */
 static void
 expect_blame(uint64_t n, const char *poison)
@@ -532,6 +627,10 @@ main(void)
 	    T(test_worker_recover_lost_exit),
 	    T(test_worker_recover_cgroup_of_a_stranger),
 	    T(test_worker_recover_strangers),
+	    T(test_worker_recover_stdio_of_a_condemned_start),
+	    T(test_worker_recover_stdio_of_a_start_nobody_waits_for),
+	    T(test_worker_recover_stdio_of_a_start_that_is_late),
+	    T(test_worker_recover_stdio_of_a_start_in_the_queue),
 	    T(test_worker_recover_shows_that_it_goes_on),
 #undef T
 	};

@@ -396,6 +396,17 @@ fk_count(const char *verb)
 	return n;
 }
 
+unsigned
+fk_kept(const char *prefix)
+{
+	unsigned n = 0;
+	size_t i;
+
+	for (i = 0; i < fk.n_names; i++)
+		n += strncmp(fk.names[i].text, prefix, strlen(prefix)) == 0;
+	return n;
+}
+
 void
 fk_mark(const char *id)
 {

@@ -141,6 +141,8 @@ uint64_t fk_exec(const char *id, const char *exec_id);
 /* The n-th (from 0) command with that verb; NULL. */
 struct fk_step *fk_command(const char *verb, unsigned nth);
 unsigned fk_count(const char *verb);
+/* How many descriptors in the keeper's store have a name that begins so. */
+unsigned fk_kept(const char *prefix);
 /* The delete action has acted alone, and says so. */
 void fk_mark(const char *id);
 bool fk_has_mark(const char *id);
