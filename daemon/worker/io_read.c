@@ -71,6 +71,8 @@ stream_is_read(const struct stream *s)
 {
 	if (s->state == STREAM_LEFT)
 		return stream_unread(s) == 0;
+	if (s->state == STREAM_WAITING && s->io->started && s->io->terminal)
+		return !stream_has_client(s); /* it is on its way from the store */
 	/* how much is in a terminal nobody knows, but it ends by itself */
 	return s->state != STREAM_PUMPING || pump_dst(s->pump) == -1 ||
 	    !stream_has_client(s) ||

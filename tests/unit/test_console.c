@@ -544,6 +544,44 @@ test_console_exit_before_the_terminal_is_here(void **state)
 }
 
 static void
+on_read(void *arg)
+{
+	*(bool *)arg = true;
+}
+
+static bool
+cond_true(void *arg)
+{
+	return *(bool *)arg;
+}
+
+/* So is what nobody has moved yet: it is in a terminal that is on its way. */
+static void
+test_console_readers_are_awaited_before_the_terminal_is_here(void **state)
+{
+	bool is_read = false;
+	int fd;
+
+	(void)state;
+	clock_set_for_test(1000 * US_PER_S); /* patience without end */
+	open_tty_io();
+	make_tty(true);
+	assert_int_equal(pattern_write(slave, 7, 0, 1000), 0);
+	fd_close(&slave);
+	fd = out_open();
+	io_start(fx.io, "tty/1");
+	assert_false(cond_arrived(NULL));
+	io_process_exited(fx.io);
+	assert_true(io_await_readers(fx.io, 10 * US_PER_S, on_read, &is_read));
+	loop_passes(fx.loop, 30);
+	assert_false(is_read);
+	assert_int_equal(pattern_read(fd, 7, 0, 1000), 1000);
+	assert_true(loop_until(fx.loop, cond_true, &is_read));
+	fd_close(&fd);
+	clock_set_for_test(0);
+}
+
+static void
 test_console_that_is_not_in_the_store(void **state)
 {
 	(void)state;
@@ -576,6 +614,7 @@ main(void)
 	    T(test_console_resize),
 	    T(test_console_resume),
 	    T(test_console_exit_before_the_terminal_is_here),
+	    T2(test_console_readers_are_awaited_before_the_terminal_is_here),
 	    T(test_console_that_is_not_in_the_store),
 #undef T2
 #undef T
