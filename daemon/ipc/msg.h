@@ -99,8 +99,9 @@ enum msg_type {
  *          alone. The keeper then forgets n and its ended steps. No n: ignored.
  * CANCEL   a = n: its connection is gone. n still wants its ANSWER (any).
  * SPAWN    codec; n_fds fds in the order of MF_FDS. STEP comes when the step has
- *          ended (at once if the key is known), never for its beginning: a
- *          RUNNING one is sent in a snapshot, or if SPAWN repeats its key.
+ *          ended (at once if the key is known), not for its beginning: a
+ *          RUNNING one is sent in a snapshot, if SPAWN repeats its key, and of
+ *          one with SURVIVE once its exec has succeeded.
  *          With ADOPT and status 0 the STEP is DONE with child_pid and
  *          child_start, or FAILED if no process could be bound. The keeper
  *          removes pid_file beforehand and once it has read it.

@@ -415,7 +415,8 @@ step_on_fail_fd(evutil_socket_t fd, short what, void *arg)
 	struct step *s = arg;
 
 	(void)what;
-	(void)spawn_failed(fd, &s->failure);
+	if (!spawn_failed(fd, &s->failure) && (s->flags & SPAWN_SURVIVE) != 0)
+		step_tell(s, false);
 	(void)event_del(&s->ev_fail);
 	fd_close(&s->fail_fd);
 }

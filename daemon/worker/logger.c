@@ -24,7 +24,10 @@
 #include "base/mem.h"
 #include "worker/link.h"
 
-#define LOGGER_TERM_S 12
+#define LOGGER_TERM_S  12
+/* How often the keeper is given time to tell that it could not be executed. */
+#define LOGGER_LOOKS   40u
+#define LOGGER_LOOK_US 5000
 
 struct logger {
 	LIST_ENTRY(logger) link;
@@ -38,7 +41,9 @@ struct logger {
 	enum logger_ready ready;
 	bool said;    /* ready: what comes now are notes */
 	int ready_fd; /* -1 once it is ready, or says no more */
+	unsigned looks;
 	struct event ready_ev;
+	struct event silent_ev;
 	struct event term_ev;
 };
 
@@ -52,7 +57,42 @@ logger_ready_over(struct logger *lg)
 	if (lg->ready_fd == -1)
 		return;
 	(void)event_del(&lg->ready_ev);
+	(void)event_del(&lg->silent_ev);
 	fd_close(&lg->ready_fd);
+}
+
+static void
+logger_tell_ready(struct logger *lg, const char *error)
+{
+	if (!lg->said)
+		logger_ready_over(lg);
+	if (lg->ops != NULL)
+		lg->ops->on_ready(error, lg->arg);
+}
+
+/*
+ * It has said nothing and will not. A program may do that to say that it is ready, but
+ * only one that runs: the keeper tells so (an old one does not), or why it does not.
+ */
+static void
+logger_on_silent(evutil_socket_t fd, short what, void *arg)
+{
+	static const char *const errors[] = {
+	    [LOGGER_READY_BYTE_OR_END] = NULL,
+	    [LOGGER_READY_BYTE] = "it ended without a ready byte",
+	    [LOGGER_READY_TEXT] = "it ended at once",
+	};
+	const struct timeval next = {.tv_usec = LOGGER_LOOK_US};
+	struct logger *lg = arg;
+	const struct msg_step *step = link_step_known(lg->lk, lg->key);
+
+	(void)fd;
+	(void)what;
+	if (!lg->ended && step != NULL && step->child_pid == 0 &&
+	    lg->looks++ < LOGGER_LOOKS)
+		(void)evtimer_add(&lg->silent_ev, &next);
+	else
+		logger_tell_ready(lg, errors[lg->ready]);
 }
 
 /* Lines; each was written at once. */
@@ -84,25 +124,15 @@ logger_on_ready(evutil_socket_t fd, short what, void *arg)
 			logger_ready_over(lg);
 		return;
 	}
-	switch (lg->ready) {
-	case LOGGER_READY_BYTE_OR_END: break;
-	case LOGGER_READY_BYTE:
-		if (n <= 0)
-			error = "it ended without a ready byte";
-		break;
-	case LOGGER_READY_TEXT:
-		if (n <= 0)
-			error = "it ended at once";
-		else if (text[0] != '\0')
-			error = text;
-		else
-			lg->said = true;
-		break;
+	if (n <= 0) {
+		(void)event_del(&lg->ready_ev);
+		logger_on_silent(-1, 0, lg);
+		return;
 	}
-	if (!lg->said)
-		logger_ready_over(lg);
-	if (lg->ops != NULL)
-		lg->ops->on_ready(error, lg->arg);
+	if (lg->ready == LOGGER_READY_TEXT && text[0] != '\0')
+		error = text;
+	lg->said = lg->ready == LOGGER_READY_TEXT && error == NULL;
+	logger_tell_ready(lg, error);
 	if (lg->said && n > 1)
 		logger_note(lg, text + 1);
 }
@@ -125,6 +155,7 @@ logger_free(struct logger *lg)
 	logger_ready_over(lg);
 	(void)event_del(&lg->term_ev);
 	event_debug_unassign(&lg->ready_ev);
+	event_debug_unassign(&lg->silent_ev);
 	event_debug_unassign(&lg->term_ev);
 	LIST_REMOVE(lg, link);
 	loop_bury(lg->loop, &lg->grave, free, lg);
@@ -136,27 +167,27 @@ logger_on_step(const struct msg_step *step, void *arg)
 	struct logger *lg = arg;
 	bool ok = step->state == STEP_DONE && WIFEXITED(step->wait_status) &&
 	    WEXITSTATUS(step->wait_status) == 0;
-	const struct logger_ops *ops = lg->ops;
+	bool waited_for = lg->ops != NULL && lg->ready_fd != -1 && !lg->said;
+	AUTO_FREE char *failure = step->state != STEP_FAILED
+	    ? NULL
+	    : mem_printf("%s: %s", step->text, strerror(step->error));
 
 	lg->ended = true;
-	if (step->state == STEP_FAILED)
-		log_warnx("start log program: %s: %s", step->text, strerror(step->error));
-	else if (!ok && ops != NULL)
+	if (failure != NULL && !waited_for)
+		log_warnx("start log program: %s", failure);
+	else if (failure == NULL && !ok && lg->ops != NULL)
 		log_warnx(
 		    "log program ends with status %#x", (unsigned)step->wait_status);
-	if (ops == NULL) {
+	if (lg->ops == NULL) {
 		link_ack(lg->lk, lg->key);
 		logger_free(lg);
 		return;
 	}
-	if (lg->ready_fd != -1) {
-		/* what it said before it died, if anything, else this */
+	/* what it said before it died, if anything */
+	if (failure == NULL && lg->ready_fd != -1)
 		logger_on_ready(lg->ready_fd, 0, lg);
-		if (lg->ready_fd != -1 && !lg->said) {
-			logger_ready_over(lg);
-			ops->on_ready("it ended at once", lg->arg);
-		}
-	}
+	if (lg->ready_fd != -1 && !lg->said)
+		logger_tell_ready(lg, failure != NULL ? failure : "it ended at once");
 	if (lg->ops != NULL)
 		lg->ops->on_end(lg->arg);
 }
@@ -212,6 +243,7 @@ logger_new(struct loop *loop, struct link *lk, uint64_t key, const struct logger
 	lg->arg = arg;
 	lg->ready_fd = -1;
 	(void)event_assign(&lg->ready_ev, loop_base(loop), -1, 0, logger_on_ready, lg);
+	(void)evtimer_assign(&lg->silent_ev, loop_base(loop), logger_on_silent, lg);
 	(void)evtimer_assign(&lg->term_ev, loop_base(loop), logger_on_term_late, lg);
 	LIST_INSERT_HEAD(&loggers, lg, link);
 	return lg;

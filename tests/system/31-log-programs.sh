@@ -49,6 +49,17 @@ new d true
 like "$(raw_create d "stdout=$(uri binary-v2 d dies)")" "error=2 *log program*" "one that dies at once"
 raw_end d
 
+# one that cannot be executed, though it may
+printf '#!/nowhere/sh\n' >"$T/no-interpreter"
+chmod 755 "$T/no-interpreter"
+for scheme in binary binary-v2; do
+	new x true
+	like "$(raw_create x "stdout=$scheme://$T/no-interpreter")" \
+		"error=2 *log program: exec '$T/no-interpreter': No such file or directory*" "$scheme: one without its interpreter"
+	is "$(cgroups_of x)" "" "nothing of it is there"
+	raw_end x
+done
+
 # an exec's, and the worker dies while it waits
 call Exec a exec_id=e "stdout=$(uri binary e wait)" "spec=$(raw_spec sh -c 'echo from exec; exit 6')"
 raw_timeout=30 call Start a exec_id=e >"$T/start" &

@@ -8,6 +8,7 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -23,7 +24,7 @@
 struct fake_step {
 	LIST_ENTRY(fake_step) link;
 	struct msg_step step;
-	char tag[MSG_TAG_MAX];
+	char tag[MSG_TAG_MAX], text[160];
 	pid_t pid;
 	bool due;
 	link_step_cb cb;
@@ -55,6 +56,7 @@ step_reap(struct fake_step *s)
 		return;
 	s->step.state = STEP_DONE;
 	s->step.wait_status = status;
+	s->step.child_pid = 0;
 	s->due = true;
 }
 
@@ -139,11 +141,13 @@ link_internal_key(struct link *lk)
 
 /* In the child: descriptors to their places, all else closed, signals as new. */
 static void
-child_run(const struct msg_spawn *m)
+child_run(const struct msg_spawn *m, int fail_fd)
 {
 	int high[MSG_FDS_MAX], fail;
 	size_t i;
 	int fd;
+
+	fail_fd = fcntl(fail_fd, F_DUPFD_CLOEXEC, 300);
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* nothing outlives the test */
 	for (i = 0; i < m->n_fds; i++)
@@ -159,14 +163,16 @@ child_run(const struct msg_spawn *m)
 		(void)close(fd);
 	(void)signal(SIGPIPE, SIG_DFL);
 	(void)execve(m->argv[0], m->argv, m->envp);
-	fail = errno == ENOENT ? 120 : 121;
-	_exit(fail);
+	fail = errno;
+	(void)!write(fail_fd, &fail, sizeof fail);
+	_exit(127);
 }
 
 void
 link_spawn(struct link *lk, const struct msg_spawn *m, link_step_cb cb, void *arg)
 {
 	struct fake_step *s = mem_zalloc(sizeof *s);
+	int fail[2];
 
 	(void)lk;
 	s->step.key = m->key;
@@ -178,9 +184,22 @@ link_spawn(struct link *lk, const struct msg_spawn *m, link_step_cb cb, void *ar
 	s->cb = cb;
 	s->arg = arg;
 	LIST_INSERT_HEAD(&steps, s, link);
+	if (pipe2(fail, O_CLOEXEC) == -1)
+		abort();
 	s->pid = fork();
 	if (s->pid == 0)
-		child_run(m);
+		child_run(m, fail[1]);
+	(void)close(fail[1]);
+	if (read(fail[0], &s->step.error, sizeof s->step.error) > 0) {
+		(void)waitpid(s->pid, NULL, 0);
+		(void)snprintf(s->text, sizeof s->text, "exec '%s'", m->argv[0]);
+		s->step.text = s->text;
+		s->step.state = STEP_FAILED;
+		s->due = true;
+	} else {
+		s->step.child_pid = s->pid;
+	}
+	(void)close(fail[0]);
 }
 
 void

@@ -390,6 +390,34 @@ test_logger_binary_ready_by_end(void **state)
 	assert_string_equal(ready_error, "");
 }
 
+/* Its end of the pipe is closed then, too; but it is not ready. */
+static void
+test_logger_binary_that_cannot_be_executed(void **state)
+{
+	static const char *const schemes[] = {"binary", "binary-v2"};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(schemes); i++) {
+		char path[64], want[160];
+		int fd;
+
+		use_script(schemes[i], "", 0700);
+		(void)snprintf(path, sizeof path, "%s/script", fx.dir);
+		fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+		assert_int_equal(write(fd, "#!/nowhere/sh\n", 14), 14);
+		fd_close(&fd);
+		(void)snprintf(
+		    want, sizeof want, "exec '%s': No such file or directory", path);
+		n_ready = 0;
+		open_io();
+		until_ready();
+		assert_string_equal(ready_error, want);
+		io_free(steal_ptr(&fx.io));
+		close_child_ends();
+	}
+}
+
 static void
 test_logger_binary_v2_needs_the_byte(void **state)
 {
@@ -561,6 +589,7 @@ main(int argc, char **argv)
 	    LOGGER_TEST(test_logger_of_nobody_is_ended),
 	    LOGGER_TEST(test_logger_binary_contract),
 	    LOGGER_TEST(test_logger_binary_ready_by_end),
+	    LOGGER_TEST(test_logger_binary_that_cannot_be_executed),
 	    LOGGER_TEST(test_logger_binary_v2_needs_the_byte),
 	    LOGGER_TEST(test_logger_binary_that_others_may_write),
 	    LOGGER_TEST(test_logger_binary_that_dies_does_not_block_the_container),

@@ -188,6 +188,23 @@ test_step_exec_failures(void **state)
 	assert_int_equal(steps_children(f->ss), 0);
 }
 
+/* Who listens to a log program cannot tell one that is silent from one that never ran. */
+static void
+test_step_tells_that_a_log_program_runs(void **state)
+{
+	struct fixture *f = *state;
+	const struct msg_bytes no_tag = {NULL, 0};
+
+	spawn(f, KEY_INTERNAL | 1, SPAWN_SURVIVE, 0, "no-such-program", "");
+	run_until(f, &f->n_steps, 1);
+	assert_true(f->step.state == STEP_FAILED && f->step.error == ENOENT);
+	spawn(f, KEY_INTERNAL | 2, SPAWN_SURVIVE, 0, "sh", "exec sleep 1000");
+	run_until(f, &f->n_steps, 2);
+	assert_true(f->step.state == STEP_RUNNING && f->step.child_pid > 0);
+	steps_signal(f->ss, KEY_INTERNAL | 3, KEY_INTERNAL | 2, SIGKILL, &no_tag);
+	run_until(f, &f->n_steps, 4);
+}
+
 static void
 test_step_failures_before_the_fork(void **state)
 {
@@ -437,6 +454,7 @@ main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 	    T(test_step_exec_failures),
+	    T(test_step_tells_that_a_log_program_runs),
 	    T(test_step_failures_before_the_fork),
 	    T(test_step_deadline),
 	    T(test_step_signals_a_running_command),
