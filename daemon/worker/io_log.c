@@ -366,7 +366,7 @@ log_plan(struct io_log *log, const struct io_spec *spec, bool resumed, struct er
 		strv_add(
 		    &log->argv, log_takes(log, IO_OUT, &out, resumed) ? out.path : "-");
 		strv_add(&log->argv,
-		    out.kind == URI_PATH && log_takes(log, IO_ERR, &errs, resumed)
+		    out.kind != URI_FILE && log_takes(log, IO_ERR, &errs, resumed)
 			? errs.path
 			: "-");
 	}

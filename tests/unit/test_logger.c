@@ -125,6 +125,27 @@ test_logger_fifo_and_file_side_by_side(void **state)
 }
 
 static void
+test_logger_file_for_stderr_alone(void **state)
+{
+	char text[256];
+	int fd;
+
+	(void)state;
+	fd = open(file_path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	fd_close(&fd);
+	fx.spec.stderr_path = file_path;
+	open_io();
+	until_ready();
+	io_start(fx.io, NULL);
+	assert_int_equal(fx.child[1], -1);
+	assert_int_equal(write(fx.child[2], "err", 3), 3);
+	close_child_ends();
+	drain();
+	file_text(file_path, text);
+	assert_string_equal(text, "err");
+}
+
+static void
 test_logger_file_that_cannot_be_made(void **state)
 {
 	(void)state;
@@ -578,6 +599,7 @@ main(int argc, char **argv)
 	    LOGGER_TEST(test_logger_file_is_made_and_gets_both_outputs),
 	    LOGGER_TEST(test_logger_plain_files_are_appended),
 	    LOGGER_TEST(test_logger_fifo_and_file_side_by_side),
+	    LOGGER_TEST(test_logger_file_for_stderr_alone),
 	    LOGGER_TEST(test_logger_file_that_cannot_be_made),
 	    LOGGER_TEST(test_logger_file_that_is_something_else),
 	    LOGGER_TEST(test_logger_file_that_is_dev_null),
