@@ -185,6 +185,7 @@ log_file_main(int argc, char **argv)
 	(void)sigprocmask(SIG_BLOCK, &term, NULL);
 	(void)sigaction(SIGTERM, &sa, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN); /* a limit is a full disk to us */
 	for (i = 0; i < 2 && i + 2 < argc; i++) {
 		if (strcmp(argv[i + 2], "-") == 0)
 			continue;
