@@ -7,7 +7,7 @@
  * We keep the pipes' read ends as well. So the program's end is no SIGPIPE
  * for the container: ours is started again, which goes on where the other was
  * (what a killed one had read and not yet written is lost), instead of another's
- * what comes is dropped.
+ * what comes is dropped. Until it is there the container may have to wait.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -29,19 +29,25 @@
 #include "worker/link.h"
 #include "worker/logger.h"
 
-/* In a row: one that has lived that long begins another. */
-#define LOG_RESTARTS_MAX 5u
-#define LOG_LIVED_US	 (60 * US_PER_S)
+/*
+ * In a row: one that has lived that long begins another. The first comes at once; then
+ * there are pauses, together 11 s. That is long for a shortage to last, and
+ * about as long as a container may be held up.
+ */
+#define LOG_RESTARTS_MAX   8u
+#define LOG_PAUSE_FIRST_US (100 * US_PER_MS)
+#define LOG_PAUSE_MAX_US   (5 * US_PER_S)
+#define LOG_LIVED_US	   (60 * US_PER_S)
 /*
  * How long a program may live on in a drain after it has read all there will
  * ever be; not all end by themselves then.
  */
-#define LOG_QUIET_TICKS	 5u
-#define LOG_TICK_US	 100000
+#define LOG_QUIET_TICKS	   5u
+#define LOG_TICK_US	   100000
 
 struct io_log {
 	struct io *io;
-	struct logger *lg; /* NULL: ended */
+	struct logger *lg; /* NULL: ended; restart_ev is pending, or there will be none */
 	char *name;	   /* in the store, with the step's key */
 	struct strv argv, env;
 	char *what;
@@ -51,7 +57,8 @@ struct io_log {
 	boot_us_t began; /* or we came to it */
 	bool is_ready, quiet;
 	char *error; /* why it is not ready and will not be */
-	char *why;   /* what the last one that was started again said of itself */
+	char *why;   /* of the last one that was started again: why it was in vain */
+	struct event restart_ev;
 	unsigned quiet_ticks;
 	struct event quiet_ev;
 };
@@ -142,27 +149,30 @@ log_is_quiet(const struct io *io)
 
 /*
  * We have not stopped ours, and there is more for it to do. It need not have failed:
- * after anybody's SIGTERM it says that all is well. Is there another now?
+ * after anybody's SIGTERM it says that all is well. Will there be another?
  */
 static bool
 log_restart(struct io_log *log)
 {
-	struct err err = ERR_INIT;
+	uint64_t pause = 0;
+	struct timeval tv;
 
-	if (clock_boot_us() - log->began >= LOG_LIVED_US)
-		log->restarts = 0;
 	if (log->restarts == LOG_RESTARTS_MAX) {
-		(void)err_setx(&err, ECHILD, "it ended %u times in a row%s%s",
-		    log->restarts + 1, log->why != NULL ? ": " : "",
+		log_errx("log program of %s: it ended %u times in a row%s%s; output is "
+			 "dropped from now on",
+		    log->what, log->restarts + 1, log->why != NULL ? ": " : "",
 		    log->why != NULL ? log->why : "");
-	} else {
-		log->restarts++;
-		if (log_start(log, &err) == 0)
-			return true;
+		return false;
 	}
-	log_errx(
-	    "log program of %s: %s; output is dropped from now on", log->what, err.text);
-	return false;
+	if (log->restarts > 0)
+		pause = LOG_PAUSE_FIRST_US << (log->restarts - 1);
+	if (pause > LOG_PAUSE_MAX_US)
+		pause = LOG_PAUSE_MAX_US;
+	log->restarts++;
+	tv = (struct timeval){.tv_sec = (time_t)(pause / US_PER_S),
+	    .tv_usec = (suseconds_t)(pause % US_PER_S)};
+	(void)evtimer_add(&log->restart_ev, &tv);
+	return true;
 }
 
 /* It is gone: start it again, or see that the container can go on without. */
@@ -186,19 +196,44 @@ log_replace(struct io_log *log)
 }
 
 static void
+log_on_restart(evutil_socket_t fd, short what, void *arg)
+{
+	struct io_log *log = arg;
+	struct err err = ERR_INIT;
+
+	(void)fd;
+	(void)what;
+	if (!log_is_quiet(log->io)) {
+		if (log_start(log, &err) == 0)
+			return;
+		log_warnx("log program of %s: %s", log->what, err.text);
+		log_on_ready(err.text, log);
+	}
+	log_replace(log);
+}
+
+static void
 log_on_end(void *arg)
 {
 	struct io_log *log = arg;
 
 	logger_stop(log->lg);
 	log->lg = NULL;
+	if (clock_boot_us() - log->began >= LOG_LIVED_US)
+		log->restarts = 0;
 	log_replace(log);
+}
+
+static bool
+log_is_due(const struct io_log *log)
+{
+	return evtimer_pending(&log->restart_ev, NULL);
 }
 
 void
 io_log_arrived(struct io *io)
 {
-	if (io->log != NULL && io->log->lg == NULL)
+	if (io->log != NULL && io->log->lg == NULL && !log_is_due(io->log))
 		log_replace(io->log);
 }
 
@@ -219,7 +254,9 @@ io_log_ready(const struct io *io, const char **error)
 bool
 io_log_busy(const struct io *io)
 {
-	return io->log != NULL && io->log->lg != NULL && !io->log->quiet;
+	const struct io_log *log = io->log;
+
+	return log != NULL && (log->lg != NULL || log_is_due(log)) && !log->quiet;
 }
 
 static void
@@ -257,6 +294,7 @@ log_new(struct io *io, const struct io_spec *spec)
 	log->what = mem_printf("%s/%s", spec->container, spec->exec_id);
 	(void)event_assign(
 	    &log->quiet_ev, loop_base(io->loop), -1, EV_PERSIST, log_on_tick, log);
+	(void)evtimer_assign(&log->restart_ev, loop_base(io->loop), log_on_restart, log);
 	io->log = log;
 	return log;
 }
@@ -274,7 +312,9 @@ io_log_free(struct io *io, bool stop)
 	else
 		logger_abandon(log->lg);
 	(void)event_del(&log->quiet_ev);
+	(void)event_del(&log->restart_ev);
 	event_debug_unassign(&log->quiet_ev);
+	event_debug_unassign(&log->restart_ev);
 	strv_fini(&log->argv);
 	strv_fini(&log->env);
 	free(log->what);

@@ -5,6 +5,7 @@
 #include "logger_helper.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 static void
@@ -112,15 +113,35 @@ test_logger_of_ours_keeps_dying(void **state)
 	(void)state;
 	log_begin();
 	begin_file();
-	for (i = 0; i < 5; i++)
+	for (i = 0; i < 8; i++)
 		another_comes(end_program(SIGKILL, i), (i + 1) * 1000);
-	(void)end_program(SIGKILL, 5);
+	(void)end_program(SIGKILL, 8);
 	assert_true(loop_until(fx.loop, cond_no_program, NULL));
 	assert_true(loop_until(fx.loop, cond_logged, (void *)(uintptr_t) "level=error"));
-	proc_write(&container, NULL, fx.child[1], 7, 6000, MIB);
+	proc_write(&container, NULL, fx.child[1], 7, 9000, MIB);
 	close_child_ends();
 	assert_int_equal(end_of(&container), 0);
 	drain();
+}
+
+/* No descriptor is left when one is to be started: it is tried again, and drained. */
+static void
+test_logger_of_ours_outlives_a_shortage(void **state)
+{
+	struct rlimit was, none;
+
+	(void)state;
+	begin_file();
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	none = (struct rlimit){.rlim_cur = 3, .rlim_max = was.rlim_max};
+	(void)end_program(SIGKILL, 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_true(loop_until(fx.loop, cond_no_program, NULL));
+	loop_passes(fx.loop, 50);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+	close_child_ends();
+	drain();
+	assert_int_equal(file_pattern(file_path), 1000);
 }
 
 /* Somebody who can write to the directory has put a link in the file's place meanwhile. */
@@ -311,6 +332,7 @@ main(int argc, char **argv)
 	    LOGGER_TEST(test_logger_of_ours_is_terminated),
 	    LOGGER_TEST(test_logger_of_ours_dies_now_and_then),
 	    LOGGER_TEST(test_logger_of_ours_keeps_dying),
+	    LOGGER_TEST(test_logger_of_ours_outlives_a_shortage),
 	    LOGGER_TEST(test_logger_of_ours_finds_a_link),
 	    LOGGER_TEST(test_logger_death_between_workers),
 	    LOGGER_TEST(test_logger_resume_looks_at_no_file),
