@@ -33,6 +33,8 @@ int journal_open(struct journal *j, const char *socket_path, const char *ns,
  * and counted, until it takes one again. Finds a journald that has a new socket.
  */
 void journal_line(struct journal *j, bool is_stderr, const struct line *line);
+/* Say how many lines were lost since that was last said, if any; false: not now either. */
+bool journal_tell(struct journal *j);
 void journal_close(struct journal *j);
 
 #endif

@@ -31,10 +31,11 @@
 #define FD_READY  5
 
 /* How long the beginning of a line waits for its end. */
-#define PARTIAL_US    US_PER_S
+#define PARTIAL_US	  US_PER_S
 /* After SIGTERM: as long as bytes keep coming, but not longer than the second. */
-#define TERM_QUIET_US (200 * US_PER_MS)
-#define TERM_LIMIT_US (5 * US_PER_S)
+#define TERM_QUIET_US	  (200 * US_PER_MS)
+#define TERM_LIMIT_US	  (5 * US_PER_S)
+#define SYSLOG_PATIENCE_S 5
 
 #define USAGE                                                                            \
 	"podshim-logger is a log program for containers' output; a shim starts it:\n"    \
@@ -212,7 +213,9 @@ fail(const struct err *err)
 {
 	(void)fprintf(stderr, "podshim-logger: %s\n", err->text);
 	openlog("podshim-logger", LOG_PID, LOG_DAEMON);
+	(void)alarm(SYSLOG_PATIENCE_S); /* it waits for a journald that is stuck */
 	syslog(LOG_ERR, "%s", err->text);
+	(void)alarm(0);
 	return 1;
 }
 
@@ -308,7 +311,11 @@ main(int argc, char **argv)
 	out_stamp(&out, clock_real_ns());
 	input_lines(&inputs[0], true);
 	input_lines(&inputs[1], true);
-	out_close(&out);
+	rc = out_close(&out, &err);
 	watch_close(&watch);
+	if (rc < 0) {
+		(void)err_wrap(&err, rc, "container '%s'", conf.id);
+		(void)fail(&err);
+	}
 	return 0;
 }

@@ -163,10 +163,21 @@ out_reopen(struct out *o)
 		logfile_reopen(&o->file);
 }
 
-void
-out_close(struct out *o)
+int
+out_close(struct out *o, struct err *err)
 {
+	int rc = 0;
+
 	out_flush(o);
+	if (o->format == LOG_JOURNALD && !journal_tell(&o->journal))
+		rc = err_set(err, o->journal.lost_errno,
+		    "the journal lacks the last %" PRIu64 " lines, %" PRIu64 " bytes",
+		    o->journal.lost_lines, o->journal.lost_bytes);
+	else if (!out_tell_lost(o))
+		rc = err_set(err, o->file.lost_errno,
+		    "'%s' lacks the last %" PRIu64 " lines, %" PRIu64 " bytes",
+		    o->file.path, o->file.lost_lines, o->file.lost_bytes);
 	logfile_close(&o->file);
 	journal_close(&o->journal);
+	return rc;
 }

@@ -33,6 +33,7 @@ void out_line(struct out *o, bool is_stderr, const struct line *line);
 void out_flush(struct out *o);
 /* SIGHUP: somebody moved the file away. */
 void out_reopen(struct out *o);
-void out_close(struct out *o);
+/* -errno: the log is to say that lines are missing at its end, and does not take it. */
+int out_close(struct out *o, struct err *err);
 
 #endif

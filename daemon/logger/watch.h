@@ -35,7 +35,8 @@ struct watch {
 
 /*
  * path NULL: nobody can. What is left of an earlier log program is taken away;
- * -EADDRINUSE: it lives, -ENOTSOCK: this is something else.
+ * also of one that lives. -EADDRINUSE: a socket of another kind has the name,
+ * -ENOTSOCK: something else.
  */
 int watch_open(
     struct watch *w, const char *path, int (*patience_ms)(void), struct err *err);

@@ -1,5 +1,5 @@
 /*
- * What io.c, io_open.c and console.c share. Nobody else includes this.
+ * What io.c, io_open.c, io_read.c, io_log.c and console.c share. Nobody else includes this.
  */
 #ifndef PODSHIM_WORKER_IO_INT_H
 #define PODSHIM_WORKER_IO_INT_H

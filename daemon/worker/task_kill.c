@@ -1,6 +1,6 @@
 /*
- * Kill. One process: a signal through the keeper's pidfd, once per request, its
- * result kept there until this is answered; so nothing of it needs a row.
+ * Kill. One process: a signal by the keeper, once per request, its result kept
+ * there until this is answered; so nothing of it needs a row.
  * All of a container: its cgroup for SIGKILL, which may be done twice, else one
  * `runtime kill --all`.
  */

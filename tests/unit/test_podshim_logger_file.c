@@ -56,17 +56,24 @@ out_new(enum log_format format, uint64_t max_size, unsigned max_files)
 	return o;
 }
 
-static void
-out_free(struct out *o)
+static int
+out_end(struct out *o, struct err *err)
 {
 	union {
 		const char *in;
 		void *out;
 	} path = {.in = o->file.path};
+	int rc = out_close(o, err);
 
-	out_close(o);
 	free(path.out);
 	free(o);
+	return rc;
+}
+
+static void
+out_free(struct out *o)
+{
+	assert_int_equal(out_end(o, NULL), 0);
 }
 
 static void
@@ -526,6 +533,53 @@ test_full_disk(void **state)
 	out_free(o);
 }
 
+/* What was lost last is told as well: in the log, or to whoever closes it. */
+static void
+test_full_disk_at_the_end(void **state)
+{
+	static const char line[] = STAMP " stdout F a line of some length\n";
+	struct rlimit old, less;
+	bool is_full;
+
+	(void)state;
+	(void)signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	for (is_full = false;; is_full = true) {
+		struct out *o = out_new(LOG_CRI, 0, 1);
+		AUTO_FREE char *path = mem_printf("%s/a/b/log", dir);
+		AUTO_FREE char *text = NULL;
+		struct err err = ERR_INIT;
+		int i, rc;
+
+		less = old;
+		less.rlim_cur = 200;
+		assert_int_equal(setrlimit(RLIMIT_FSIZE, &less), 0);
+		for (i = 0; i < 5; i++) {
+			say(o, false, "a line of some length", false);
+			out_flush(o);
+		}
+		if (!is_full)
+			assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+		rc = out_end(o, &err);
+		assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+		assert_int_equal(rc, is_full ? -EFBIG : 0);
+		text = content("a/b/log");
+		if (is_full) {
+			assert_non_null(strstr(err.text,
+			    "log' lacks the last 2 lines, "
+			    "124 bytes: File too large"));
+			assert_int_equal(strlen(text), 3 * strlen(line));
+		} else {
+			assert_string_equal(text + 3 * strlen(line),
+			    STAMP " stderr F podshim-logger: 2 lines, 124 bytes are "
+				  "missing here: File too large\n");
+		}
+		assert_int_equal(unlink(path), 0);
+		if (is_full)
+			break;
+	}
+}
+
 static void
 test_not_a_file(void **state)
 {
@@ -565,6 +619,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_rotation_fails, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_rotation_without_links, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_full_disk, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_full_disk_at_the_end, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_not_a_file, setup, teardown),
 	};
 
