@@ -231,26 +231,30 @@ proc_in_child(proc_look look, const void *arg, int ms, char *buf, size_t cap)
 	static unsigned hangs;
 	int fds[2];
 	size_t len = 0;
-	bool hung = true;
+	bool hung;
 	pid_t child;
 
-	if (hangs >= HANGS_MAX || pipe2(fds, O_CLOEXEC) == -1)
-		return -1;
+	if (hangs >= HANGS_MAX)
+		return -EBUSY;
+	if (pipe2(fds, O_CLOEXEC) == -1)
+		return -errno;
 	child = fork();
 	if (child == 0) {
 		look(fds[1], arg);
 		_exit(0);
 	}
 	(void)close(fds[1]);
-	if (child != -1) {
-		hung = read_or_hang(fds[0], ms, buf, cap, &len);
-		if (!hung && len < cap)
-			(void)waitpid(child, NULL, 0); /* it has closed its end */
-		else
-			hangs += !reap(child);
+	if (child == -1) {
+		(void)close(fds[0]);
+		return -EAGAIN;
 	}
+	hung = read_or_hang(fds[0], ms, buf, cap, &len);
+	if (!hung && len < cap)
+		(void)waitpid(child, NULL, 0); /* it has closed its end */
+	else
+		hangs += !reap(child);
 	(void)close(fds[0]);
-	return hung && len == 0 ? -1 : (ssize_t)len;
+	return hung && len == 0 ? -ETIMEDOUT : (ssize_t)len;
 }
 
 static void

@@ -54,8 +54,8 @@ char *proc_wchan(pid_t pid);
 /*
  * Look at other processes where that may take for ever, in a child of ours: look writes
  * what it finds to out, as it finds it. Returns the length of all that, which may be 0; or of
- * what there was before nothing came for ms milliseconds; -1: there was nothing before, or
- * two others have hung beyond SIGKILL and it was not tried.
+ * what there was before nothing came for ms milliseconds; -ETIMEDOUT: there was nothing
+ * before; -EBUSY: two others have hung beyond SIGKILL, and it was not tried.
  */
 typedef void (*proc_look)(int out, const void *arg);
 ssize_t proc_in_child(proc_look look, const void *arg, int ms, char *buf, size_t cap);

@@ -4,6 +4,7 @@
  */
 #include "client/why.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
@@ -425,20 +426,28 @@ uses_device(pid_t pid, dev_t dev)
 
 struct user_search {
 	const struct procs *procs;
-	dev_t dev;
+	const char *root, *bundle;
 };
 
-/* In a child: any of them may have a directory where nobody answers. */
+/*
+ * In a child: the root, and any directory of a process's, may be where nobody answers. A
+ * 0 comes before the pids: the root has answered.
+ */
 static void
 look_for_users(int out, const void *arg)
 {
 	const struct user_search *s = arg;
 	size_t i, shown = 0;
+	struct stat st, up;
+	pid_t pid = 0;
 
+	if (stat(s->root, &st) == -1 || stat(s->bundle, &up) == -1 ||
+	    st.st_dev == up.st_dev)
+		return;
+	(void)!write(out, &pid, sizeof pid);
 	for (i = 0; i < s->procs->n && shown < SHOWN_MAX; i++) {
-		pid_t pid = s->procs->v[i].pid;
-
-		if (!uses_device(pid, s->dev))
+		pid = s->procs->v[i].pid;
+		if (!uses_device(pid, st.st_dev))
 			continue;
 		(void)!write(out, &pid, sizeof pid);
 		shown++;
@@ -450,20 +459,23 @@ why_rootfs(const struct sight *s)
 {
 	AUTO_FREE char *root = mem_printf("%s/rootfs", s->c->bundle);
 	struct mount_search search = {.target = root};
-	struct user_search users = {.procs = s->l->procs};
-	pid_t pids[SHOWN_MAX];
-	struct stat st, up;
+	struct user_search users = {
+	    .procs = s->l->procs, .root = root, .bundle = s->c->bundle};
+	pid_t pids[1 + SHOWN_MAX];
 	ssize_t len;
 	size_t i;
 
 	if (!has_ended(s) || !s->c->rootfs_mounted ||
-	    mountinfo_each(on_mount, &search, NULL) < 0 || !search.found ||
-	    stat(root, &st) == -1 || stat(s->c->bundle, &up) == -1 ||
-	    st.st_dev == up.st_dev)
+	    mountinfo_each(on_mount, &search, NULL) < 0 || !search.found)
 		return;
-	users.dev = st.st_dev;
 	len = proc_in_child(look_for_users, &users, USERS_MS, (char *)pids, sizeof pids);
-	for (i = 0; len > 0 && i < (size_t)len / sizeof *pids; i++) {
+	if (len == -ETIMEDOUT)
+		finding_add(s->out, FINDING_BAD, "rootfs-hangs", s->subject,
+		    "whoever serves it is to be looked for: a disk, a network, a process",
+		    "Its root file system '%s' does not answer: what unmounts it may "
+		    "hang, too.",
+		    root);
+	for (i = 1; len > 0 && i < (size_t)len / sizeof *pids; i++) {
 		AUTO_FREE char *what = look_describe(procs_find(s->l->procs, pids[i]));
 
 		finding_add(s->out, FINDING_WARNING, "rootfs-busy", s->subject,

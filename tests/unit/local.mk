@@ -206,6 +206,7 @@ tests_unit_test_client_args_LDADD = $(client_ldadd) $(CMOCKA_LIBS)
 unit_tests += %D%/test_client_why
 tests_unit_test_client_why_SOURCES = %D%/test_client_why.c %D%/store_helper.h
 tests_unit_test_client_why_LDADD = $(client_ldadd) $(CMOCKA_LIBS)
+tests_unit_test_client_why_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=stat,--wrap=mountinfo_each
 unit_tests += %D%/test_client_see
 tests_unit_test_client_see_SOURCES = %D%/test_client_see.c %D%/client_helper.h %D%/store_helper.h
 tests_unit_test_client_see_LDADD = $(client_ldadd) $(CMOCKA_LIBS)

@@ -354,7 +354,7 @@ test_client_see_hangs(void **state)
 		    proc_in_child(look_for_ever, "hello", LOOK_MS, buf, 3), 3);
 		assert_int_equal(
 		    proc_in_child(look_for_ever, i % 2 == 0 ? NULL : "some", 50, buf, 16),
-		    i % 2 == 0 ? -1 : 4);
+		    i % 2 == 0 ? -ETIMEDOUT : 4);
 		assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 	}
 }
@@ -392,8 +392,9 @@ test_client_see_hangs_beyond_sigkill(void **state)
 	if (mkdir(freezer, 0755) == -1)
 		skip();
 	for (i = 0; i < 2; i++)
-		assert_int_equal(proc_in_child(look_frozen, "thaw", 200, buf, 16), -1);
-	assert_int_equal(proc_in_child(look_quickly, "hello", LOOK_MS, buf, 16), -1);
+		assert_int_equal(
+		    proc_in_child(look_frozen, "thaw", 200, buf, 16), -ETIMEDOUT);
+	assert_int_equal(proc_in_child(look_quickly, "hello", LOOK_MS, buf, 16), -EBUSY);
 	assert_null(proc_cmdline(getpid()));
 	freeze_write("freezer.state", "THAWED");
 	while (waitpid(-1, NULL, 0) > 0)

@@ -20,6 +20,7 @@
 #include "client/usage.h"
 #include "client/why.h"
 #include "oci/cgroup_dirs.h"
+#include "oci/mountinfo.h"
 #include "store_helper.h"
 
 static void
@@ -374,6 +375,74 @@ test_why_pod_requests(void **state)
 	assert_int_equal(s.out.n, 0);
 }
 
+/* --- of a container ----------------------------------------------------------------- */
+
+static char bundle_text[] = "/nonexistent/b", rootfs_text[] = "/nonexistent/b/rootfs";
+static pid_t tester; /* 0: stat() is what it is */
+static bool has_hung;
+
+int __real_stat(const char *path, struct stat *st);
+int __wrap_stat(const char *path, struct stat *st);
+int __wrap_mountinfo_each(mountinfo_cb cb, void *arg, struct err *err);
+
+/* A root file system whose server never answers. */
+int
+__wrap_stat(const char *path, struct stat *st)
+{
+	if (tester == 0 || strcmp(path, rootfs_text) != 0)
+		return __real_stat(path, st);
+	if (getpid() != tester)
+		for (;;)
+			(void)pause();
+	has_hung = true;
+	errno = EIO;
+	return -1;
+}
+
+int
+__wrap_mountinfo_each(mountinfo_cb cb, void *arg, struct err *err)
+{
+	(void)err;
+	cb(&(struct mountinfo){.target = rootfs_text}, arg);
+	return 0;
+}
+
+/* Is there a finding of that kind, with this in its text? */
+static void
+findings_have(const struct findings *f, const char *code, const char *text)
+{
+	size_t i;
+
+	for (i = 0; i < f->n; i++)
+		if (strcmp(f->v[i].code, code) == 0 && strstr(f->v[i].text, text) != NULL)
+			return;
+	fail_msg("nothing of '%s' says '%s'", code, text);
+}
+
+static void
+test_why_rootfs_hangs(void **state)
+{
+	char id[] = "c", none[] = "";
+	struct process_info init = {.exec_id = none, .state = TASK_STOPPED};
+	struct container_info c = {.id = id,
+	    .bundle = bundle_text,
+	    .cgroup = none,
+	    .state = TASK_STOPPED,
+	    .rootfs_mounted = true,
+	    .processes = &init,
+	    .n_processes = 1};
+	struct scene s;
+
+	(void)state;
+	scene_make(&s, KEEPER_ANSWERED);
+	tester = getpid();
+	why_container(&s.look, &c, &s.out);
+	tester = 0;
+	assert_false(has_hung);
+	findings_have(&s.out, "rootfs-hangs", "'/nonexistent/b/rootfs' does not answer");
+	findings_fini(&s.out);
+}
+
 /* --- a container's use ------------------------------------------------------------ */
 
 static void
@@ -433,6 +502,7 @@ main(void)
 	    SCENE(test_why_pod_keeper),
 	    SCENE(test_why_pod_events),
 	    SCENE(test_why_pod_requests),
+	    SCENE(test_why_rootfs_hangs),
 	    SCENE(test_why_usage_v2),
 	};
 
