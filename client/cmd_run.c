@@ -10,9 +10,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,6 +25,7 @@
 #include "base/mem.h"
 #include "base/podpath.h"
 #include "client/ctl.h"
+#include "client/foreground.h"
 #include "client/json.h"
 #include "client/pods.h"
 #include "client/relay.h"
@@ -56,6 +60,10 @@ struct run {
 	uint32_t wait; /* the stream of our Wait */
 	uint32_t pid;
 	bool made; /* there is something to take away */
+	/* in the foreground, until there is a container that can take signals */
+	int signal_fd;
+	sigset_t early;
+	boot_us_t early_at; /* the first came; 0: none did */
 };
 
 static int
@@ -262,6 +270,64 @@ run_exit_of(const char *text)
 	return CTL_NOT_RUN;
 }
 
+/* Is there one for us among the signals that came? */
+static bool
+run_gives_up(struct run *r)
+{
+	struct signalfd_siginfo info;
+
+	while (read(r->signal_fd, &info, sizeof info) == sizeof info) {
+		(void)sigaddset(&r->early, (int)info.ssi_signo);
+		if (info.ssi_signo == SIGWINCH)
+			continue;
+		if (r->early_at == 0)
+			r->early_at = clock_boot_us();
+		else if (clock_boot_us() - r->early_at >= SIGNAL_PATIENCE_US)
+			return true;
+	}
+	return false;
+}
+
+/* What came early is the container's: it comes again. */
+static void
+run_raise_early(struct run *r)
+{
+	int signo;
+
+	for (signo = 1; signo < SIGRTMIN; signo++)
+		if (sigismember(&r->early, signo) == 1)
+			(void)kill(getpid(), signo);
+}
+
+/* rpc_call() of what may take long; -EINTR: the user did not want to wait for it. */
+static int
+run_call(struct run *r, const char *method, const ProtobufCMessage *msg, int timeout_ms,
+    const ProtobufCMessageDescriptor *want, ProtobufCMessage **out, struct err *err)
+{
+	struct pollfd p[] = {{.fd = rpc_fd(r->rpc), .events = POLLIN},
+	    {.fd = r->signal_fd, .events = POLLIN}};
+	uint32_t stream;
+	int rc = rpc_begin(r->rpc, method, msg, timeout_ms, &stream, err), over = 0;
+
+	if (rc < 0)
+		return rc;
+	while ((rc = rpc_end(r->rpc, stream, RPC_LOOK, want, out, err)) == -EINPROGRESS) {
+		if (over < 0)
+			return over;
+		if (poll(p, ARRAY_LEN(p), timeout_ms) == 0)
+			return rpc_end(r->rpc, stream, 0, want, out, err);
+		if (run_gives_up(r)) {
+			r->made = false;
+			return err_setx(err, EINTR,
+			    "the shim does not take signals: gave up; 'podshimctl delete "
+			    "--force %s' takes away what has been made of container '%s'",
+			    r->info.id, r->info.id);
+		}
+		over = rpc_take_in(r->rpc, err);
+	}
+	return rc;
+}
+
 static int
 run_create(struct run *r, struct err *err)
 {
@@ -289,7 +355,7 @@ run_create(struct run *r, struct err *err)
 	req.stderr = r->terminal ? req.stderr : r->log_uri;
 	req.terminal = r->terminal;
 	req.options = &any;
-	rc = rpc_call(r->rpc, "Create", &req.base, CREATE_MS,
+	rc = run_call(r, "Create", &req.base, CREATE_MS,
 	    &containerd__task__v2__create_task_response__descriptor, &answer, err);
 	if (rc < 0)
 		return rc;
@@ -317,8 +383,7 @@ run_start(struct run *r, struct err *err)
 		if (rc == 0 && r->terminal)
 			relay_resize(r->rpc, r->info.id);
 	}
-	return rc < 0 ? rc
-		      : rpc_call(r->rpc, "Start", &start.base, START_MS, NULL, NULL, err);
+	return rc < 0 ? rc : run_call(r, "Start", &start.base, START_MS, NULL, NULL, err);
 }
 
 /* --- the end ---------------------------------------------------------------------------------- */
@@ -368,11 +433,13 @@ run_foreground(struct run *r, int attach_fd, int stdin_fd)
 	    .terminal = r->terminal};
 	struct err err = ERR_INIT;
 	struct relay_end end;
+	int rc;
 
-	if (relay_run(&spec, r->wait, &end, &err) < 0) {
-		(void)ctl_fail(r->ctl, "the pod's shim is lost: %s", err.text);
-		return CTL_NOT_RUN;
-	}
+	run_raise_early(r);
+	rc = relay_run(&spec, r->wait, &end, &err);
+	if (rc < 0)
+		return ctl_fail_as(r->ctl, CTL_NOT_RUN, "%s%s",
+		    rc == -EINTR ? "" : "the pod's shim is lost: ", err.text);
 	if (end.detached) {
 		(void)fprintf(r->ctl->err,
 		    "detached: 'podshimctl attach %s' comes back\n", r->info.id);
@@ -430,14 +497,17 @@ run_up(struct run *r, int *attach_fd, int *stdin_fd)
 static int
 cmd_run(struct ctl *ctl)
 {
-	struct run r = {.ctl = ctl, .dir_fd = -1};
+	struct run r = {.ctl = ctl, .dir_fd = -1, .signal_fd = -1};
 	int attach_fd = -1, stdin_fd = -1;
 	int rc = run_options(&r);
 
 	if (rc == CTL_OK) {
 		r.dir = run_dir_path(ctl->root, r.info.ns, r.info.id);
-		if (!r.detach)
+		(void)sigemptyset(&r.early);
+		if (!r.detach) {
 			relay_hold_signals();
+			r.signal_fd = foreground_signal_fd();
+		}
 		rc = run_up(&r, &attach_fd, &stdin_fd);
 		if (rc != CTL_OK) {
 			fd_close(&attach_fd);
@@ -451,6 +521,7 @@ cmd_run(struct ctl *ctl)
 	}
 	rpc_close(r.rpc);
 	pods_fini(&r.pods);
+	fd_close(&r.signal_fd);
 	fd_close(&r.dir_fd);
 	free(r.dir);
 	free(r.log_uri);
@@ -486,10 +557,11 @@ const struct ctl_verb verb_run = {
     .text =
 	"The same shim runs it, in namespace 'podshim' unless -n names another; all\n"
 	"other commands know it. Its output goes to /var/log/podshim/NAMESPACE/ID.log\n"
-	"and, without -d, here. Signals are passed on; ctrl-p ctrl-q detaches from a\n"
-	"terminal. The exit status is the container's, or 125 if the call was\n"
-	"wrong, podshim or the runtime failed, 126 if CMD cannot be executed, 127 if\n"
-	"there is no such CMD.",
+	"and, without -d, here. Signals are passed on; one that comes when the shim has\n"
+	"not taken an earlier one for a second ends podshimctl alone. ctrl-p ctrl-q\n"
+	"detaches from a terminal. The exit status is the container's, or 125 if the\n"
+	"call was wrong, podshim or the runtime failed, 126 if CMD cannot be executed,\n"
+	"127 if there is no such CMD.",
     .options = run_options_table,
     .examples =
 	"  podshimctl run --rm --rootfs /srv/busybox hello echo hello\n"

@@ -28,8 +28,7 @@
 #include "client/rpc.h"
 #include "proto/task.pb-c.h"
 
-#define CHUNK	    65536u
-#define PATIENCE_US US_PER_S
+#define CHUNK 65536u
 
 /* --- FIFOs ------------------------------------------------------------------------ */
 
@@ -176,7 +175,7 @@ run_signal(struct run *r, int signo)
 		return 0;
 	if (r->kill == 0)
 		return run_kill(r, signo);
-	if (clock_boot_us() - r->killed_at >= PATIENCE_US)
+	if (clock_boot_us() - r->killed_at >= SIGNAL_PATIENCE_US)
 		return err_setx(r->err, EINTR,
 		    "the shim does not take signals: gave up; exec '%s' may run on",
 		    r->exec_id);
@@ -294,7 +293,7 @@ run_on_ended(struct run *r)
 	int rc = rpc_end(r->rpc, r->wait, RPC_LOOK,
 	    &containerd__task__v2__wait_response__descriptor, &m, r->err);
 
-	if (rc == -ETIMEDOUT)
+	if (rc == -EINPROGRESS)
 		return 0;
 	if (rc < 0)
 		return rc;
@@ -316,7 +315,7 @@ run_answers(struct run *r)
 	int over = rpc_take_in(r->rpc, &lost), rc;
 
 	if (r->kill != 0 &&
-	    rpc_end(r->rpc, r->kill, RPC_LOOK, NULL, NULL, &ERR_INIT) != -ETIMEDOUT)
+	    rpc_end(r->rpc, r->kill, RPC_LOOK, NULL, NULL, &ERR_INIT) != -EINPROGRESS)
 		r->kill = 0; /* a process that has just ended takes no signal */
 	rc = r->ended ? 0 : run_on_ended(r);
 	if (rc == 0 && !r->ended && r->kill == 0)
@@ -327,7 +326,7 @@ run_answers(struct run *r)
 		return over < 0 ? err_setx(r->err, -over, "%s", lost.text) : 0;
 	/* however it answers: what is left of it goes with its container */
 	if (over < 0 ||
-	    rpc_end(r->rpc, r->delete, RPC_LOOK, NULL, NULL, &ERR_INIT) != -ETIMEDOUT)
+	    rpc_end(r->rpc, r->delete, RPC_LOOK, NULL, NULL, &ERR_INIT) != -EINPROGRESS)
 		r->deleted = true;
 	return 0;
 }

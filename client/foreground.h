@@ -7,6 +7,11 @@
 
 #include <stdbool.h>
 
+#include "base/clock.h"
+
+/* A signal that comes so long after another that has not been taken is for us. */
+#define SIGNAL_PATIENCE_US US_PER_S
+
 /* From now on until we end, the signals to pass on and SIGWINCH wait for the descriptor. */
 void foreground_hold_signals(void);
 /* The signalfd, or -1 and errno. */

@@ -191,21 +191,25 @@ relay_send_held(struct relay *r)
 	}
 }
 
-static void
-relay_on_signal(struct relay *r)
+static int
+relay_on_signal(struct relay *r, struct err *err)
 {
 	struct signalfd_siginfo info;
 
 	while (read(r->signal_fd, &info, sizeof info) == sizeof info) {
-		if (info.ssi_signo != SIGWINCH)
-			(void)sigaddset(&r->held, (int)info.ssi_signo);
-		else
+		if (info.ssi_signo == SIGWINCH)
 			r->resize_held = r->spec->terminal;
+		else if (!r->exited && r->kill != 0 &&
+		    clock_boot_us() - r->killed_at >= SIGNAL_PATIENCE_US)
+			return err_setx(err, EINTR,
+			    "the shim does not take signals: gave up; container '%s' "
+			    "may run on",
+			    r->spec->id);
+		else
+			(void)sigaddset(&r->held, (int)info.ssi_signo);
 	}
-	/* one that has not been answered in its time never will be */
-	if (clock_boot_us() - r->killed_at >= KILL_MS * US_PER_MS)
-		r->kill = 0;
 	relay_send_held(r);
+	return 0;
 }
 
 /* --- bytes ----------------------------------------------------------------------------------- */
@@ -312,7 +316,7 @@ static void
 relay_drop_answer(struct relay *r, uint32_t *stream)
 {
 	if (*stream != 0 &&
-	    rpc_end(r->spec->rpc, *stream, RPC_LOOK, NULL, NULL, NULL) != -ETIMEDOUT)
+	    rpc_end(r->spec->rpc, *stream, RPC_LOOK, NULL, NULL, NULL) != -EINPROGRESS)
 		*stream = 0;
 }
 
@@ -333,7 +337,7 @@ relay_on_rpc(struct relay *r, struct err *err)
 	relay_send_held(r);
 	rc = rpc_end(r->spec->rpc, r->wait, RPC_LOOK,
 	    &containerd__task__v2__wait_response__descriptor, &msg, err);
-	if (rc == -ETIMEDOUT)
+	if (rc == -EINPROGRESS)
 		return over < 0 ? err_setx(err, -over, "%s", lost.text) : 0;
 	if (rc < 0)
 		return rc;
@@ -391,10 +395,10 @@ relay_turn(struct relay *r, struct err *err)
 		relay_on_fifo(r);
 	if (pfd[P_IN].revents != 0)
 		relay_on_stdin(r);
-	if (pfd[P_SIGNAL].revents != 0)
-		relay_on_signal(r);
 	if (pfd[P_RPC].revents != 0)
 		rc = relay_on_rpc(r, err);
+	if (rc == 0 && pfd[P_SIGNAL].revents != 0)
+		rc = relay_on_signal(r, err);
 	return rc;
 }
 

@@ -43,7 +43,8 @@ void relay_resize(struct rpc *rpc, const char *id);
 /*
  * Until the container ends, or the user detaches (ctrl-p ctrl-q). wait: of the
  * Wait under way on that rpc. Standard input is raw meanwhile if both sides
- * have a terminal. Errors: the shim's connection is lost.
+ * have a terminal. Errors: -EINTR, a signal came when the shim had not taken an
+ * earlier one for SIGNAL_PATIENCE_US; else the shim's connection is lost.
  */
 int relay_run(
     const struct relay_spec *spec, uint32_t wait, struct relay_end *end, struct err *err);

@@ -164,7 +164,7 @@ rpc_end(struct rpc *r, uint32_t stream, int timeout_ms,
 	int rc = caller_recv(r->caller, stream, end, &reply, err);
 
 	if (rc == -ETIMEDOUT)
-		return rpc_say_silent(r, err);
+		return timeout_ms == RPC_LOOK ? -EINPROGRESS : rpc_say_silent(r, err);
 	if (rc < 0)
 		return err_wrap(err, rc, "pod '%s'", r->pod->group);
 	if (reply.status != STATUS_OK) {

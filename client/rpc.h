@@ -50,7 +50,7 @@ int rpc_call(struct rpc *r, const char *method, const ProtobufCMessage *msg,
  * The same in two steps, so that other calls can go between (Wait, and Kill
  * meanwhile). rpc_begin() with timeout_ms 0: the shim may take as long as it likes.
  * rpc_end() may be repeated after -ETIMEDOUT; RPC_LOOK as its timeout_ms: only look
- * among the answers that rpc_take_in() has read.
+ * among the answers that rpc_take_in() has read, -EINPROGRESS: it has not come.
  */
 int rpc_begin(struct rpc *r, const char *method, const ProtobufCMessage *msg,
     int timeout_ms, uint32_t *stream, struct err *err);

@@ -44,6 +44,38 @@ kill -TERM $fg
 wait $fg
 is "$?" 143 "a signal that comes before the pid is known" || diag "$(cat "$T/o2")"
 
+# what hangs before there is a pid can be got away from, and says what it leaves
+rm "$T/create" "$T/creating"
+PODSHIM_TEST_ID=$TEST_ID env podshimctl -n "$NS" run --runtime "$T/slow" --bundle "$T/bundle" stuck \
+	sleep 1000 >"$T/o5" 2>&1 </dev/null &
+fg=$!
+wait_for 60 test -e "$T/creating"
+ends_by_term() {
+	kill -TERM $fg 2>/dev/null
+	pid_gone $fg
+}
+ended_by_term() { wait_for 20 ends_by_term || ! kill -9 $fg; }
+check "a second signal, while the runtime hangs" ended_by_term
+: >"$T/create"
+wait $fg
+is "$?,$(grep -c "gave up; 'podshimctl delete --force stuck' takes away" "$T/o5")" 125,1 "ends podshimctl, which says so" ||
+	diag "$(cat "$T/o5")"
+rm_run stuck
+check "and that is true" no_run_dirs
+
+# a stopped shim takes no signals
+fg_run "$T/o6" s sh -c 'echo ready; sleep 1000'
+wait_for 60 has "$T/o6" ready
+w=$(pod_of s worker_pid)
+[ "${w:-0}" -gt 1 ] || bail "no pid"
+kill -STOP "$w"
+check "signals to a stopped worker" ended_by_term
+kill -CONT "$w"
+wait $fg
+is "$?,$(tail -n 1 "$T/o6")" "125,podshimctl: the shim does not take signals: gave up; container 's' may run on" \
+	"end podshimctl alone"
+rm_run s
+
 # podshimctl dies: the container does not, and what was asked for happens all the same
 fg_run "$T/o3" --rm --exit-file "$T/exit" c sh -c 'echo ready; until [ -e /tmp/go ]; do sleep 0.05; done; exit 3'
 wait_for 60 has "$T/o3" ready

@@ -286,24 +286,43 @@ shim_asked(int conn, const char *method)
 }
 
 static __attribute__((unused)) void
-shim_answer(int conn, uint32_t stream, const ProtobufCMessage *msg)
+shim_respond(int conn, uint32_t stream, const Ttrpc__Response *r)
 {
-	Ttrpc__Response r = TTRPC__RESPONSE__INIT;
 	struct frame_head head = {.stream = stream, .type = FRAME_RESPONSE};
-	AUTO_FREE void *payload = NULL;
 	AUTO_FREE void *body = NULL;
 	AUTO_FREE uint8_t *frame = NULL;
 	size_t len;
 
-	wire_pack(msg, &payload, &r.payload.len);
-	r.payload.data = payload;
-	wire_pack(&r.base, &body, &len);
+	wire_pack(&r->base, &body, &len);
 	head.len = (uint32_t)len;
 	frame = mem_zalloc(FRAME_HEAD_LEN + len);
 	frame_head_encode(frame, &head);
 	memcpy(frame + FRAME_HEAD_LEN, body, len);
 	if (fd_write_all(conn, frame, FRAME_HEAD_LEN + len) < 0)
 		_exit(23);
+}
+
+static __attribute__((unused)) void
+shim_answer(int conn, uint32_t stream, const ProtobufCMessage *msg)
+{
+	Ttrpc__Response r = TTRPC__RESPONSE__INIT;
+	AUTO_FREE void *payload = NULL;
+
+	wire_pack(msg, &payload, &r.payload.len);
+	r.payload.data = payload;
+	shim_respond(conn, stream, &r);
+}
+
+/* code: enum status_code */
+static __attribute__((unused)) void
+shim_refuse(int conn, uint32_t stream, int code)
+{
+	Ttrpc__Status status = TTRPC__STATUS__INIT;
+	Ttrpc__Response r = TTRPC__RESPONSE__INIT;
+
+	status.code = code;
+	r.status = &status;
+	shim_respond(conn, stream, &r);
 }
 
 static __attribute__((unused)) void

@@ -12,6 +12,7 @@
 #include "client/pods.h"
 #include "client/relay.h"
 #include "client/rpc.h"
+#include "proto/status.h"
 
 /* --- upgrade, restart, dump, crashes ---------------------------------------- */
 
@@ -293,6 +294,32 @@ test_client_exec_gives_up(void **state)
 	assert_int_equal(exec_with(*state, serve_no_kill, &status, &err), -EINTR);
 }
 
+/* A Kill that is answered too late has been answered; the next signal is not for us. */
+static void
+serve_late_kill(int conn)
+{
+	uint32_t wait = shim_asked(conn, "Wait");
+
+	shim_refuse(conn, shim_asked(conn, "Kill"), STATUS_DEADLINE_EXCEEDED);
+	(void)poll(NULL, 0, 1500);
+	(void)kill(getppid(), SIGTERM);
+	shim_answer_empty(conn, shim_asked(conn, "Kill"));
+	shim_answer_wait(conn, wait, 5);
+	(void)recv(conn, &(char){0}, 1, 0);
+}
+
+static void
+test_client_exec_late_kill(void **state)
+{
+	struct err err = ERR_INIT;
+	uint32_t status = 0;
+
+	foreground_hold_signals();
+	(void)kill(getpid(), SIGTERM);
+	if (exec_with(*state, serve_late_kill, &status, &err) < 0)
+		fail_msg("%s", err.text);
+}
+
 #define RELAY_SIGNALS 40
 
 /* Each of these cost half a second, and the last ten, if somebody waited for answers. */
@@ -317,29 +344,66 @@ serve_signals(int conn)
 		_exit(2);
 }
 
+/* relay_run() without stdio, on a shim that is played by serve(). */
+static int
+relay_with(
+    const char *dir, void (*serve)(int conn), struct relay_end *end, struct err *err)
+{
+	Containerd__Task__V2__WaitRequest msg = CONTAINERD__TASK__V2__WAIT_REQUEST__INIT;
+	AUTO_FREE char *path = path_in(dir, "s");
+	pid_t shim = shim_start(path, serve);
+	struct pod pod = pod_at(path);
+	struct relay_spec spec = {.id = "c", .attach_fd = -1, .stdin_fifo = -1};
+	uint32_t wait;
+	int rc;
+
+	assert_int_equal(rpc_open(&pod, &spec.rpc, err), 0);
+	assert_int_equal(rpc_begin(spec.rpc, "Wait", &msg.base, 0, &wait, err), 0);
+	rc = relay_run(&spec, wait, end, err);
+	rpc_close(spec.rpc);
+	free(pod.status);
+	shim_end(shim);
+	return rc;
+}
+
 /* What stands between a terminal and a container waits for no answer. */
 static void
 test_client_relay_does_not_block(void **state)
 {
-	Containerd__Task__V2__WaitRequest msg = CONTAINERD__TASK__V2__WAIT_REQUEST__INIT;
-	AUTO_FREE char *path = path_in(*state, "s");
-	pid_t shim = shim_start(path, serve_signals);
-	struct pod pod = pod_at(path);
-	struct relay_spec spec = {.id = "c", .attach_fd = -1, .stdin_fifo = -1};
-	struct relay_end end;
 	struct err err = ERR_INIT;
-	uint32_t wait;
+	struct relay_end end;
 
 	relay_hold_signals();
-	assert_int_equal(rpc_open(&pod, &spec.rpc, &err), 0);
-	assert_int_equal(rpc_begin(spec.rpc, "Wait", &msg.base, 0, &wait, &err), 0);
-	if (relay_run(&spec, wait, &end, &err) < 0)
+	if (relay_with(*state, serve_signals, &end, &err) < 0)
 		fail_msg("%s", err.text);
 	assert_int_equal(end.status, 9);
 	assert_false(end.detached);
-	rpc_close(spec.rpc);
-	free(pod.status);
-	shim_end(shim);
+}
+
+static void
+test_client_relay_gives_up(void **state)
+{
+	struct err err = ERR_INIT;
+	struct relay_end end;
+
+	relay_hold_signals();
+	(void)kill(getpid(), SIGTERM);
+	assert_int_equal(relay_with(*state, serve_no_kill, &end, &err), -EINTR);
+	assert_string_equal(err.text,
+	    "the shim does not take signals: gave up; container 'c' may run on");
+}
+
+static void
+test_client_relay_late_kill(void **state)
+{
+	struct err err = ERR_INIT;
+	struct relay_end end;
+
+	relay_hold_signals();
+	(void)kill(getpid(), SIGTERM);
+	if (relay_with(*state, serve_late_kill, &end, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(end.status, 5);
 }
 
 static void
@@ -388,7 +452,10 @@ main(void)
 	    TEST_IN_DIR(test_client_exec_lost),
 	    TEST_IN_DIR(test_client_exec_two_signals),
 	    TEST_IN_DIR(test_client_exec_gives_up),
+	    TEST_IN_DIR(test_client_exec_late_kill),
 	    TEST_IN_DIR(test_client_relay_does_not_block),
+	    TEST_IN_DIR(test_client_relay_gives_up),
+	    TEST_IN_DIR(test_client_relay_late_kill),
 	    TEST_IN_DIR(test_client_wait_deletes),
 	};
 
