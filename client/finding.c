@@ -32,7 +32,7 @@ finding_add(struct findings *f, enum severity severity, const char *code,
 	*one = (struct finding){.severity = severity,
 	    .code = code,
 	    .subject = mem_strdup(subject),
-	    .advice = advice};
+	    .advice = mem_strdup(advice)};
 	va_start(ap, fmt);
 	if (vasprintf(&one->text, fmt, ap) < 0)
 		abort();
@@ -47,6 +47,7 @@ findings_fini(struct findings *f)
 	for (i = 0; i < f->n; i++) {
 		free(f->v[i].subject);
 		free(f->v[i].text);
+		free(f->v[i].advice);
 	}
 	free(f->v);
 	*f = (struct findings){0};

@@ -20,7 +20,7 @@ struct finding {
 	char
 	    *subject; /* "namespace/pod", "namespace/pod/container", a path; never NULL */
 	char *text;   /* one sentence or two */
-	const char *advice; /* NULL: none */
+	char *advice; /* NULL: none */
 };
 
 struct findings {
@@ -28,7 +28,7 @@ struct findings {
 	size_t n;
 };
 
-/* code and advice are literals. */
+/* code is a literal. */
 void finding_add(struct findings *f, enum severity severity, const char *code,
     const char *subject, const char *advice, const char *fmt, ...)
     __attribute__((format(printf, 6, 7)));

@@ -84,9 +84,13 @@ node_pod_is_orphan(const struct look *l, char **why)
 			return -EBUSY;
 		}
 		if (*c->bundle != '\0' && lstat(c->bundle, &st) == 0) {
-			*why = mem_printf("container '%s' still has its bundle, so "
-					  "containerd will ask how it ended",
-			    c->id);
+			*why = pod_is_run(pod)
+			    ? mem_printf("container '%s' still has its bundle: "
+					 "'podshimctl delete %s' takes them away",
+				  c->id, c->id)
+			    : mem_printf("container '%s' still has its bundle, so "
+					 "containerd will ask how it ended",
+				  c->id);
 			return -EBUSY;
 		}
 	}
@@ -106,11 +110,14 @@ check_dead_pod(const struct look *l, const char *subject, struct findings *out)
 
 	for (i = 0; i < l->pod->n_containers; i++) {
 		const struct container_info *c = &l->pod->containers[i];
+		AUTO_FREE char *advice = pod_is_run(l->pod)
+		    ? mem_printf("'podshimctl delete --force %s' takes it away", c->id)
+		    : mem_strdup("restart containerd: it deletes what has no shim; or "
+				 "kill it by hand");
 
 		if (init_lives(l, c))
 			finding_add(out, FINDING_BAD, "container-without-keeper", subject,
-			    "restart containerd: it deletes what has no shim; or kill it "
-			    "by hand",
+			    advice,
 			    "Container '%s' runs (pid %d), but the pod's keeper is dead.",
 			    c->id, init_of(c)->pid);
 	}
@@ -147,18 +154,16 @@ check_container(const struct look *l, const struct container_info *c, const char
 		    c->id, c->cgroup);
 	if (*c->bundle != '\0' && lstat(c->bundle, &st) == -1 && errno == ENOENT)
 		finding_add(out, FINDING_WARNING, "bundle-gone", subject, NULL,
-		    "Container '%s' runs, but its bundle '%s' is gone: containerd does "
-		    "not "
-		    "know of it any more.",
-		    c->id, c->bundle);
+		    "Container '%s' runs, but its bundle '%s' is gone: %s.", c->id,
+		    c->bundle,
+		    pod_is_run(l->pod) ? "'podshimctl delete' cannot take it away"
+				       : "containerd does not know of it any more");
 }
 
-/* Podshimctl's own pods have a word in place of containerd's socket. */
 static void
 check_containerd_of(const struct look *l, const char *subject, struct findings *out)
 {
-	if (l->address == NULL || l->address[0] != '/' ||
-	    look_somebody_listens(l->address))
+	if (l->address == NULL || pod_is_run(l->pod) || look_somebody_listens(l->address))
 		return;
 	finding_add(out, FINDING_WARNING, "no-containerd", subject,
 	    "start containerd: events and exits are kept for it",

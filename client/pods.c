@@ -21,6 +21,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "base/podpath.h"
+#include "client/run_shim.h"
 #include "ipc/admin.h"
 #include "ipc/channel.h"
 #include "ipc/msg.h"
@@ -297,6 +298,18 @@ pod_state(const struct pod *pod)
 		return mem_strdup("running");
 	}
 	return state;
+}
+
+/* A pod bears a hash of whom it was made for. */
+bool
+pod_is_run(const struct pod *pod)
+{
+	char hash[POD_HASH_LEN + 1];
+	AUTO_FREE char *name = NULL;
+
+	pod_hash(RUN_ADDRESS, pod->ns, pod->group, hash);
+	name = pod_name(pod->group, hash);
+	return strcmp(name, pod->name) == 0;
 }
 
 int64_t

@@ -98,6 +98,8 @@ int pod_load(struct pod *pod, struct err *err);
 /* "running", "crash-loop", another state of the worker's, "unresponsive", "broken",
  * "denied", "dead". */
 char *pod_state(const struct pod *pod);
+/* `podshimctl run` made its containers: no containerd knows of it. */
+bool pod_is_run(const struct pod *pod);
 /* A number the keeper said; -1 unless it did. */
 int64_t pod_status_num(const struct pod *pod, const char *key);
 

@@ -235,18 +235,21 @@ why_init(const struct sight *s)
 {
 	const struct proc *p =
 	    s->init == NULL ? NULL : procs_find(s->l->procs, s->init->pid);
+	bool run = pod_is_run(s->l->pod);
+	AUTO_FREE char *delete =
+	    run ? mem_printf("'podshimctl delete %s' takes it away", s->c->id) : NULL;
 
 	if (s->c->state == TASK_CREATING)
 		finding_add(s->out, FINDING_NOTE, "creating", s->subject, NULL,
 		    "It is being created: the OCI runtime has not finished yet.");
 	else if (s->c->state == TASK_CREATED)
-		finding_add(s->out, FINDING_NOTE, "not-started", s->subject, NULL,
-		    "It has been created and waits for containerd to start it.");
+		finding_add(s->out, FINDING_NOTE, "not-started", s->subject, delete,
+		    "It has been created and waits for %s to start it.",
+		    run ? "'podshimctl run'" : "containerd");
 	else if (has_ended(s) && s->init != NULL)
-		finding_add(s->out, FINDING_NOTE, "ended", s->subject, NULL,
-		    "Its init has ended with %u; what is left of it goes when containerd "
-		    "sends Delete.",
-		    s->init->exit_status);
+		finding_add(s->out, FINDING_NOTE, "ended", s->subject, delete,
+		    "Its init has ended with %u%s.", s->init->exit_status,
+		    run ? "" : "; what is left of it goes when containerd sends Delete");
 	else if (p == NULL && s->init != NULL)
 		finding_add(s->out, FINDING_BAD, "init-gone", s->subject, NULL,
 		    "Its init, pid %d, is recorded as running but does not exist.",

@@ -36,8 +36,10 @@ why_keeper(const struct look *l, const char *subject, struct findings *out)
 	case KEEPER_DENIED: return;
 	case KEEPER_DEAD:
 		finding_add(out, FINDING_BAD, "keeper-dead", subject,
-		    "containerd's next request, or its restart, cleans up; "
-		    "'podshimctl doctor' says what is left",
+		    pod_is_run(l->pod)
+			? "'podshimctl delete --force' takes its containers away"
+			: "containerd's next request, or its restart, cleans up; "
+			  "'podshimctl doctor' says what is left",
 		    "The pod's keeper is dead: its containers have no shim, and nobody "
 		    "can answer for them.");
 		return;
@@ -227,7 +229,9 @@ why_events(const struct look *l, const char *subject, struct findings *out)
 {
 	const struct event_info *e;
 	int64_t age;
-	const char *reason = "containerd is there: the next attempt should do it";
+	bool run = pod_is_run(l->pod);
+	const char *reason = run ? "podshimctl takes them: the next attempt should do it"
+				 : "containerd is there: the next attempt should do it";
 	enum severity severity = FINDING_NOTE;
 
 	if (l->pod->n_events == 0)
@@ -236,12 +240,13 @@ why_events(const struct look *l, const char *subject, struct findings *out)
 	age = clock_real_ns() - e->t;
 	if (age < EVENT_OLD_NS)
 		return;
-	if (l->address != NULL && !look_somebody_listens(l->address)) {
+	if (!run && l->address != NULL && !look_somebody_listens(l->address)) {
 		reason = "containerd does not listen at its socket";
 		severity = FINDING_WARNING;
 	} else if (l->publisher != NULL && l->publisher[0] == '/' &&
 	    access(l->publisher, X_OK) == -1) {
-		reason = "containerd's publish binary is not there any more";
+		reason = run ? "podshimctl, which takes them, is not there any more"
+			     : "containerd's publish binary is not there any more";
 		severity = FINDING_BAD;
 	} else if (l->pod->keeper == KEEPER_DEAD) {
 		reason = "nobody is there to deliver them";
@@ -262,8 +267,11 @@ why_leaked(const struct look *l, const char *subject, struct findings *out)
 {
 	if (l->pod->leaked != NULL && l->pod->leaked[0] != '\0')
 		finding_add(out, FINDING_WARNING, "leaked", subject,
-		    "containerd's delete of that container cleans up; the log and "
-		    "'podshimctl crashes' say why it was given up",
+		    pod_is_run(l->pod)
+			? "'podshimctl delete' of that container cleans up; the log and "
+			  "'podshimctl crashes' say why it was given up"
+			: "containerd's delete of that container cleans up; the log and "
+			  "'podshimctl crashes' say why it was given up",
 		    "A failed Create could not be undone, for doing so killed worker "
 		    "after "
 		    "worker; mounts, a cgroup or processes may be left of: %s.",

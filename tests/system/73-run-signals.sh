@@ -92,6 +92,7 @@ wait_for 60 has "$T/o4" ready
 kill -9 "$(pod_of d keeper_pid)"
 wait $fg
 is "$?,$(grep -c "shim is lost" "$T/o4")" 125,1 "a lost shim is said" || diag "$(cat "$T/o4")"
+like "$(podshimctl doctor)" "*'d' runs (pid *-> 'podshimctl delete --force d' takes it away*" "doctor says what helps"
 rm_run d
 check "delete cleans up without a keeper" no_run_dirs
 finish 60

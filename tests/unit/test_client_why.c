@@ -12,10 +12,12 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/podpath.h"
 #include "client/act.h"
 #include "client/exec_spec.h"
 #include "client/finding.h"
 #include "client/look.h"
+#include "client/node.h"
 #include "client/unit.h"
 #include "client/usage.h"
 #include "client/why.h"
@@ -242,12 +244,14 @@ struct scene {
 
 static char running[] = "worker_state=running\n";
 static char ns_text[] = "ns", group_text[] = "web", path_text[] = "/nonexistent";
+static char name_text[] = "web.01234567";
 
 static void
 scene_make(struct scene *s, enum keeper_state keeper)
 {
 	*s = (struct scene){.pod = {.ns = ns_text,
 				.group = group_text,
+				.name = name_text,
 				.path = path_text,
 				.keeper = keeper,
 				.known = true,
@@ -419,6 +423,74 @@ findings_have(const struct findings *f, const char *code, const char *text)
 	fail_msg("nothing of '%s' says '%s'", code, text);
 }
 
+/* The advice of the finding of that kind; "": none. */
+static const char *
+advice_of(const struct findings *f, const char *code)
+{
+	size_t i;
+
+	for (i = 0; i < f->n; i++)
+		if (strcmp(f->v[i].code, code) == 0)
+			return f->v[i].advice == NULL ? "" : f->v[i].advice;
+	fail_msg("no '%s'", code);
+	return NULL;
+}
+
+/* No containerd has to do with what `podshimctl run` made. */
+static void
+test_why_pod_of_run(void **state)
+{
+	char id[] = "c", none[] = "", word[] = "podshimctl", hash[POD_HASH_LEN + 1];
+	struct process_info init = {.exec_id = none, .pid = 2000000000};
+	struct container_info c = {.id = id,
+	    .bundle = *state,
+	    .cgroup = none,
+	    .processes = &init,
+	    .n_processes = 1};
+	AUTO_FREE char *name = NULL;
+	AUTO_FREE char *why = NULL;
+	struct scene s;
+
+	pod_hash(word, ns_text, group_text, hash);
+	name = pod_name(group_text, hash);
+	scene_make(&s, KEEPER_ANSWERED);
+	s.pod.name = name;
+	s.look.worker = s.proc.pid;
+	s.look.address = word;
+	s.event = (struct event_info){
+	    .topic = id, .container = id, .t = clock_real_ns() - 90 * NS_PER_S};
+	s.pod.events = &s.event;
+	s.pod.n_events = 1;
+	scene_says(&s, "events-pending", FINDING_NOTE, "podshimctl takes them");
+	s.pod.n_events = 0;
+	c.state = init.state = TASK_CREATED;
+	why_container(&s.look, &c, &s.out);
+	assert_string_equal(
+	    advice_of(&s.out, "not-started"), "'podshimctl delete c' takes it away");
+	findings_have(&s.out, "not-started", "waits for 'podshimctl run' to start it");
+	c.state = init.state = TASK_STOPPED;
+	why_container(&s.look, &c, &s.out);
+	assert_string_equal(
+	    advice_of(&s.out, "ended"), "'podshimctl delete c' takes it away");
+	findings_fini(&s.out);
+
+	s.pod.keeper = KEEPER_DEAD;
+	s.look.keeper = s.look.worker = 0;
+	s.pod.containers = &c;
+	s.pod.n_containers = 1;
+	assert_int_equal(node_pod_is_orphan(&s.look, &why), -EBUSY);
+	assert_string_equal(why,
+	    "container 'c' still has its bundle: 'podshimctl delete c' takes them away");
+	init.state = TASK_RUNNING;
+	why_pod(&s.look, &s.out);
+	node_check_pod(&s.look, &s.out);
+	assert_string_equal(advice_of(&s.out, "keeper-dead"),
+	    "'podshimctl delete --force' takes its containers away");
+	assert_string_equal(advice_of(&s.out, "container-without-keeper"),
+	    "'podshimctl delete --force c' takes it away");
+	findings_fini(&s.out);
+}
+
 static void
 test_why_rootfs_hangs(void **state)
 {
@@ -502,6 +574,7 @@ main(void)
 	    SCENE(test_why_pod_keeper),
 	    SCENE(test_why_pod_events),
 	    SCENE(test_why_pod_requests),
+	    SCENE(test_why_pod_of_run),
 	    SCENE(test_why_rootfs_hangs),
 	    SCENE(test_why_usage_v2),
 	};
