@@ -32,6 +32,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <linux/capability.h>
@@ -387,9 +388,11 @@ int
 inside_run(struct ctl *ctl, struct inside *in)
 {
 	pid_t us = getpid(), helper;
+	struct termios was;
 	int status;
 
-	in->foreground = tcgetpgrp(STDIN_FILENO) == getpgrp();
+	in->foreground =
+	    tcgetpgrp(STDIN_FILENO) == getpgrp() && tcgetattr(STDIN_FILENO, &was) == 0;
 	(void)fflush(ctl->out);
 	(void)fflush(ctl->err);
 	helper = fork();
@@ -403,9 +406,13 @@ inside_run(struct ctl *ctl, struct inside *in)
 	while (waitpid(helper, &status, 0) == -1 && errno == EINTR)
 		;
 	if (in->foreground) {
-		/* the tool had the terminal, and from inside cannot give it back */
+		/*
+		 * The tool had the terminal, and from inside cannot give it back; one
+		 * that was killed has left it as it liked it.
+		 */
 		(void)signal(SIGTTOU, SIG_IGN);
 		(void)tcsetpgrp(STDIN_FILENO, getpgrp());
+		(void)tcsetattr(STDIN_FILENO, TCSADRAIN, &was);
 		(void)signal(SIGTTOU, SIG_DFL);
 	}
 	(void)signal(SIGINT, SIG_DFL);

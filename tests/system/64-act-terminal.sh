@@ -99,6 +99,12 @@ check "fg: its screen is back" wait_for 20 seen '^NAMESPACE'
 check "on a screen of its own" eval '! on_main_screen'
 tm send-keys -t t 'C-\'
 check "^\\" sane quit
+# a tool that the container's end kills has no time to do so
+run_d c2 sleep 1000
+type_in "clear; podshimctl -n '$NS' debug shell --yes c2 -- sh -c 'stty -echo -icanon; echo r\"aw\"; exec sleep 1000'"
+check "debug shell: a tool with a raw terminal" wait_for 20 seen '^raw'
+ctl kill -y -s KILL c2
+check "which ends with the container" sane mended
 type_in 'exit 0'
 check "the shell ends" wait_for 20 ended
 term "podshimctl -n '$NS' list; NO_COLOR=1 podshimctl -n '$NS' tasks; until [ -e $T/seen ]; do sleep 0.1; done"
