@@ -37,7 +37,8 @@ attach_run(struct ctl *ctl, const struct found *f, const struct logged *log)
 	struct relay_spec spec = {.id = f->container->id,
 	    .attach_fd = -1,
 	    .stdin_fifo = -1,
-	    .terminal = init->terminal};
+	    .terminal = init->terminal,
+	    .watches = true};
 	struct err err = ERR_INIT;
 	struct relay_end end = {0};
 	struct rpc *rpc = NULL;
@@ -112,8 +113,10 @@ const struct ctl_verb verb_attach = {
 	"For containers made by 'run', and others whose log program is podshim-logger\n"
 	"with attach=SOCKET. Several may be attached; all of it goes to the log, too.\n"
 	"A reader that is too slow delays nobody: it is told how much it missed.\n"
-	"Signals are passed on; ctrl-p ctrl-q detaches from a terminal. The exit\n"
-	"status is the container's.",
+	"Signals are passed on; ctrl-p ctrl-q detaches from a terminal, if the\n"
+	"container's stdin is ours, and so does the end of whoever reads our output. "
+	"The\n"
+	"exit status is the container's, or 0 after that.",
     .options = attach_options,
     .examples = "  podshimctl attach shell\n"
 		"  podshimctl attach --no-stdin web",

@@ -362,7 +362,7 @@ relay_over(const struct relay *r)
 	    (r->attach_fd == -1 || clock_boot_us() >= r->quiet_at);
 }
 
-enum { P_SIGNAL, P_RPC, P_IN, P_FIFO, P_ATTACH, P_OUT, P_COUNT };
+enum { P_SIGNAL, P_RPC, P_IN, P_FIFO, P_ATTACH, P_OUT, P_STDOUT, P_COUNT };
 
 static int
 relay_turn(struct relay *r, struct err *err)
@@ -375,6 +375,8 @@ relay_turn(struct relay *r, struct err *err)
 	    [P_FIFO] = {.fd = to_send ? r->fifo_fd : -1, .events = POLLOUT},
 	    [P_ATTACH] = {.fd = to_write ? -1 : r->attach_fd, .events = POLLIN},
 	    [P_OUT] = {.fd = to_write ? r->out_fd : -1, .events = POLLOUT},
+	    /* without events: only that it is closed */
+	    [P_STDOUT] = {.fd = r->spec->watches ? STDOUT_FILENO : -1},
 	};
 	int ms = -1, rc = 0;
 
@@ -387,7 +389,9 @@ relay_turn(struct relay *r, struct err *err)
 	}
 	if (poll(pfd, P_COUNT, ms) <= 0)
 		return 0;
-	if (pfd[P_OUT].revents != 0)
+	if (pfd[P_STDOUT].revents != 0)
+		r->end->detached = true;
+	else if (pfd[P_OUT].revents != 0)
 		relay_on_room(r);
 	if (pfd[P_ATTACH].revents != 0)
 		relay_on_output(r);

@@ -20,10 +20,11 @@ struct relay_spec {
 	int stdin_fifo;	  /* write end; -1: nothing is sent there. The relay closes it */
 	bool close_stdin; /* at our stdin's end the container's ends, too */
 	bool terminal;	  /* the container has one */
+	bool watches;	  /* to detach when nobody reads our stdout any more */
 };
 
 struct relay_end {
-	bool detached; /* by its keys; else the container has ended: */
+	bool detached; /* else the container has ended: */
 	uint32_t status;
 	int64_t exited_at; /* nanoseconds since 1970 */
 	uint64_t missed;   /* bytes of output that we were too slow for */

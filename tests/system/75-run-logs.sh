@@ -47,6 +47,19 @@ wait $b
 is "$?,$(cat "$T/slow.err")" "0,done" "and its end"
 wait $w
 
+# who stops to read ends an attach, also when nothing more comes; not the container
+pr -d q sh -c 'until [ -e /tmp/go0 ]; do echo tick; sleep 0.05; done; echo end; exec sleep 1000' >/dev/null
+{
+	timeout -s KILL 20 podshimctl -n "$NS" attach q 2>"$T/q.err" </dev/null
+	echo $? >"$T/q.rc"
+} | while read -r line; do
+	: >"$T/rootfs/tmp/go0"
+	[ "$line" != end ] || break
+done
+is "$(cat "$T/q.rc" "$T/q.err"; task_of q status)" "0
+detached
+running" "attach ends with its reader"
+
 # not ours
 is "$(podshimctl run -d --rootfs "$T/rootfs" --log none c true; podshimctl logs c 2>&1 | grep -c 'has no log file')" "c
 1" "--log none"
@@ -83,7 +96,7 @@ wait $fo
 is "$?,$(grep -c late "$T/late")" "0,40" "having shown the last line"
 kill $neighbour
 wait $neighbour 2>/dev/null
-rm_run a b c d e
+rm_run a b c d e q
 is "$(cat "$T/own.log")" mine "a log that was named stays"
 check "all else is gone" no_run_dirs
 finish 60
