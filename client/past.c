@@ -26,11 +26,14 @@ struct past_mark {
 	uint64_t pending;	 /* highest seq seen as pending */
 	uint64_t sent;
 	uint64_t line;
+	char *complaint; /* the last, if it could not be read; NULL */
+	bool met;	 /* in this round */
 };
 
 struct past_marks {
 	struct past_mark *v;
 	size_t n;
+	char *complaint; /* the last, if there was nothing to be read at all; NULL */
 };
 
 /* Of what is to be told. */
@@ -61,8 +64,10 @@ mark_of(struct past_marks *marks, const char *path, ino_t ino)
 		m = &marks->v[i];
 		if (strcmp(m->path, path) != 0)
 			continue;
-		if (m->ino != ino) /* another pod by that name */
+		if (m->ino != ino) { /* another pod by that name */
+			free(m->complaint);
 			*m = (struct past_mark){.path = m->path, .ino = ino};
+		}
 		return m;
 	}
 	marks->v = mem_realloc(marks->v, (marks->n + 1) * sizeof *marks->v);
@@ -71,14 +76,42 @@ mark_of(struct past_marks *marks, const char *path, ino_t ino)
 	return m;
 }
 
+/* Forget those of pods that are gone. */
+static void
+marks_sweep(struct past_marks *marks)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < marks->n; i++) {
+		struct past_mark m = marks->v[i];
+
+		if (m.met) {
+			m.met = false;
+			marks->v[n++] = m;
+			continue;
+		}
+		free(m.path);
+		free(m.complaint);
+	}
+	marks->n = n;
+}
+
 static void
 marks_fini(struct past_marks *marks)
 {
-	size_t i;
-
-	for (i = 0; i < marks->n; i++)
-		free(marks->v[i].path);
+	marks_sweep(marks); /* none is met */
 	free(marks->v);
+	free(marks->complaint);
+}
+
+/* What is complained about in each round is said once. NULL: it is well. */
+static void
+complain(struct ctl *ctl, char **last, const char *text)
+{
+	if (text != NULL && (*last == NULL || strcmp(*last, text) != 0))
+		(void)ctl_fail(ctl, "%s", text);
+	free(*last);
+	*last = mem_strdup(text);
 }
 
 /* When log or database were written last. */
@@ -185,29 +218,26 @@ on_line(const struct row_audit *row, void *arg)
 /* --- reading --------------------------------------------------------------- */
 
 static int
-read_pod(struct ctl *ctl, struct reading *r, enum past_what what)
+read_pod(struct reading *r, enum past_what what, struct err *err)
 {
-	struct err err = ERR_INIT;
 	struct store *st = NULL;
-	int rc = store_open_readonly(r->pod->path, &st, &err);
+	int rc = store_open_readonly(r->pod->path, &st, err);
 
 	if (rc == -ENOENT)
-		return CTL_OK;
+		return 0;
 	r->group = rc == 0 ? store_get_meta(st, "group") : NULL;
 	if (r->group == NULL)
 		r->group = mem_strdup(r->pod->group);
 	if (rc == 0 && what == PAST_LINES)
-		rc = store_each_audit(st, r->mark->line, on_line, r, &err);
+		rc = store_each_audit(st, r->mark->line, on_line, r, err);
 	/* one that is delivered between the two is told twice rather than never */
 	if (rc == 0 && what == PAST_EVENTS)
-		rc = store_each_event(st, r->mark->pending, on_pending, r, &err);
+		rc = store_each_event(st, r->mark->pending, on_pending, r, err);
 	if (rc == 0 && what == PAST_EVENTS)
-		rc = store_each_sent(st, r->mark->sent, on_sent, r, &err);
+		rc = store_each_sent(st, r->mark->sent, on_sent, r, err);
 	store_close(st);
 	free(r->group);
-	return rc == 0
-	    ? CTL_OK
-	    : ctl_fail_as(ctl, ctl_exit_of(rc), "pod '%s': %s", r->pod->name, err.text);
+	return rc < 0 ? err_wrap(err, rc, "pod '%s'", r->pod->name) : 0;
 }
 
 static int
@@ -237,6 +267,7 @@ read_pods(struct ctl *ctl, const struct pods *pods, const struct scope *scope,
 	for (i = 0; i < pods->n; i++) {
 		struct reading r = {.pod = &pods->v[i], .scope = scope, .out = out};
 		int64_t began = clock_real_ns();
+		struct err err = ERR_INIT;
 		struct timespec now;
 		struct stat sb;
 
@@ -245,14 +276,17 @@ read_pods(struct ctl *ctl, const struct pods *pods, const struct scope *scope,
 			continue;
 		now = written(r.pod->path); /* before reading, not after */
 		r.mark = mark_of(marks, r.pod->path, sb.st_ino);
+		r.mark->met = true;
 		if (memcmp(&r.mark->written, &now, sizeof now) == 0)
 			continue;
-		one = read_pod(ctl, &r, what);
-		if (one != CTL_OK)
-			rc = one;
+		one = read_pod(&r, what, &err);
+		complain(ctl, &r.mark->complaint, one < 0 ? err.text : NULL);
+		if (one < 0)
+			rc = (int)ctl_exit_of(one);
 		else if (settled(now, began))
 			r.mark->written = now;
 	}
+	marks_sweep(marks);
 	if (out->n_events > 1)
 		qsort(out->events, out->n_events, sizeof *out->events, event_compare);
 	if (out->n_lines > 1)
@@ -359,8 +393,9 @@ next_round(struct ctl *ctl, const struct scope *scope, enum past_what what,
 
 	*out = (struct past){0};
 	rc = pods_find(ctl->root, ctl->ns, &pods, &err);
+	complain(ctl, &marks->complaint, rc < 0 ? err.text : NULL);
 	if (rc < 0)
-		return ctl_fail_as(ctl, ctl_exit_of(rc), "%s", err.text);
+		return (int)ctl_exit_of(rc);
 	rc = read_pods(ctl, &pods, scope, what, marks, out);
 	pods_fini(&pods);
 	return rc;

@@ -19,7 +19,6 @@ struct sheet {
 	struct table *table; /* or */
 	json_t *row;
 	json_t *rows;
-	int64_t now;
 };
 
 static bool
@@ -51,7 +50,6 @@ sheet_new(struct ctl *ctl, const struct column *columns)
 
 	s->ctl = ctl;
 	s->columns = columns;
-	s->now = clock_real_ns();
 	while (columns[s->n_columns].head != NULL || columns[s->n_columns].key != NULL)
 		s->n_columns++;
 	if (ctl_is_json(ctl))
@@ -155,8 +153,9 @@ sheet_bytes(struct sheet *s, int64_t n)
 void
 sheet_time(struct sheet *s, int64_t ns)
 {
+	/* rows may come for hours */
 	AUTO_FREE char *shown =
-	    s->ctl->exact || ns <= 0 ? text_time(ns) : text_ago(s->now - ns);
+	    s->ctl->exact || ns <= 0 ? text_time(ns) : text_ago(clock_real_ns() - ns);
 
 	cell(s, shown, LOOK_PLAIN, s->table != NULL ? NULL : js_time(ns));
 }

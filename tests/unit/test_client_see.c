@@ -4,11 +4,13 @@
  */
 #include "client_helper.h"
 
+#include <poll.h>
 #include <sched.h>
 
 #include "client/inside.h"
 #include "client/pods.h"
 #include "client/proc.h"
+#include "client/sheet.h"
 #include "oci/cgroup.h"
 
 static void
@@ -108,6 +110,143 @@ test_client_see_history(void **state)
 	AUTO_RUN struct run gone = RUN(*state, "history", "gone");
 	assert_int_equal(gone.code, CTL_OK);
 	assert_null(strstr(gone.out, "front"));
+}
+
+/* --- following -------------------------------------------------------------------- */
+
+struct follow {
+	pid_t pid;
+	int out;
+	FILE *err;
+	char text[65536]; /* of out */
+	size_t len;
+};
+
+static void
+follow_start(struct follow *f, const char *root)
+{
+	char *argv[] = {(char[]){"podshimctl"}, (char[]){"--state-root"},
+	    mem_strdup(root), (char[]){"events"}, (char[]){"-f"}, (char[]){"-o"},
+	    (char[]){"jsonl"}, NULL};
+	int fds[2];
+
+	*f = (struct follow){.err = tmpfile()};
+	assert_non_null(f->err);
+	(void)setvbuf(f->err, NULL, _IONBF, 0);
+	assert_int_equal(pipe(fds), 0);
+	f->pid = fork();
+	if (f->pid == 0) {
+		child_begin();
+		_exit(
+		    ctl_run((int)ARRAY_LEN(argv) - 1, argv, fdopen(fds[1], "w"), f->err));
+	}
+	(void)close(fds[1]);
+	f->out = fds[0];
+	free(argv[2]);
+}
+
+/* Until the text has been printed so many times. */
+static void
+follow_until(struct follow *f, const char *text, int times)
+{
+	struct pollfd p = {.fd = f->out, .events = POLLIN};
+	const char *at = f->text;
+	ssize_t n;
+
+	while (times > 0) {
+		const char *next = strstr(at, text);
+
+		if (next != NULL) {
+			at = next + 1;
+			times--;
+			continue;
+		}
+		if (poll(&p, 1, 30000) != 1)
+			fail_msg("no '%s'", text);
+		n = read(f->out, f->text + f->len, sizeof f->text - 1 - f->len);
+		assert_true(n > 0);
+		f->len += (size_t)n;
+	}
+}
+
+static void
+event_now(struct store *st, const char *topic)
+{
+	store_begin(st);
+	event(st, "c", "", topic, 1700000000000000001);
+	commit_ok(st);
+}
+
+/* All that there is has been looked at since: an event that is shown began a round. */
+static void
+follow_rounds(struct follow *f, struct store *st)
+{
+	static int n;
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		AUTO_FREE char *topic = mem_printf("/ping/%d.", n++);
+
+		event_now(st, topic);
+		follow_until(f, topic, 1);
+	}
+}
+
+/* Of pods that are gone nothing is kept, and what cannot be read is said once. */
+static void
+test_client_see_follow(void **state)
+{
+	AUTO_FREE char *dir = pod_make(*state, "default", "web.0123abcd");
+	AUTO_FREE char *gone = pod_make(*state, "default", "gone.0123abcd");
+	AUTO_FREE char *bad = pod_make(*state, "default", "bad.0123abcd");
+	AUTO_FREE char *db = path_in(bad, "state.db");
+	AUTO_FREE char *away = path_in(*state, "away");
+	AUTO_FREE char *junk = mem_zalloc(4096);
+	struct store *st = pod_store(dir, "web"), *other = pod_store(gone, "gone");
+	char line[512];
+	struct follow f;
+	int complaints = 0;
+
+	memset(junk, 'x', 4096);
+	assert_int_equal(file_write(AT_FDCWD, db, junk, 4096, 0600, NULL), 0);
+	event_now(other, "/of/gone");
+	store_close(other);
+	follow_start(&f, *state);
+	follow_until(&f, "/of/gone", 1);
+	assert_int_equal(rename(gone, away), 0);
+	follow_rounds(&f, st);
+	assert_int_equal(rename(away, gone), 0);
+	follow_until(&f, "/of/gone", 2);
+	store_close(st);
+	keeper_stop(f.pid);
+	(void)close(f.out);
+	rewind(f.err);
+	while (fgets(line, sizeof line, f.err) != NULL)
+		complaints += strstr(line, "pod 'bad.0123abcd': ") != NULL;
+	(void)fclose(f.err);
+	assert_int_equal(complaints, 1);
+}
+
+/* A sheet may be filled for hours: an age is that of now. */
+static void
+test_client_see_ages(void **state)
+{
+	static const struct column columns[] = {{"TIME", "time", 0}, {0}};
+	int64_t begun = clock_real_ns();
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+	struct ctl ctl = {.out = out, .err = out};
+	struct sheet *sheet = sheet_new(&ctl, columns);
+
+	(void)state;
+	(void)poll(NULL, 0, 1100);
+	sheet_time(sheet, begun);
+	sheet_flush(sheet);
+	sheet_free(sheet);
+	(void)fclose(out);
+	assert_non_null(strstr(text, " s ago"));
+	free(text);
 }
 
 static void
@@ -423,6 +562,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST_IN_DIR(test_client_see_events),
 	    TEST_IN_DIR(test_client_see_history),
+	    TEST_IN_DIR(test_client_see_follow),
+	    cmocka_unit_test(test_client_see_ages),
 	    TEST_IN_DIR(test_client_see_ps),
 	    cmocka_unit_test(test_client_see_proc),
 	    TEST_IN_DIR(test_client_see_impostors),
