@@ -215,6 +215,8 @@ cmd_exec(struct ctl *ctl)
 	if (rc == CTL_OK) {
 		x.id = exec_new_id();
 		rc = exec_run(&x);
+	} else if (rc == CTL_FAILED) {
+		rc = CTL_NOT_RUN; /* 1 would be the process's */
 	}
 	exec_io_close(&x.io);
 	target_close(&x.t);

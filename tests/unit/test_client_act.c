@@ -164,6 +164,28 @@ test_client_whole_names(void **state)
 	assert_non_null(strstr(delete.err, "belongs to containerd"));
 }
 
+/* What exec says of itself is told from a process's exit status, as far as that goes. */
+static void
+test_client_exec_not_run(void **state)
+{
+	AUTO_FREE char *dir = pod_make(*state, "default", "more.0123abcd");
+	struct store *st = pod_store(dir, "more");
+
+	pods_make(*state);
+	store_begin(st);
+	container(st, "frame", TASK_RUNNING);
+	commit_ok(st);
+	store_close(st);
+	AUTO_RUN struct run dead = RUN(*state, "exec", "front", "true");
+	assert_non_null(strstr(dead.err, "has no keeper"));
+	assert_int_equal(dead.code, CTL_NOT_RUN);
+	AUTO_RUN struct run two = RUN(*state, "exec", "fr", "true");
+	assert_non_null(strstr(two.err, "'fr' is ambiguous"));
+	assert_int_equal(two.code, CTL_NOT_RUN);
+	AUTO_RUN struct run none = RUN(*state, "exec", "nobody", "true");
+	assert_int_equal(none.code, CTL_NOT_FOUND);
+}
+
 /* --- exec, run and wait, with a shim of our own --------------------------------- */
 
 /* A pod whose socket this is. */
@@ -448,6 +470,7 @@ main(void)
 	    TEST_IN_DIR(test_client_crashes),
 	    TEST_IN_DIR(test_client_crashes_has_names),
 	    TEST_IN_DIR(test_client_whole_names),
+	    TEST_IN_DIR(test_client_exec_not_run),
 	    TEST_IN_DIR(test_client_exec_last_words),
 	    TEST_IN_DIR(test_client_exec_lost),
 	    TEST_IN_DIR(test_client_exec_two_signals),
