@@ -128,15 +128,6 @@ member_add(struct ps *ps, pid_t pid)
 		ps->member[p - ps->procs.v] = 1;
 }
 
-/* Is it the process that the row tells of, or one that has its pid by now? */
-static bool
-is_same(const struct ps *ps, const struct process_info *info)
-{
-	const struct proc *p = procs_find(&ps->procs, info->pid);
-
-	return p != NULL && (info->start_time == 0 || p->start_ticks == info->start_time);
-}
-
 static void
 container_processes(struct ps *ps, const struct container_info *c)
 {
@@ -148,7 +139,8 @@ container_processes(struct ps *ps, const struct container_info *c)
 	ps->c = c;
 	ps->name = c->id;
 	(void)memset(ps->member, 0, ps->procs.n);
-	if (*cgroup == '\0' && c->n_processes > 0 && is_same(ps, &c->processes[0]) &&
+	if (*cgroup == '\0' && c->n_processes > 0 &&
+	    procs_find_recorded(&ps->procs, &c->processes[0]) != NULL &&
 	    cgroup_of_pid(c->processes[0].pid, &found, NULL) == 0)
 		cgroup = found;
 	if (*cgroup != '\0' && cgroup_pids(cgroup, &pids, &n, NULL) < 0)
@@ -157,7 +149,7 @@ container_processes(struct ps *ps, const struct container_info *c)
 		member_add(ps, pids[i]);
 	for (i = 0; i < c->n_processes; i++)
 		if (c->processes[i].pid > 0 && c->processes[i].state != TASK_STOPPED &&
-		    is_same(ps, &c->processes[i]))
+		    procs_find_recorded(&ps->procs, &c->processes[i]) != NULL)
 			member_add(ps, c->processes[i].pid);
 	members(ps);
 }

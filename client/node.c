@@ -41,9 +41,8 @@ init_lives(const struct look *l, const struct container_info *c)
 
 	if (init == NULL || init->pid == 0 || init->state == TASK_STOPPED)
 		return false;
-	p = procs_find(l->procs, init->pid);
-	return p != NULL && p->state != 'Z' &&
-	    (init->start_time == 0 || init->start_time == p->start_ticks);
+	p = procs_find_recorded(l->procs, init);
+	return p != NULL && p->state != 'Z';
 }
 
 static size_t
@@ -139,7 +138,7 @@ check_container(const struct look *l, const struct container_info *c, const char
 	if (init == NULL || init->pid == 0 || init->state == TASK_STOPPED)
 		return;
 	p = procs_find(l->procs, init->pid);
-	if (p != NULL && init->start_time != 0 && p->start_ticks != init->start_time)
+	if (p != NULL && !proc_is_recorded(p, init))
 		finding_add(out, FINDING_BAD, "pid-reused", subject, NULL,
 		    "Container '%s' is recorded as pid %d, but that is another process "
 		    "now "

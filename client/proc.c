@@ -138,6 +138,20 @@ procs_find(const struct procs *procs, pid_t pid)
 }
 
 bool
+proc_is_recorded(const struct proc *p, const struct process_info *info)
+{
+	return info->start_time == 0 || info->start_time == p->start_ticks;
+}
+
+const struct proc *
+procs_find_recorded(const struct procs *procs, const struct process_info *info)
+{
+	const struct proc *p = procs_find(procs, info->pid);
+
+	return p != NULL && proc_is_recorded(p, info) ? p : NULL;
+}
+
+bool
 proc_shares_ns(pid_t a, pid_t b, const char *kind)
 {
 	AUTO_FREE char *path_a = mem_printf("/proc/%ld/ns/%s", (long)a, kind);

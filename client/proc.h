@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 struct pod;
+struct process_info;
 
 struct proc {
 	pid_t pid;
@@ -35,6 +36,11 @@ int64_t proc_pss(pid_t pid);
 void procs_read(struct procs *out);
 void procs_fini(struct procs *procs);
 const struct proc *procs_find(const struct procs *procs, pid_t pid);
+/* Is it what was recorded, and not another one that has its pid by now? */
+bool proc_is_recorded(const struct proc *p, const struct process_info *info);
+/* The process that was recorded; NULL: it is gone. */
+const struct proc *procs_find_recorded(
+    const struct procs *procs, const struct process_info *info);
 
 /* Both are in the same namespace of that kind ("pid", "user"), as far as one may know. */
 bool proc_shares_ns(pid_t a, pid_t b, const char *kind);

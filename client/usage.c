@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "client/pods.h"
+#include "client/proc.h"
 #include "oci/cgroup_dirs.h"
 
 #define TEXT_MAX (64 * 1024)
@@ -144,8 +145,11 @@ usage_read_dirs(const struct cgroup_dirs *dirs, struct usage *out)
 bool
 usage_read(const struct container_info *c, struct usage *out)
 {
-	pid_t init = c->n_processes > 0 && c->processes[0].state != TASK_STOPPED
-	    ? c->processes[0].pid
+	struct proc p;
+	pid_t init = c->n_processes > 0 && c->processes[0].state != TASK_STOPPED &&
+		proc_read(c->processes[0].pid, &p) &&
+		proc_is_recorded(&p, &c->processes[0])
+	    ? p.pid
 	    : 0;
 	struct cgroup_dirs *dirs =
 	    *c->cgroup == '\0' ? NULL : cgroup_dirs_find(init, c->cgroup);

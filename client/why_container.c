@@ -234,7 +234,7 @@ static void
 why_init(const struct sight *s)
 {
 	const struct proc *p =
-	    s->init == NULL ? NULL : procs_find(s->l->procs, s->init->pid);
+	    s->init == NULL ? NULL : procs_find_recorded(s->l->procs, s->init);
 	bool run = pod_is_run(s->l->pod);
 	AUTO_FREE char *delete =
 	    run ? mem_printf("'podshimctl delete %s' takes it away", s->c->id) : NULL;

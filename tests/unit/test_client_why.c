@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include <jansson.h>
 
@@ -491,6 +492,63 @@ test_why_pod_of_run(void **state)
 	findings_fini(&s.out);
 }
 
+/* Another process has the pid of an init that is gone. */
+static void
+test_why_pid_reused(void **state)
+{
+	char id[] = "c", none[] = "";
+	struct process_info init = {
+	    .exec_id = none, .pid = 2000000000, .start_time = 77, .state = TASK_RUNNING};
+	struct container_info c = {.id = id,
+	    .bundle = *state,
+	    .cgroup = none,
+	    .state = TASK_RUNNING,
+	    .processes = &init,
+	    .n_processes = 1};
+	struct scene s;
+
+	scene_make(&s, KEEPER_ANSWERED);
+	s.proc.state = 'Z';
+	s.proc.start_ticks = 78;
+	why_container(&s.look, &c, &s.out);
+	findings_have(&s.out, "init-gone", "does not exist");
+	findings_fini(&s.out);
+	s.proc.start_ticks = 77;
+	why_container(&s.look, &c, &s.out);
+	findings_have(&s.out, "init-zombie", "has ended");
+	findings_fini(&s.out);
+}
+
+/* The groups of a process that only has init's pid are not the container's. */
+static void
+test_why_usage_of_reused_pid(void **state)
+{
+	AUTO_FREE char *cgroup =
+	    mem_printf("/sys/fs/cgroup/pids/podshim-test-why-%ld", (long)getpid());
+	AUTO_FREE char *other = mem_printf("%s-other", cgroup);
+	struct process_info init = {.start_time = 1, .state = TASK_RUNNING};
+	struct container_info c = {
+	    .cgroup = cgroup, .processes = &init, .n_processes = 1};
+	struct usage u;
+
+	(void)state;
+	if (mkdir(cgroup, 0755) == -1)
+		skip();
+	assert_int_equal(mkdir(other, 0755), 0);
+	init.pid = fork();
+	if (init.pid == 0)
+		for (;;)
+			(void)pause();
+	AUTO_FREE char *pid = mem_printf("%d", init.pid);
+
+	put(other, "cgroup.procs", pid);
+	assert_true(usage_read(&c, &u));
+	assert_int_equal(kill(init.pid, SIGKILL), 0);
+	assert_int_equal(waitpid(init.pid, NULL, 0), init.pid);
+	assert_int_equal(rmdir(cgroup) | rmdir(other), 0);
+	assert_int_equal(u.pids, 0);
+}
+
 static void
 test_why_rootfs_hangs(void **state)
 {
@@ -575,6 +633,8 @@ main(void)
 	    SCENE(test_why_pod_events),
 	    SCENE(test_why_pod_requests),
 	    SCENE(test_why_pod_of_run),
+	    SCENE(test_why_pid_reused),
+	    SCENE(test_why_usage_of_reused_pid),
 	    SCENE(test_why_rootfs_hangs),
 	    SCENE(test_why_usage_v2),
 	};
