@@ -451,14 +451,19 @@ run_foreground(struct run *r, int attach_fd, int stdin_fd)
 static int
 run_background(struct run *r)
 {
+	struct logged log;
+
 	if (!ctl_is_json(r->ctl)) {
 		(void)fprintf(r->ctl->out, "%s\n", r->info.id);
 		return CTL_OK;
 	}
+	/* of all that was said of it the last counts */
+	(void)logged_of_uri(r->log_uri, r->info.id, r->info.ns, &log);
 	js_print(r->ctl,
 	    json_pack("{s:o, s:o, s:o, s:i, s:o}", "namespace", js_text(r->info.ns),
 		"pod", js_text(r->info.pod), "container", js_text(r->info.id), "pid",
-		(int)r->pid, "log", js_text(r->info.log)));
+		(int)r->pid, "log", js_text(log.path)));
+	logged_fini(&log);
 	return CTL_OK;
 }
 

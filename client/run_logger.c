@@ -126,6 +126,13 @@ uri_arg(const struct io_uri *uri, const char *key)
 	return NULL;
 }
 
+static bool
+format_has_no_file(const char *format)
+{
+	return format != NULL &&
+	    (strcmp(format, "none") == 0 || strcmp(format, "journald") == 0);
+}
+
 bool
 logged_of_uri(const char *text, const char *id, const char *ns, struct logged *out)
 {
@@ -144,7 +151,7 @@ logged_of_uri(const char *text, const char *id, const char *ns, struct logged *o
 		named = uri_arg(&uri, "id");
 		format = uri_arg(&uri, "format");
 		path = uri_arg(&uri, "path");
-		if (path != NULL) {
+		if (path != NULL && !format_has_no_file(format)) {
 			const struct mem_word words[] = {
 			    {"{id}", named != NULL ? named : id}, {"{namespace}", ns}};
 

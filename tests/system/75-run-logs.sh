@@ -65,6 +65,11 @@ is "$(podshimctl run -d --rootfs "$T/rootfs" --log none c true; podshimctl logs 
 1" "--log none"
 is "$(pr -d --log "$T/own.log" --log-opt format=plain d echo mine; wait_for 60 task_has d status stopped; podshimctl logs d)" "d
 mine" "--log FILE, plain"
+# what is told of it is where it is
+log_of() { podshimctl -o json run -d --rootfs "$T/rootfs" "$@" true | jq -r .log; }
+is "$(log_of --log-opt path="$T/{id}.log" f)" "$T/f.log" "run -d says which path counts"
+is "$(log_of --log-opt format=none g)" null "or that there is none"
+rm_run f g
 # a line without an end: no more of it than a piece is in memory
 if [ -n "${PODSHIM_SANITIZED:-}" ]; then
 	skip "sanitizers have a footprint of their own"

@@ -187,6 +187,12 @@ test_uri(void **state)
 	assert_string_equal(l.attach, "/run/a");
 	assert_true(l.plain);
 	logged_fini(&l);
+	/* a path that is not written to */
+	assert_true(logged_of_uri("binary-v2:///usr/bin/podshim-logger?path=/l&attach=/a&"
+				  "format=none",
+	    "c", "n", &l));
+	assert_null(l.path);
+	logged_fini(&l);
 	assert_true(logged_of_uri("file:///var/log/x", "c", "n", &l));
 	assert_string_equal(l.path, "/var/log/x");
 	assert_true(l.plain);
