@@ -103,8 +103,9 @@ const struct ctl_verb verb_history = {
     .group = GROUP_SEE,
     .args = "[POD|CONTAINER]",
     .summary = "what happened to containers and execs",
-    .text = "The pod keeps the last 1024 lines; a container\n"
-	    "that has been deleted is found here as long as there are lines of it.",
+    .text =
+	"The pod keeps the last 768 lines of containers and the last 256 of execs. A\n"
+	"container that has been deleted is found here as long as there are lines of it.",
     .options = options,
     .examples = "  podshimctl history web --exact\n"
 		"  podshimctl history web/front --args",

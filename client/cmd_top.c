@@ -294,6 +294,8 @@ cmd_top(struct ctl *ctl)
 		rc = ctl_option_num(ctl, "rounds", 1, INT32_MAX, &t.rounds);
 	if (rc != CTL_OK)
 		return rc;
+	if (ctl->format == FORMAT_JSON)
+		ctl->format = FORMAT_JSONL; /* it goes on: there is no one value */
 	t.interval_ms = seconds * 1000;
 	t.screen = !ctl_is_json(ctl) && term_is_tty(ctl->out);
 	if (t.screen)
@@ -321,7 +323,8 @@ const struct ctl_verb verb_top = {
     .summary = "what containers use, again and again",
     .text =
 	"As stats, the most busy first. Keys: c, m and n sort by CPU, memory or name,\n"
-	"q ends it. Where it does not write to a terminal, one table follows the other.",
+	"q ends it. Where it does not write to a terminal, one table follows the other;\n"
+	"-o json is as jsonl.",
     .options = options,
     .examples = "  podshimctl top\n"
 		"  podshimctl top web -d 10 -r 6 -o jsonl >web.jsonl",

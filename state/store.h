@@ -221,7 +221,10 @@ void store_set_meta(struct store *st, const char *key, const char *value);
 /* malloc'ed, NULL if there is none. */
 char *store_get_meta(struct store *st, const char *key);
 
-/* A line of history: ring of 1024 rows, oldest overwritten. Long details are cut. */
+/*
+ * A line of history: a ring of 768 rows for containers and one of 256 for execs, oldest
+ * overwritten. Long details are cut.
+ */
 struct row_audit {
 	uint64_t n; /* rises by one */
 	int64_t t;

@@ -57,6 +57,10 @@ like "$(ctl history pod/c0 --args)" "*sh -c 'exit 3; #hidden'*" "unless asked fo
 like "$history" "*e1*exit*exit status 3*" "history: how it ended"
 like "$(ctl ps pod)" "*(shim)*podshim-keeper*podshim-worker*" "ps: the shim's own processes"
 
+# what goes on is a line for each row, whichever JSON was asked for
+ctl top -r 2 -d 1 -o json pod >"$T/json"
+is "$(jq -r .container "$T/json" | tr '\n' ' '; wc -l <"$T/json")" "c0 c1 c0 c1 4" "top -o json: as jsonl"
+
 # bad input
 ctl ps pdo >"$T/out" 2>"$T/err"
 is "$?" 4 "an unknown pod"
