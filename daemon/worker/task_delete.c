@@ -98,8 +98,8 @@ delete_exec_final(struct op *op)
 	pod_note_gone(op->pod, TAG_DELETED, c->id, p->exec_id, rc);
 	CRASH_POINT("delete.committed");
 	delete_leavings(p);
-	if (p->io ==
-	    NULL) /* a worker died in its Start, which was then not begun again */
+	/* a worker died in its Start, which was then not begun again */
+	if (p->io == NULL)
 		link_fd_drop(op->pod->link, prefix, true);
 	op->p = NULL;
 	process_free(p);
