@@ -1,6 +1,6 @@
 /*
- * The default is what people know from other tools: its own pid, mount, ipc, uts,
- * network and cgroup namespaces, the usual capabilities and mounts, nothing of
+ * The default is what people know from other tools: its own pid, mount, ipc, uts
+ * and network namespaces, the usual capabilities and mounts, nothing of
  * the host's kernel in /proc and /sys. The network namespace is empty: making
  * networks is not our trade.
  */

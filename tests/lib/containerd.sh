@@ -267,6 +267,13 @@ worker_pids() {
 	done
 	return 0
 }
+# as_schema NAME FILE: is that JSON as doc/schema has it? Says what is wrong on stderr.
+as_schema() {
+	as_wrong=$(jq -r --slurpfile s "$LIBDIR/../../doc/schema/$1.json" -f "$LIBDIR/schema.jq" "$2" 2>&1)
+	[ -s "$2" ] && [ -z "$as_wrong" ] && return 0
+	printf '%s\n' "$as_wrong" | head -20 | sed 's/^/# /' >&2
+	return 1
+}
 # shims_are N, workers_are N: to wait for; a shim outlives its last container by its last events
 shims_are() { [ "$(shim_pids | wc -l)" -eq "$1" ]; }
 workers_are() { [ "$(worker_pids | wc -l)" -eq "$1" ]; }

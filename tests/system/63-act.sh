@@ -96,9 +96,12 @@ exits 3 "exec in it" exec c1 sh -c 'exit 3'
 exits 0 "pause" pause c1
 wait_for 30 kill_worker
 exits 0 "resume, with none there" resume c1
-e=$(ctl exec -d c1 sh -c 'exit 8')
+ctl -o json exec -d c1 sh -c 'exit 8' >"$T/json"
+check "exec -d as doc/schema says" as_schema exec "$T/json"
+e=$(jq -r .exec "$T/json")
 wait_for 30 kill_worker
-exits 8 "wait, likewise" wait c1 "$e"
+exits 8 "wait, likewise" -o json wait c1 "$e"
+check "as doc/schema says" as_schema wait "$T/out"
 is "$(field state)" crash-loop "it is one still"
 
 ctd_kill

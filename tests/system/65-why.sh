@@ -20,6 +20,8 @@ told() {
 raw_run main sleep 1000 >/dev/null
 well() { ctl why main | grep -q "Nothing holds it up"; }
 check "a pod that is well" wait_for 20 well
+ctl why -o json main >"$T/json"
+check "as doc/schema says" as_schema why "$T/json"
 told init-ignores-term main "pid [0-9]+ \(sleep\), has no handler for SIGTERM" "init that is deaf to SIGTERM"
 
 # a grandchild keeps an exec's output

@@ -20,6 +20,8 @@ is "$(ctl gc)" "Nothing to remove." "nothing to remove"
 mv "$RAW/b" "$RAW/b.away"
 like "$(doctor bundle-gone)" "*'b' runs, but its bundle*" "a bundle that is gone"
 is "$(ctl doctor >/dev/null; echo $?)" 1 "exit code 1"
+ctl doctor -o json >"$T/json"
+check "doctor as doc/schema says" as_schema doctor "$T/json"
 mv "$RAW/b.away" "$RAW/b"
 
 runtime_root=$(ctl inspect -o json a/a | jq -r .runtime_root)
@@ -39,6 +41,8 @@ rm -rf "$bundle_a"
 like "$(doctor orphaned-directory)" "*is left over*" "an orphaned directory"
 like "$(ctl gc --dry-run)" "would remove $runtime_root/a: *would remove *cgroup*would remove $dir: *would remove $socket: *" \
 	"gc --dry-run tells"
+ctl gc --dry-run -o json >"$T/json"
+check "as doc/schema says" as_schema gc "$T/json"
 check "and removes nothing" test -d "$dir" -a -d "$runtime_root/a"
 # whose name another container bears by now is not ours to delete
 sed -i.ours "s|$bundle_a|/else/where|g" "$runtime_root/a/state.json"

@@ -41,8 +41,9 @@ check "nothing is left of all that" no_run_dirs
 # in the background, two in one pod
 is "$(pr -d --pod web --pid-file "$T/pid" --exit-file "$T/exit" a \
 	sh -c 'until [ -e /tmp/go ]; do sleep 0.05; done; exit 9')" a "-d prints the name and returns"
-is "$(podshimctl -o json run -d --rootfs "$T/rootfs" --pod web --rm b sleep 1000 | jq -r '"\(.pod) \(.container)"')" \
-	"web b" "or JSON"
+podshimctl -o json run -d --rootfs "$T/rootfs" --pod web --rm b sleep 1000 >"$T/json"
+is "$(jq -r '"\(.pod) \(.container)"' "$T/json")" "web b" "or JSON"
+check "as doc/schema says" as_schema run "$T/json"
 is "$(pod_of web running)" 2 "two containers in one pod"
 is "$(cat "$T/pid")" "$(task_of a pid)" "--pid-file"
 is "$(pr a true 2>&1 | grep -c "a container 'a' already")" 1 "a name is given once"
