@@ -116,7 +116,9 @@ check "that works" alive c3
 # --- a schema that this build does not know: forward, not back
 check "to a build with another schema" ctl upgrade --worker "$W/next-schema" pod
 db=$(ls "$STATE_ROOT/$NS"/pod.*/state.db)
-is "$(sqlite3 "$db" 'PRAGMA user_version')" 2 "the migration is committed" 2>/dev/null
+# with GO, which the worker is sent while the upgrade is told
+is_migrated() { [ "$(sqlite3 "file:$db?mode=ro" 'PRAGMA user_version')" = 2 ]; }
+check "the migration is committed" wait_for 10 is_migrated
 check "the pod works" alive c3
 kill -KILL "$(pod_field pod worker_pid)"
 check "the pod works after a crash" alive c3
