@@ -39,7 +39,6 @@
 #define MOUNT_ORDERS_FD	   3
 #define MOUNT_EXE_FD	   4 /* the worker's executable: we were started from it */
 #define MOUNT_ORDERS_MAX   (16u * 1024u * 1024u)
-#define MOUNT_COUNT_MAX	   4096u
 #define MOUNT_BUSY_US	   (2500 * US_PER_MS)
 #define MOUNT_BUSY_STEP_MS 50
 

@@ -12,6 +12,8 @@
 
 struct err;
 
+#define MOUNT_COUNT_MAX 4096u /* mounts of a rootfs, and options of each */
+
 /* One mount as containerd sends it. */
 struct mount_spec {
 	const char *type;
@@ -54,7 +56,7 @@ struct mount_flags {
 /*
  * Parse them, for tests and the helper. An overlay's lower directories are
  * made relative to what they have in common if they are too long otherwise.
- * -EINVAL for options we must not pass on, -E2BIG if they do not fit a page.
+ * -EINVAL for too many or those we must not pass on, -E2BIG if they do not fit a page.
  */
 int mount_parse_options(
     const struct mount_spec *m, struct mount_flags *out, struct err *err);

@@ -110,14 +110,24 @@ mount_take_word(const char *word, struct mount_flags *f)
 	return true;
 }
 
-static void
-mount_add_data(char **data, const char *word)
+/* Empty, with room for all options. */
+static char *
+mount_new_data(const struct mount_spec *m)
 {
-	char *longer =
-	    (*data)[0] == '\0' ? mem_strdup(word) : mem_printf("%s,%s", *data, word);
+	size_t room = 1, i;
 
-	free(*data);
-	*data = longer;
+	for (i = 0; i < m->n_options; i++)
+		room += strlen(m->options[i]) + 1;
+	return mem_zalloc(room);
+}
+
+/* Append to data, which ends at end. Returns its new end. */
+static char *
+mount_add_data(const char *data, char *end, const char *word)
+{
+	if (end != data)
+		*end++ = ',';
+	return stpcpy(end, word);
 }
 
 /* --- overlay ------------------------------------------------------------------ */
@@ -192,8 +202,9 @@ mount_shorten_lower(const char *word, char **cwd)
 static void
 mount_shorten_overlay(const struct mount_spec *m, struct mount_flags *f, bool aside)
 {
-	AUTO_FREE char *data = mem_strdup("");
+	AUTO_FREE char *data = mount_new_data(m);
 	struct mount_flags ignored = {0};
+	char *end = data;
 	size_t i;
 
 	for (i = 0; i < m->n_options; i++) {
@@ -213,7 +224,7 @@ mount_shorten_overlay(const struct mount_spec *m, struct mount_flags *f, bool as
 			if (!aside && f->cwd == NULL)
 				shorter = mount_shorten_lower(word, &f->cwd);
 		}
-		mount_add_data(&data, shorter != NULL ? shorter : word);
+		end = mount_add_data(data, end, shorter != NULL ? shorter : word);
 	}
 	free(f->data);
 	f->data = steal_ptr(&data);
@@ -228,6 +239,7 @@ mount_shorten_overlay(const struct mount_spec *m, struct mount_flags *f, bool as
 static int
 mount_sort_words(const struct mount_spec *m, struct mount_flags *f, struct err *err)
 {
+	char *end = f->data;
 	size_t i;
 
 	for (i = 0; i < m->n_options; i++) {
@@ -243,7 +255,7 @@ mount_sort_words(const struct mount_spec *m, struct mount_flags *f, struct err *
 			      ARRAY_LEN(mount_propagations), word)) != NULL)
 			f->propagation = w->set;
 		else if (word[0] != '\0' && !mount_take_word(word, f))
-			mount_add_data(&f->data, word);
+			end = mount_add_data(f->data, end, word);
 	}
 	if ((f->uidmap == NULL) != (f->gidmap == NULL))
 		return err_setx(err, EINVAL,
@@ -285,7 +297,10 @@ mount_parse_options(const struct mount_spec *m, struct mount_flags *out, struct 
 	struct mount_flags f = {0};
 	int rc;
 
-	f.data = mem_strdup("");
+	if (m->n_options > MOUNT_COUNT_MAX)
+		return err_setx(err, EINVAL, "%zu options, more than %u", m->n_options,
+		    MOUNT_COUNT_MAX);
+	f.data = mount_new_data(m);
 	if (strcmp(m->type, "bind") == 0)
 		f.flags = MS_BIND;
 	else if (strcmp(m->type, "rbind") == 0)

@@ -69,6 +69,9 @@ create_check_mounts(const create_request *req, struct err *err)
 {
 	size_t i;
 
+	if (req->n_rootfs > MOUNT_COUNT_MAX)
+		return err_setx(err, EINVAL, "%zu mounts, more than %u", req->n_rootfs,
+		    MOUNT_COUNT_MAX);
 	for (i = 0; i < req->n_rootfs; i++) {
 		const struct mount_spec m = create_mount_spec(req->rootfs[i]);
 		struct mount_flags f;

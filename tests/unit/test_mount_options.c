@@ -190,6 +190,32 @@ test_mount_options_long_overlay(void **state)
 	assert_int_equal(mount_parse_options(&m, &f, &err), -E2BIG);
 }
 
+/* A request of 4 MiB has room for more than anybody needs. */
+static void
+test_mount_options_too_many(void **state)
+{
+	AUTO_FREE const char **options =
+	    mem_zalloc((MOUNT_COUNT_MAX + 1) * sizeof *options);
+	char word[1001];
+	struct mount_spec m = {
+	    .type = "tmpfs", .source = "s", .target = "", .options = options};
+	struct mount_flags f;
+	struct err err;
+	size_t i;
+
+	(void)state;
+	memset(word, 'x', sizeof word - 1);
+	word[sizeof word - 1] = '\0';
+	for (i = 0; i <= MOUNT_COUNT_MAX; i++)
+		options[i] = word;
+	m.n_options = MOUNT_COUNT_MAX;
+	assert_int_equal(mount_parse_options(&m, &f, &err), -E2BIG);
+	assert_non_null(strstr(err.text, "4100095 bytes"));
+	m.n_options++;
+	assert_int_equal(mount_parse_options(&m, &f, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "4097 options"));
+}
+
 int
 main(void)
 {
@@ -198,6 +224,7 @@ main(void)
 	    cmocka_unit_test(test_mount_options_refused),
 	    cmocka_unit_test(test_mount_options_for_the_helper),
 	    cmocka_unit_test(test_mount_options_long_overlay),
+	    cmocka_unit_test(test_mount_options_too_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "oci/mount.h"
 #include "proto/status.h"
 #include "proto/task.pb-c.h"
 #include "worker_help.h"
@@ -398,6 +399,33 @@ big_exec(const char *id, const char *exec_id)
 
 /* The cap is the pod's; what is started, or deleted, makes room. */
 static void
+test_worker_ops_mounts_are_capped(void **state)
+{
+	Containerd__Task__V2__CreateTaskRequest m =
+	    CONTAINERD__TASK__V2__CREATE_TASK_REQUEST__INIT;
+	Containerd__Types__Mount mount = CONTAINERD__TYPES__MOUNT__INIT,
+				 *list[MOUNT_COUNT_MAX + 1];
+	char id[] = "c1", type[] = "bind";
+	uint64_t n;
+	size_t i;
+
+	(void)state;
+	mount.type = type;
+	for (i = 0; i < ARRAY_LEN(list); i++)
+		list[i] = &mount;
+	m.id = id;
+	m.bundle = fk.bundle;
+	m.rootfs = list;
+	m.n_rootfs = ARRAY_LEN(list);
+	n = fk_send("Create", &m.base);
+	fk_expect(n, STATUS_INVALID_ARGUMENT);
+	assert_non_null(strstr(fk_request(n)->text, "4097 mounts"));
+	fk_expect_clean();
+	m.n_rootfs--;
+	fk_expect(fk_send("Create", &m.base), STATUS_OK);
+}
+
+static void
 test_worker_ops_specs_are_capped(void **state)
 {
 	uint64_t n;
@@ -443,6 +471,7 @@ main(void)
 	    T(test_worker_ops_execs_do_not_wait_for_each_other),
 	    T(test_worker_ops_long_queue_on_a_short_stack),
 	    T(test_worker_ops_bad_requests),
+	    T(test_worker_ops_mounts_are_capped),
 	    T(test_worker_ops_specs_are_capped),
 #undef T
 	};
