@@ -108,6 +108,10 @@ io_uri_parse(const char *text, struct io_uri *out, struct err *err)
 		*out = uri;
 		return 0;
 	}
+	if (strlen(text) > IO_URI_MAX)
+		return err_setx(err, EINVAL,
+		    "stdio URI '%.64s...' of %zu bytes, more than %u", text, strlen(text),
+		    IO_URI_MAX);
 	for (i = 0; i < ARRAY_LEN(schemes); i++) {
 		if (strncmp(text, schemes[i].name, strlen(schemes[i].name)) == 0)
 			break;

@@ -24,7 +24,10 @@ struct io_uri {
 	bool must_ready;  /* binary-v2: a ready byte, not just the end of the pipe */
 };
 
-/* -EINVAL for a scheme we do not know, or an URI that is none. */
+/* Room for a path of POD_PATH_MAX bytes, all of them encoded, and a query. */
+#define IO_URI_MAX (16u * 1024u)
+
+/* -EINVAL for a scheme we do not know, an URI that is none, or one longer than that. */
 int io_uri_parse(const char *text, struct io_uri *out, struct err *err);
 void io_uri_fini(struct io_uri *uri);
 

@@ -8,10 +8,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
 #include "base/err.h"
+#include "base/mem.h"
 
 static void
 test_uri_kinds(void **state)
@@ -75,12 +77,36 @@ test_uri_query(void **state)
 	assert_int_equal(io_uri_parse("binary:///bin/x?a=%", &got, NULL), -EINVAL);
 }
 
+/* Each key is compared with those before it. */
+static void
+test_uri_too_long(void **state)
+{
+	AUTO_FREE char *path = mem_zalloc(IO_URI_MAX + 2), *text = NULL;
+	struct io_uri got = {0};
+	struct err err;
+
+	(void)state;
+	memset(path, 'x', IO_URI_MAX + 1);
+	memcpy(path, "binary:/bin/x?", 14);
+	assert_int_equal(io_uri_parse(path, &got, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "16385 bytes"));
+	path[IO_URI_MAX] = '\0';
+	assert_int_equal(io_uri_parse(path, &got, &err), 0);
+	assert_int_equal(got.args.n, 2);
+	io_uri_fini(&got);
+	/* what is no URI is for open(2) to refuse */
+	text = mem_printf("/%s%s", path, path);
+	assert_int_equal(io_uri_parse(text, &got, &err), 0);
+	io_uri_fini(&got);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_uri_kinds),
 	    cmocka_unit_test(test_uri_query),
+	    cmocka_unit_test(test_uri_too_long),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
