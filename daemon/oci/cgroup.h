@@ -62,6 +62,14 @@ bool cgroup_is_frozen(const char *path);
  */
 void cgroup_delegate(const char *path);
 
+/*
+ * Call cb for the cgroup and each one below, deepest first. Cgroups that
+ * vanish meanwhile are passed over. False: there are too many. Some of those below
+ * were left out then, never the cgroup itself, which comes last.
+ */
+bool cgroup_walk(
+    int dirfd, void (*cb)(int dirfd, const char *name, int fd, void *arg), void *arg);
+
 /* Nothing below a cgroup is looked at, as if there were far too much of it. */
 void cgroup_set_short_walks_for_test(bool on);
 

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -64,10 +65,15 @@ walk_one(struct walk *w, int parent, const char *name, unsigned depth)
 {
 	AUTO_CLOSEDIR DIR *d = dir_open(parent, name);
 	struct dirent *de;
+	struct stat st;
+	bool leaf;
 
 	if (d == NULL)
 		return;
-	while (depth < CGROUP_DEPTH_MAX && !w->cut && (de = dir_next(d)) != NULL) {
+	/* a cgroup's links are itself twice and those below it */
+	leaf = fstat(dirfd(d), &st) == 0 && st.st_nlink == 2;
+	while (
+	    !leaf && depth < CGROUP_DEPTH_MAX && !w->cut && (de = dir_next(d)) != NULL) {
 		if (de->d_type != DT_DIR)
 			continue;
 		w->cut = walk_is_over(w);

@@ -22,16 +22,15 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/dir.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/mem.h"
+#include "oci/cgroup.h"
 #include "oci/cgroup_dirs.h"
 #include "worker/container.h"
 #include "worker/crashpoint.h"
@@ -40,7 +39,6 @@
 #include "worker/process.h"
 
 #define OOM_TEXT_MAX  4096u
-#define OOM_DEPTH_MAX 16u
 #define OOM_BATCH     32
 #define OOM_AGAIN_US  (4 * US_PER_MS) /* v1: then four times that, and so on: five looks */
 #define OOM_AGAIN_MAX (2 * US_PER_S)
@@ -93,43 +91,42 @@ oom_count_v2(int events_fd, uint64_t *out)
 }
 
 static bool
-oom_count_tree(int parent, unsigned depth, uint64_t *sum)
+oom_count_one(int dirfd, uint64_t *out)
 {
 	AUTO_CLOSE int fd =
-	    openat(parent, "memory.oom_control", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	AUTO_CLOSEDIR DIR *d = NULL;
-	struct dirent *de;
-	struct stat st;
+	    openat(dirfd, "memory.oom_control", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	return fd >= 0 && oom_read(fd, out);
+}
+
+struct oom_sum {
+	uint64_t sum;
+	bool last; /* did the last one say? */
+};
+
+static void
+oom_add(int parent, const char *name, int fd, void *arg)
+{
+	struct oom_sum *s = arg;
 	uint64_t own;
 
-	if (fd == -1 || !oom_read(fd, &own))
-		return false;
-	*sum += own;
-	/* a cgroup's links are itself twice and those below it */
-	if (depth == OOM_DEPTH_MAX || (fstat(parent, &st) == 0 && st.st_nlink == 2))
-		return true;
-	d = dir_open(parent, ".");
-	while ((de = dir_next(d)) != NULL) {
-		AUTO_CLOSE int child = -1;
-
-		if (de->d_type != DT_DIR || de->d_name[0] == '.')
-			continue;
-		child = openat(
-		    dirfd(d), de->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-		if (child >= 0)
-			(void)oom_count_tree(child, depth + 1, sum);
-	}
-	return true;
+	(void)parent;
+	(void)name;
+	s->last = oom_count_one(fd, &own);
+	if (s->last)
+		s->sum += own;
 }
 
 bool
-oom_count_v1(int dirfd, uint64_t *out)
+oom_count_v1(int dirfd, uint64_t *out, bool *whole)
 {
-	uint64_t sum = 0;
+	struct oom_sum s = {0};
+	bool all = cgroup_walk(dirfd, oom_add, &s);
 
-	if (!oom_count_tree(dirfd, 0, &sum))
+	if (!s.last) /* the cgroup itself */
 		return false;
-	*out = sum;
+	*out = s.sum;
+	*whole = all;
 	return true;
 }
 
@@ -138,19 +135,21 @@ oom_count_v1(int dirfd, uint64_t *out)
 static bool
 oom_has_grown(struct container *c)
 {
+	bool whole = true;
 	uint64_t count;
 
 	if (c->oom == NULL ||
 	    !(c->oom->v2 ? oom_count_v2(c->oom->fd, &count)
-			 : oom_count_v1(c->oom->fd, &count)))
+			 : oom_count_v1(c->oom->fd, &count, &whole)))
 		return false;
 	if (count == c->oom_seen)
 		return false;
 	log_debug("container '%s': %llu killed for memory, %llu told", c->id,
 	    (unsigned long long)count, (unsigned long long)c->oom_seen);
-	/* less: cgroups below it have gone, and their counts with them */
+	/* less: cgroups below it have gone, and their counts with them; or not all were seen */
 	if (count < c->oom_seen) {
-		c->oom_seen = count;
+		if (whole)
+			c->oom_seen = count;
 		return false;
 	}
 	c->oom_seen = count;
@@ -229,7 +228,7 @@ oom_on_eventfd(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (read(fd, &n, sizeof n) == -1 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (!oom_count_v1(w->fd, &n)) {
+	if (!oom_count_one(w->fd, &n)) {
 		oom_unwatch(w->c); /* the cgroup is gone: that was what it said */
 		return;
 	}

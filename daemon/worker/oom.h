@@ -28,11 +28,11 @@ void oom_unwatch(struct container *c);
 
 /*
  * The count of kills below a cgroup directory. v1: memory.oom_control of it and
- * all below it, for the kernel counts each alone there. v2: of an open
- * memory.events, by pread, which also arms the next notification. False if it
- * is gone or does not say.
+ * all below it, for the kernel counts each alone there; *whole false: of some of these
+ * only, there are too many. v2: of an open memory.events, by pread, which also arms
+ * the next notification. False if it is gone or does not say.
  */
-bool oom_count_v1(int dirfd, uint64_t *out);
+bool oom_count_v1(int dirfd, uint64_t *out, bool *whole);
 bool oom_count_v2(int events_fd, uint64_t *out);
 /* The value behind key in text; false if there is none. */
 bool oom_parse(const char *text, const char *key, uint64_t *out);

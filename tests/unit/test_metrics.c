@@ -20,6 +20,7 @@
 #include "base/mem.h"
 #include "proto/metrics_v1.pb-c.h"
 #include "proto/metrics_v2.pb-c.h"
+#include "oci/cgroup.h"
 #include "oci/cgroup_dirs.h"
 #include "worker/metrics.h"
 #include "worker/oom.h"
@@ -392,11 +393,12 @@ static void
 test_metrics_oom_v1_counts_what_is_below(void **state)
 {
 	struct fixture *fx = *state;
+	bool whole = false;
 	uint64_t n;
 
-	assert_false(oom_count_v1(fx->dirfd, &n));
+	assert_false(oom_count_v1(fx->dirfd, &n, &whole));
 	put(fx, "memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n");
-	assert_true(oom_count_v1(fx->dirfd, &n));
+	assert_true(oom_count_v1(fx->dirfd, &n, &whole));
 	assert_int_equal(n, 2);
 	assert_int_equal(mkdirat(fx->dirfd, "sub", 0755), 0);
 	assert_int_equal(mkdirat(fx->dirfd, "sub/sub", 0755), 0);
@@ -404,8 +406,31 @@ test_metrics_oom_v1_counts_what_is_below(void **state)
 	    "oom_kill_disable 0\nunder_oom 0\noom_kill 30\n");
 	put(fx, "sub/sub/memory.oom_control",
 	    "oom_kill_disable 0\nunder_oom 0\noom_kill 400\n");
-	assert_true(oom_count_v1(fx->dirfd, &n));
+	assert_true(oom_count_v1(fx->dirfd, &n, &whole));
 	assert_int_equal(n, 432);
+	assert_true(whole);
+}
+
+/* What there was no time for is not known, and not none. */
+static void
+test_metrics_oom_v1_with_too_many_below(void **state)
+{
+	struct fixture *fx = *state;
+	bool whole;
+	uint64_t n;
+
+	put(fx, "memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n");
+	assert_int_equal(mkdirat(fx->dirfd, "sub", 0755), 0);
+	put(fx, "sub/memory.oom_control",
+	    "oom_kill_disable 0\nunder_oom 0\noom_kill 30\n");
+	assert_true(oom_count_v1(fx->dirfd, &n, &whole));
+	assert_int_equal(n, 32);
+	assert_true(whole);
+	cgroup_set_short_walks_for_test(true);
+	assert_true(oom_count_v1(fx->dirfd, &n, &whole));
+	cgroup_set_short_walks_for_test(false);
+	assert_int_equal(n, 2);
+	assert_false(whole);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -422,6 +447,7 @@ main(void)
 	    TEST(test_metrics_garbage_harms_nobody),
 	    TEST(test_metrics_oom_parse),
 	    TEST(test_metrics_oom_v1_counts_what_is_below),
+	    TEST(test_metrics_oom_v1_with_too_many_below),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

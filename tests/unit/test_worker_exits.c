@@ -20,6 +20,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "oci/cgroup.h"
 #include "oci/cgroup_dirs.h"
 #include "proto/status.h"
 #include "proto/task.pb-c.h"
@@ -473,6 +474,39 @@ test_worker_exits_oom_is_told_after_start(void **state)
 	assert_string_equal(fk_events(), "create c1|start c1|oom c1");
 }
 
+/* Of too many cgroups some are not looked at: they have not gone, nor their count. */
+static void
+test_worker_exits_oom_with_too_many_cgroups(void **state)
+{
+	static const char none[] = "oom_kill 0\n", some[] = "oom_kill 5\n";
+	AUTO_FREE char *path = mem_printf("%s/memory.oom_control", fk.bundle),
+		       *sub = mem_printf("%s/sub", fk.bundle),
+		       *below = mem_printf("%s/memory.oom_control", sub);
+	struct container *c;
+
+	(void)state;
+	assert_int_equal(mkdir(sub, 0755), 0);
+	assert_int_equal(file_write(AT_FDCWD, path, none, strlen(none), 0600, NULL), 0);
+	assert_int_equal(file_write(AT_FDCWD, below, some, strlen(some), 0600, NULL), 0);
+	fk_expect(fk_create("c1", false), STATUS_OK);
+	c = container_get(&fk.pod, "c1");
+	c->dirs = mem_zalloc(sizeof *c->dirs);
+	c->dirs->path[DIR_MEMORY] = mem_strdup(fk.bundle);
+	oom_watch(c, true);
+	assert_int_equal(c->oom_seen, 5);
+	cgroup_set_short_walks_for_test(true);
+	fk_expect(fk_simple("Start", "c1", ""), STATUS_OK);
+	cgroup_set_short_walks_for_test(false);
+	assert_int_equal(c->oom_seen, 5);
+	assert_string_equal(fk_events(), "create c1|start c1");
+	/* those that have gone take it with them */
+	assert_int_equal(unlink(below), 0);
+	assert_int_equal(rmdir(sub), 0);
+	fk_exit(fk_command("create", 0), 0);
+	fk_run();
+	assert_int_equal(c->oom_seen, 0);
+}
+
 int
 main(void)
 {
@@ -494,6 +528,7 @@ main(void)
 	    T(test_worker_exits_exec_born_after_init),
 	    T(test_worker_exits_exec_that_came_too_late),
 	    T(test_worker_exits_oom_is_told_after_start),
+	    T(test_worker_exits_oom_with_too_many_cgroups),
 #undef T
 	};
 
