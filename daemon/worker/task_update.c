@@ -33,7 +33,9 @@ update_check(const Google__Protobuf__Any *any, struct err *err)
 		return err_setx(err, EINVAL, "no resources");
 	if (strcmp(wire_type_name(any->type_url), UPDATE_TYPE) != 0)
 		return err_setx(err, EINVAL, "resources of type '%s'", any->type_url);
-	obj = json_loadb((const char *)any->value.data, any->value.len, 0, &why);
+	/* for 64-bit numbers without a sign, which "no limit" often is */
+	obj = json_loadb(
+	    (const char *)any->value.data, any->value.len, JSON_DECODE_INT_AS_REAL, &why);
 	ok = json_is_object(obj);
 	json_decref(obj);
 	if (obj == NULL)

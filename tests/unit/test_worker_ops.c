@@ -374,6 +374,36 @@ test_worker_ops_bad_requests(void **state)
 	fk_expect_clean();
 }
 
+static uint64_t
+update(const char *id, const char *json)
+{
+	Containerd__Task__V2__UpdateTaskRequest m =
+	    CONTAINERD__TASK__V2__UPDATE_TASK_REQUEST__INIT;
+	Google__Protobuf__Any any = GOOGLE__PROTOBUF__ANY__INIT;
+
+	any.type_url =
+	    (char *)(uintptr_t) "types.containerd.io/opencontainers/runtime-spec/1/"
+				"LinuxResources";
+	any.value.data = (uint8_t *)(uintptr_t)json;
+	any.value.len = strlen(json);
+	m.id = (char *)(uintptr_t)id;
+	m.resources = &any;
+	return fk_send("Update", &m.base);
+}
+
+/* What Go writes for no limit is beyond a signed number. */
+static void
+test_worker_ops_update_without_limit(void **state)
+{
+	(void)state;
+	fk_expect(fk_create("c1", false), STATUS_OK);
+	fk_expect(update("c1", "{\"cpu\":{\"period\":18446744073709551615}}"), STATUS_OK);
+	assert_int_equal(fk_count("update"), 1);
+	fk_expect(update("c1", "{\"cpu\":"), STATUS_INVALID_ARGUMENT);
+	fk_expect(update("c1", "[]"), STATUS_INVALID_ARGUMENT);
+	assert_int_equal(fk_count("update"), 1);
+}
+
 /* --- much to keep ----------------------------------------------------------------------- */
 
 #define BIG (3u * 1024u * 1024u)
@@ -471,6 +501,7 @@ main(void)
 	    T(test_worker_ops_execs_do_not_wait_for_each_other),
 	    T(test_worker_ops_long_queue_on_a_short_stack),
 	    T(test_worker_ops_bad_requests),
+	    T(test_worker_ops_update_without_limit),
 	    T(test_worker_ops_mounts_are_capped),
 	    T(test_worker_ops_specs_are_capped),
 #undef T
