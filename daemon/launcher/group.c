@@ -72,7 +72,7 @@ group_of_bundle(int bundle_fd, const char *id, char **group, struct err *err)
 	}
 	if (rc < 0)
 		return rc;
-	spec = json_loadb(text, len, 0, &why);
+	spec = json_loadb(text, len, JSON_DECODE_INT_AS_REAL, &why);
 	if (spec == NULL)
 		return err_setx(err, EINVAL,
 		    "'config.json' is not valid JSON: line %d: %s", why.line, why.text);

@@ -80,6 +80,16 @@ test_group_by_annotation(void **state)
 	expect_group("{\"annotations\":{\"io.containerd.runc.v2.group\":\"\"}}", "me");
 }
 
+/* What Go writes for no limit is beyond a signed number. */
+static void
+test_group_of_a_spec_without_limits(void **state)
+{
+	(void)state;
+	expect_group("{\"process\":{\"rlimits\":[{\"type\":\"RLIMIT_CORE\","
+		     "\"hard\":18446744073709551615,\"soft\":18446744073709551615}]}}",
+	    "me");
+}
+
 static void
 test_group_refuses_bad_files(void **state)
 {
@@ -114,6 +124,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_group_by_annotation),
+	    cmocka_unit_test(test_group_of_a_spec_without_limits),
 	    cmocka_unit_test(test_group_refuses_bad_files),
 	    cmocka_unit_test(test_group_without_a_file),
 	};
