@@ -36,8 +36,9 @@ int cgroup_resolve(const char *proc_cgroup, const char *self_cgroup,
     const char *mountinfo, const char *controller, char **path, struct err *err);
 
 /*
- * All pids of the cgroup and those below it. *pids malloc'ed. A cgroup that is
- * gone has none: 0 and *n 0. -ETIMEDOUT: there are too many cgroups below.
+ * All pids of the cgroup and those below it, each once, in their order. *pids
+ * malloc'ed. A cgroup that is gone has none: 0 and *n 0. -ETIMEDOUT: there are too
+ * many cgroups below.
  */
 int cgroup_pids(const char *path, pid_t **pids, size_t *n, struct err *err);
 /*

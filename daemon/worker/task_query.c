@@ -2,6 +2,7 @@
  * State, Pids, Connect, Wait: answered from memory and cgroup files, at once,
  * whatever the runtime is doing (design P5).
  */
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <utlist.h>
@@ -69,18 +70,6 @@ task_state(struct op *op)
 
 /* --- Pids -------------------------------------------------------------------------- */
 
-static struct process *
-query_exec_of_pid(struct container *c, pid_t pid)
-{
-	struct process *p, *next;
-
-	HASH_ITER (hh, c->execs, p, next) {
-		if (p->pid == pid && p->state == TASK_RUNNING)
-			return p;
-	}
-	return NULL;
-}
-
 #define QUERY_DETAILS_TYPE "containerd.runc.v1.ProcessDetails"
 
 struct query_pid {
@@ -90,17 +79,12 @@ struct query_pid {
 };
 
 static void
-query_fill_pid(struct query_pid *q, struct container *c, pid_t pid)
+query_name_exec(struct query_pid *q, const struct process *p)
 {
 	Containerd__Runc__V1__ProcessDetails details =
 	    CONTAINERD__RUNC__V1__PROCESS_DETAILS__INIT;
-	struct process *p = query_exec_of_pid(c, pid);
 	size_t len;
 
-	q->info = (Containerd__Types__ProcessInfo)CONTAINERD__TYPES__PROCESS_INFO__INIT;
-	q->info.pid = (uint32_t)pid;
-	if (p == NULL)
-		return;
 	details.exec_id = p->exec_id;
 	wire_pack(&details.base, &q->details, &len);
 	q->any = (Google__Protobuf__Any)GOOGLE__PROTOBUF__ANY__INIT;
@@ -108,6 +92,31 @@ query_fill_pid(struct query_pid *q, struct container *c, pid_t pid)
 	q->any.value.data = q->details;
 	q->any.value.len = len;
 	q->info.info = &q->any;
+}
+
+static int
+query_by_pid(const void *pid, const void *member)
+{
+	const struct query_pid *q = member;
+	uint32_t want = (uint32_t) * (const int *)pid;
+
+	return want < q->info.pid ? -1 : want > q->info.pid;
+}
+
+/* Both may be many: by the order of the pids. */
+static void
+query_name_execs(struct query_pid *q, size_t n, const struct container *c)
+{
+	struct process *p, *next;
+
+	HASH_ITER (hh, c->execs, p, next) {
+		struct query_pid *found = p->state != TASK_RUNNING
+		    ? NULL
+		    : bsearch(&p->pid, q, n, sizeof *q, query_by_pid);
+
+		if (found != NULL && found->details == NULL)
+			query_name_exec(found, p);
+	}
 }
 
 void
@@ -140,9 +149,12 @@ task_pids(struct op *op)
 	q = mem_zalloc(n * sizeof *q);
 	list = mem_zalloc(n * sizeof *list);
 	for (i = 0; i < n; i++) {
-		query_fill_pid(&q[i], c, pids[i]);
+		q[i].info =
+		    (Containerd__Types__ProcessInfo)CONTAINERD__TYPES__PROCESS_INFO__INIT;
+		q[i].info.pid = (uint32_t)pids[i];
 		list[i] = &q[i].info;
 	}
+	query_name_execs(q, n, c);
 	r.n_processes = n;
 	r.processes = list;
 	op_set_ok(op, &r.base);

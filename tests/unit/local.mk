@@ -292,7 +292,7 @@ worker_test_ldflags = $(AM_LDFLAGS) -Wl,--wrap=store_commit,--wrap=cgroup_thaw \
 unit_tests += %D%/test_worker_ops
 tests_unit_test_worker_ops_SOURCES = %D%/test_worker_ops.c $(worker_test_sources)
 tests_unit_test_worker_ops_LDADD = $(worker_test_ldadd)
-tests_unit_test_worker_ops_LDFLAGS = $(worker_test_ldflags)
+tests_unit_test_worker_ops_LDFLAGS = $(worker_test_ldflags) -Wl,--wrap=cgroup_pids
 
 unit_tests += %D%/test_worker_crash
 tests_unit_test_worker_crash_SOURCES = %D%/test_worker_crash.c $(worker_test_sources)

@@ -18,6 +18,8 @@
 #include "oci/mount.h"
 #include "proto/status.h"
 #include "proto/task.pb-c.h"
+#include "worker/container.h"
+#include "worker/process.h"
 #include "worker_help.h"
 
 static bool
@@ -404,6 +406,65 @@ test_worker_ops_update_without_limit(void **state)
 	assert_int_equal(fk_count("update"), 1);
 }
 
+#define MANY 30000
+
+int __wrap_cgroup_pids(const char *path, pid_t **pids, size_t *n, struct err *err);
+int
+__wrap_cgroup_pids(const char *path, pid_t **pids, size_t *n, struct err *err)
+{
+	(void)path;
+	(void)err;
+	*pids = mem_zalloc(MANY * sizeof **pids);
+	for (*n = 0; *n < MANY; (*n)++)
+		(*pids)[*n] = 100000 + (int)*n;
+	return 0;
+}
+
+/* Execs as many as there may be, in a container of many processes. */
+static void
+test_worker_ops_pids_name_their_execs(void **state)
+{
+	Containerd__Task__V2__PidsResponse *r;
+	struct container *c;
+	uint64_t n;
+	int i;
+
+	(void)state;
+	fk_expect(fk_create("c1", false), STATUS_OK);
+	fk_expect(fk_simple("Start", "c1", ""), STATUS_OK);
+	c = container_get(&fk.pod, "c1");
+	free(c->cgroup);
+	c->cgroup = mem_strdup(fk.dir);
+	for (i = 0; i < (int)POD_EXECS_MAX; i++) {
+		AUTO_FREE char *id = mem_printf("e%d", i);
+		struct process *p = process_new(c, id);
+
+		p->pid = 99999 + 2 * i; /* the first is not there (yet) */
+		p->state = i == 1 ? TASK_STOPPED : TASK_RUNNING;
+	}
+	n = fk_simple("Pids", "c1", "");
+	fk_expect(n, STATUS_OK);
+	r = (Containerd__Task__V2__PidsResponse *)protobuf_c_message_unpack(
+	    &containerd__task__v2__pids_response__descriptor, NULL,
+	    fk_request(n)->payload_len, fk_request(n)->payload);
+	assert_non_null(r);
+	assert_int_equal(r->n_processes, MANY);
+	for (i = 0; i < MANY; i++) {
+		const Containerd__Types__ProcessInfo *info = r->processes[i];
+		AUTO_FREE char *id = mem_printf("e%d", (i + 1) / 2);
+
+		assert_int_equal(info->pid, 100000 + i);
+		if (i % 2 == 0 || i == 1 || i > 2 * (int)POD_EXECS_MAX - 3) {
+			assert_null(info->info);
+			continue;
+		}
+		/* field 1, its length, the id */
+		assert_int_equal(info->info->value.len, strlen(id) + 2);
+		assert_memory_equal(info->info->value.data + 2, id, strlen(id));
+	}
+	protobuf_c_message_free_unpacked(&r->base, NULL);
+}
+
 /* --- much to keep ----------------------------------------------------------------------- */
 
 #define BIG (3u * 1024u * 1024u)
@@ -502,6 +563,7 @@ main(void)
 	    T(test_worker_ops_long_queue_on_a_short_stack),
 	    T(test_worker_ops_bad_requests),
 	    T(test_worker_ops_update_without_limit),
+	    T(test_worker_ops_pids_name_their_execs),
 	    T(test_worker_ops_mounts_are_capped),
 	    T(test_worker_ops_specs_are_capped),
 #undef T
