@@ -194,19 +194,37 @@ recover_sync(struct pod *pod, bool rebuild)
 
 /* --- what the keeper holds ------------------------------------------------------------ */
 
-/* It may have frozen its container, or thawed it. */
+/*
+ * A Start that nobody waits for: told DeadlineExceeded, or condemned. What it has let run
+ * is not to run, if it was not too late for that and is still what it was about.
+ */
 static void
-recover_freezer(struct pod *pod, const struct msg_step *step)
+recover_started(const struct container *c, const struct msg_step *step)
+{
+	const struct process *init = c->init;
+
+	if (init->state != TASK_CREATED || init->key == 0 || init->key > step->key ||
+	    !start_may_have_run(step))
+		return;
+	log_warnx("container '%s': its Start was given up, killing it", c->id);
+	link_kill(c->pod->link, init->key);
+}
+
+/* It may have frozen its container, or thawed it, or let it run. */
+static void
+recover_effect(struct pod *pod, const struct msg_step *step)
 {
 	AUTO_FREE char *copy = NULL;
 	struct container *c;
 	struct tag tag;
 
-	if (!tag_read(&step->tag, &tag, &copy) || tag.kind != TAG_OTHER)
+	if (!tag_read(&step->tag, &tag, &copy) ||
+	    (c = container_visible(pod, tag.container)) == NULL)
 		return;
-	c = container_visible(pod, tag.container);
-	if (c != NULL)
+	if (tag.kind == TAG_OTHER)
 		pause_settle(c);
+	else if (tag.kind == TAG_START)
+		recover_started(c, step);
 }
 
 static void recover_end_step(struct pod *pod, const struct msg_step *step, bool kill);
@@ -232,7 +250,7 @@ recover_end_step(struct pod *pod, const struct msg_step *step, bool kill)
 		link_step_watch(lk, key, recover_on_straggler, pod);
 		return;
 	}
-	recover_freezer(pod, step);
+	recover_effect(pod, step);
 	if (step->state == STEP_DONE && step->child_pid > 0 &&
 	    process_by_key(pod, key) == NULL) {
 		log_warnx("key %" PRIx64 ": pid %d belongs to nobody, killing it", key,
@@ -420,8 +438,9 @@ recover_all_io(struct pod *pod)
 	}
 }
 
-/* Which Create is request n? */
+/* Which Create is request n? What else it has done to its container is undone. */
 struct recover_find {
+	struct pod *pod;
 	uint64_t n;
 	bool begun;  /* it has steps that need undoing */
 	char *found; /* the container's id */
@@ -437,6 +456,8 @@ recover_match(const struct msg_step *step, void *arg)
 	if (key_is_internal(step->key) || key_request(step->key) != f->n ||
 	    !tag_read(&step->tag, &tag, &copy))
 		return;
+	if (step->state != STEP_RUNNING)
+		recover_effect(f->pod, step); /* it goes with the answer */
 	f->begun |= tag.kind == TAG_CREATE || tag.kind == TAG_MOUNT;
 	if (f->found == NULL)
 		f->found = mem_strdup(tag.container);
@@ -446,7 +467,7 @@ recover_match(const struct msg_step *step, void *arg)
 static void
 recover_one_condemned(struct pod *pod, uint64_t n)
 {
-	struct recover_find f = {.n = n};
+	struct recover_find f = {.pod = pod, .n = n};
 	AUTO_FREE void *answer = NULL;
 	struct container *c;
 	size_t len;

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -44,6 +45,14 @@ start_set_ok(struct op *op)
 
 /* --- init ------------------------------------------------------------------------ */
 
+bool
+start_may_have_run(const struct msg_step *step)
+{
+	/* one that is killed may have come to the last thing it does */
+	return step->state == STEP_DONE &&
+	    (!WIFEXITED(step->wait_status) || WEXITSTATUS(step->wait_status) == 0);
+}
+
 /* Into the history; nothing depends on it. */
 static void
 start_audit_failure(struct op *op, const char *why)
@@ -51,6 +60,14 @@ start_audit_failure(struct op *op, const char *why)
 	pod_begin(op->pod);
 	store_audit(op->pod->store, op->id, op->exec_id, "start failed", why);
 	(void)pod_commit(op->pod, STORE_KEEP, NULL);
+}
+
+/* Its caller takes it for failed, so the program must not run; or no longer. */
+static void
+start_undo_init(const struct container *c)
+{
+	if (!container_stopped(c))
+		link_kill(c->pod->link, c->init->key);
 }
 
 static void
@@ -61,6 +78,8 @@ start_init_done(struct op *op, const struct command_result *res)
 
 	CRASH_POINT("start.done");
 	if (!res->ok) {
+		if ((op->told || res->step->timed_out) && start_may_have_run(res->step))
+			start_undo_init(c);
 		p->starting = false;
 		start_audit_failure(op, res->error);
 		op_set_fail(op, res->code, "%s", res->error);
@@ -68,6 +87,8 @@ start_init_done(struct op *op, const struct command_result *res)
 		op_end(op);
 		return;
 	}
+	if (op->told) /* before the commit: a worker that comes then sees no reason */
+		start_undo_init(c);
 	if (p->state == TASK_CREATED)
 		process_move(p, TASK_RUNNING);
 	p->started_at = clock_real_ns();

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 struct container;
+struct msg_step;
 struct op;
 struct pod;
 struct process;
@@ -39,6 +40,8 @@ void note_begin(struct op *op);
  * the bundle.
  */
 void create_adopted(struct container *c);
+/* Has this end of a `runtime start` let the program run, as far as that can be told? */
+bool start_may_have_run(const struct msg_step *step);
 /*
  * Start of a container made from a checkpoint, whose path is init's spec until then.
  */

@@ -10,6 +10,8 @@ cat >"$T/slow-runtime" <<END
 case " \$* " in
 *" pause "*) [ -e "$T/slow-pause" ] || exec runc "\$@"
 	runc "\$@"; echo \$\$ >"$T/paused.pid"; while ! [ -e "$T/go" ]; do sleep 0.05; done ;;
+*" start "*) [ -e "$T/slow-start" ] || exec runc "\$@"
+	runc "\$@"; echo \$\$ >"$T/started.pid"; while ! [ -e "$T/go" ]; do sleep 0.05; done; exit ;;
 *" create "*) echo \$\$ >"$T/slow.pid"; while ! [ -e "$T/go" ]; do sleep 0.05; done ;;
 esac
 exec runc "\$@"
@@ -79,5 +81,24 @@ is "$(raw_state d)" "$PAUSED" "and is paused then"
 check "and resumed" call Resume d
 check "it runs" wait_for 20 grows
 raw_end d
+
+# The same for a Start that has let it run; and with a worker that dies meanwhile.
+for how in told dies; do
+	raw_jq='.annotations["io.containerd.runc.v2.group"] = "a"'
+	raw_new $how sleep 1000
+	raw_jq=.
+	raw_create $how "options.binary_name=$T/slow-runtime" >/dev/null
+	rm -f "$T/go" "$T/started.pid"
+	: >"$T/slow-start"
+	out=$(raw_timeout=2 call Start $how)
+	like "$out" "error=4 *" "the deadline of a Start, $how: DeadlineExceeded"
+	check "which has let it run" wait_for 10 test -s "$T/started.pid"
+	[ $how = told ] || kill -KILL "$(pod_field a worker_pid)"
+	: >"$T/go"
+	rm "$T/slow-start"
+	is "$(raw_timeout=10 call Wait $how | value exit_status)" 137 "it is killed"
+	check "and can be deleted" call Delete $how
+	raw_unbundle $how
+done
 raw_end a
 finish

@@ -314,26 +314,28 @@ start_told(const char *verb, const char *exec_id)
 static void
 walk_told(const char *verb, const char *exec_id)
 {
+	bool restores = strcmp(verb, "restore") == 0, starts = strcmp(verb, "start") == 0;
 	void *state = NULL;
-	struct fk_step *cmd;
+	struct fk_step *cmd, *made;
 	long i, left = 1;
 
 	for (i = 1; left > 0; i++) {
 		assert_int_equal(fk_setup(&state), 0);
-		fk_expect(exec_id[0] != '\0' ? fk_create("c1", false)
-					     : create_from("c1", fk.dir),
+		fk_expect(restores ? create_from("c1", fk.dir) : fk_create("c1", false),
 		    STATUS_OK);
 		if (exec_id[0] != '\0') {
 			fk_expect(fk_simple("Start", "c1", ""), STATUS_OK);
 			fk_expect(fk_exec("c1", exec_id), STATUS_OK);
 		}
 		cmd = start_told(verb, exec_id);
+		made = starts ? fk_command("create", 0) : cmd;
 		fk.die_at = fk.ticks + i;
 		fk_end(cmd, 0);
 		fk_run();
 		left = fk.deaths;
-		assert_false(cmd->alive);
-		if (strstr(fk_events(), exec_id[0] != '\0' ? "exec-started" : "start c1"))
+		assert_false(made->alive);
+		if (starts ||
+		    strstr(fk_events(), exec_id[0] != '\0' ? "exec-started" : "start c1"))
 			fk_expect(fk_simple("Wait", "c1", exec_id), STATUS_OK);
 		assert_int_equal(fk_teardown(&state), 0);
 	}
@@ -345,6 +347,13 @@ test_worker_crash_told_exec(void **state)
 {
 	(void)state;
 	walk_told("exec", "e");
+}
+
+static void
+test_worker_crash_told_start(void **state)
+{
+	(void)state;
+	walk_told("start", "");
 }
 
 static void
@@ -408,6 +417,7 @@ main(void)
 	    cmocka_unit_test(test_worker_crash_restored),
 	    cmocka_unit_test(test_worker_crash_told_exec),
 	    cmocka_unit_test(test_worker_crash_told_restore),
+	    cmocka_unit_test(test_worker_crash_told_start),
 	};
 
 	log_init("test", "", "/dev/null");

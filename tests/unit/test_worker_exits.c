@@ -443,6 +443,77 @@ test_worker_exits_exec_that_came_too_late(void **state)
 	fk_expect(fk_simple("Delete", "c1", "a"), STATUS_OK);
 }
 
+/* The same for init, whose `runtime start` ends so long after its caller was told. */
+static void
+start_late(int wait_status)
+{
+	Containerd__Task__V2__StartRequest m = CONTAINERD__TASK__V2__START_REQUEST__INIT;
+	char id[] = "c1";
+	uint64_t n;
+
+	fk_expect(fk_create("c1", false), STATUS_OK);
+	fk.hold = "start";
+	m.id = id;
+	n = fk_send_late("Start", &m.base, NS_PER_S, clock_boot_us());
+	while (!fk_request(n)->answered)
+		fk_run();
+	assert_int_equal(fk_request(n)->code, STATUS_DEADLINE_EXCEEDED);
+	fk_end(fk_command("start", 0), wait_status);
+	fk_run();
+}
+
+static void
+test_worker_exits_start_that_came_too_late(void **state)
+{
+	(void)state;
+	start_late(0);
+	assert_false(fk_command("create", 0)->alive);
+	assert_string_equal(fk_events(), "create c1|start c1|exit c1");
+	fk_expect(fk_simple("Delete", "c1", ""), STATUS_OK);
+	fk_expect_clean();
+}
+
+/* Nobody knows how far it came. */
+static void
+test_worker_exits_late_start_that_was_killed(void **state)
+{
+	(void)state;
+	start_late(SIGKILL);
+	assert_false(fk_command("create", 0)->alive);
+	assert_string_equal(fk_events(), "create c1|exit c1");
+	fk_expect(fk_simple("Delete", "c1", ""), STATUS_OK);
+	fk_expect_clean();
+}
+
+/* As the keeper does at a command's own deadline, which is answered so. */
+static void
+test_worker_exits_start_that_was_killed_in_time(void **state)
+{
+	uint64_t n;
+
+	(void)state;
+	fk_expect(fk_create("c1", false), STATUS_OK);
+	fk.hold = "start";
+	n = fk_simple("Start", "c1", "");
+	fk_run();
+	fk_command("start", 0)->s.timed_out = true;
+	fk_end(fk_command("start", 0), SIGKILL);
+	fk_expect(n, STATUS_DEADLINE_EXCEEDED);
+	assert_false(fk_command("create", 0)->alive);
+	assert_string_equal(fk_events(), "create c1|exit c1");
+}
+
+static void
+test_worker_exits_late_start_that_failed(void **state)
+{
+	(void)state;
+	start_late(1 << 8);
+	assert_true(fk_command("create", 0)->alive);
+	assert_string_equal(fk_events(), "create c1");
+	fk.hold = NULL;
+	fk_expect(fk_simple("Start", "c1", ""), STATUS_OK);
+}
+
 static void
 write_oom_kills(const char *n)
 {
@@ -527,6 +598,10 @@ main(void)
 	    T(test_worker_exits_init_goes_while_execs_start),
 	    T(test_worker_exits_exec_born_after_init),
 	    T(test_worker_exits_exec_that_came_too_late),
+	    T(test_worker_exits_start_that_came_too_late),
+	    T(test_worker_exits_late_start_that_was_killed),
+	    T(test_worker_exits_start_that_was_killed_in_time),
+	    T(test_worker_exits_late_start_that_failed),
 	    T(test_worker_exits_oom_is_told_after_start),
 	    T(test_worker_exits_oom_with_too_many_cgroups),
 #undef T

@@ -104,6 +104,27 @@ test_worker_freezer_condemned_pause(void **state)
 	end_freezer();
 }
 
+/* Its answer, which is nobody's, takes with it what is known of it. */
+static void
+test_worker_freezer_condemned_pause_that_has_ended(void **state)
+{
+	uint64_t n;
+
+	(void)state;
+	begin_freezer();
+	fk.hold = "pause";
+	n = fk_simple("Pause", "c1", "");
+	fk_run();
+	fk_end(fk_command("pause", 0), 0);
+	fk_die();
+	fk_condemn(n);
+	fk.hold = NULL;
+	assert_true(fk.frozen);
+	fk_run();
+	assert_false(fk.frozen);
+	end_freezer();
+}
+
 /* What was called back too late is told as it is. */
 static void
 test_worker_freezer_resume_too_late(void **state)
@@ -149,6 +170,7 @@ main(void)
 	    T(test_worker_freezer_pause_too_late),
 	    T(test_worker_freezer_pause_without_a_worker),
 	    T(test_worker_freezer_condemned_pause),
+	    T(test_worker_freezer_condemned_pause_that_has_ended),
 	    T(test_worker_freezer_resume_too_late),
 	    T(test_worker_freezer_lost_store_of_a_paused),
 #undef T

@@ -1,6 +1,7 @@
 /*
  * What a Create leaves that was told DeadlineExceeded, and whose worker died
- * then: the next one undoes it, all of it, and before the next Create of that id.
+ * then: the next one undoes it, all of it, and before the next Create of that id. And
+ * a Start that nobody waits for any more.
  */
 #include <setjmp.h>
 #include <signal.h>
@@ -188,6 +189,69 @@ test_worker_leftover_undo_killed_from_outside(void **state)
 	assert_true(fk_meta_is("undo.c1", NULL));
 }
 
+/* A Start of init that ended so when nobody looked, and is condemned. */
+static void
+condemn_start(int wait_status)
+{
+	uint64_t n;
+
+	fk_expect(fk_create("c1", false), STATUS_OK);
+	fk.hold = "start";
+	n = fk_simple("Start", "c1", "");
+	fk_run();
+	fk_end(fk_command("start", 0), wait_status);
+	fk_die();
+	fk.hold = NULL;
+	fk_condemn(n);
+	fk_run();
+}
+
+static void
+test_worker_leftover_condemned_start(void **state)
+{
+	(void)state;
+	condemn_start(0);
+	assert_false(fk_command("create", 0)->alive);
+	assert_string_equal(fk_events(), "create c1|exit c1");
+	fk_expect(fk_simple("Delete", "c1", ""), STATUS_OK);
+	fk_expect_clean();
+}
+
+static void
+test_worker_leftover_condemned_start_that_failed(void **state)
+{
+	(void)state;
+	condemn_start(1 << 8);
+	assert_true(fk_command("create", 0)->alive);
+	fk_expect(fk_simple("Start", "c1", ""), STATUS_OK);
+}
+
+/* Its command is slow to die; the container of that name is another one by then. */
+static void
+test_worker_leftover_condemned_start_of_an_old_name(void **state)
+{
+	uint64_t n;
+
+	(void)state;
+	fk_expect(fk_create("c1", false), STATUS_OK);
+	fk.hold = "start";
+	n = fk_simple("Start", "c1", "");
+	fk_run();
+	fk_die();
+	fk.hold = NULL;
+	fk_condemn(n);
+	fk.survives = true;
+	fk_run();
+	assert_int_equal(fk_command("start", 0)->s.state, STEP_RUNNING);
+	fk.survives = false;
+	fk_expect(fk_simple("Delete", "c1", ""), STATUS_OK);
+	fk_expect(fk_create("c1", false), STATUS_OK);
+	fk_end(fk_command("start", 0), SIGKILL);
+	fk_run();
+	assert_true(fk_command("create", 1)->alive);
+	fk_expect(fk_simple("Start", "c1", ""), STATUS_OK);
+}
+
 int
 main(void)
 {
@@ -200,6 +264,9 @@ main(void)
 	    T(test_worker_leftover_undo_that_kills),
 	    T(test_worker_leftover_create_after_a_leak),
 	    T(test_worker_leftover_undo_killed_from_outside),
+	    T(test_worker_leftover_condemned_start),
+	    T(test_worker_leftover_condemned_start_that_failed),
+	    T(test_worker_leftover_condemned_start_of_an_old_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
