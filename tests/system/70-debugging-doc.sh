@@ -66,8 +66,10 @@ if command -v tmux >/dev/null; then
 	tm send-keys 'echo status-$?' Enter
 	check "Ctrl-C ends the command, not the shell" wait_for 10 seen status-130
 	tm send-keys 'exit 7' Enter
+	left() { ! pgrep -f "^podshimctl -n $NS debug" >/dev/null; }
+	check "it ends" wait_for 20 left
 	tm send-keys 'echo outer-$?' Enter
-	check "its status comes out" wait_for 10 seen outer-7
+	check "its status comes out" wait_for 20 seen outer-7
 	tm kill-server
 else
 	skip "no tmux"
