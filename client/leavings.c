@@ -171,7 +171,7 @@ leavings_remove(const struct container_info *c, const char *ns, struct err *err)
 	}
 	if (leavings_cgroup(c) == NULL)
 		return 0;
-	cgroup_remove(c->cgroup);
+	(void)cgroup_remove(c->cgroup);
 	return leavings_cgroup(c) == NULL
 	    ? 0
 	    : err_setx(err, EBUSY, "its cgroup '%s' is still in use", c->cgroup);

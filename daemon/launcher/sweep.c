@@ -255,5 +255,5 @@ sweep_clean(const struct account *acc, boot_us_t end, struct err *err)
 		rootfs_unmount(acc, end, err);
 	/* a runtime killed in mid-create left it, and no runtime will remove it */
 	if (acc->cgroup != NULL)
-		cgroup_remove(acc->cgroup);
+		(void)cgroup_remove(acc->cgroup);
 }

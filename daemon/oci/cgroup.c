@@ -380,18 +380,22 @@ static void
 cgroup_remove_dir(const char *dir, void *arg)
 {
 	AUTO_CLOSE int fd = cgroup_open(dir, NULL);
+	bool *gone = arg;
 
-	(void)arg;
 	if (fd < 0)
 		return;
 	(void)cgroup_walk(fd, cgroup_rmdir, NULL);
-	(void)rmdir(dir);
+	if (rmdir(dir) == -1 && errno != ENOENT)
+		*gone = false;
 }
 
-void
+bool
 cgroup_remove(const char *path)
 {
-	cgroup_each_hierarchy(path, cgroup_remove_dir, NULL);
+	bool gone = true;
+
+	cgroup_each_hierarchy(path, cgroup_remove_dir, &gone);
+	return gone;
 }
 
 static void

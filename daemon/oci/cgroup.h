@@ -36,6 +36,18 @@ int cgroup_resolve(const char *proc_cgroup, const char *self_cgroup,
     const char *mountinfo, const char *controller, char **path, struct err *err);
 
 /*
+ * The cgroup that a spec's cgroupsPath asks for, as runc makes it; it need not exist. With
+ * the systemd driver "a-b.slice:cri:x" is the scope cri-x.scope in these slices. -ENOENT:
+ * where that is each runtime decides for itself, or it is no container's own.
+ */
+int cgroup_of_spec(const char *cgroups_path, bool systemd, char **path, struct err *err);
+/* The same from the texts of /proc/1/cgroup and the others. */
+int cgroup_resolve_spec(const char *cgroups_path, bool systemd, const char *init_cgroup,
+    const char *self_cgroup, const char *mountinfo, char **path, struct err *err);
+/* Its path in the hierarchy, malloc'ed; NULL if it cannot be told. */
+char *cgroup_spec_path(const char *cgroups_path, bool systemd);
+
+/*
  * All pids of the cgroup and those below it, each once, in their order. *pids
  * malloc'ed. A cgroup that is gone has none: 0 and *n 0. -ETIMEDOUT: there are too
  * many cgroups below.
@@ -48,8 +60,11 @@ int cgroup_pids(const char *path, pid_t **pids, size_t *n, struct err *err);
  * are too many below, some of which were left out.
  */
 int cgroup_kill(const char *path, struct err *err);
-/* rmdir it and what is below, in every hierarchy that has the same path; what is busy stays. */
-void cgroup_remove(const char *path);
+/*
+ * rmdir it and what is below, in every hierarchy that has the same path; what is busy
+ * stays. False: something did; who was killed just now leaves a moment later.
+ */
+bool cgroup_remove(const char *path);
 /* Thaw it and what is below it: on v1 what is frozen does not even die. */
 void cgroup_thaw(const char *path);
 /* The same for one of many in a row: *mounts as in cgroup_dirs_find_next(). */

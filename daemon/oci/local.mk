@@ -5,6 +5,7 @@ liboci_a_SOURCES = \
 	%D%/cgroup.c %D%/cgroup.h \
 	%D%/cgroup_dirs.c %D%/cgroup_dirs.h \
 	%D%/cgroup_int.h %D%/cgroup_members.c \
+	%D%/cgroup_spec.c \
 	%D%/io_uri.c %D%/io_uri.h \
 	%D%/mount.c %D%/mount.h %D%/mount_int.h %D%/mount_options.c \
 	%D%/mount_idmap.c %D%/mount_loop.c %D%/mount_stage.c \

@@ -50,7 +50,8 @@ libworker_a_SOURCES += \
 	%D%/task_shutdown.c \
 	%D%/task_stats.c \
 	%D%/task_update.c \
-	%D%/task_start.c %D%/tasks.h
+	%D%/task_start.c %D%/tasks.h \
+	%D%/undo_cgroup.c %D%/undo_cgroup.h
 
 # configuration, figures, and events on their way to containerd
 libworker_a_SOURCES += \

@@ -165,7 +165,7 @@ delete_final(struct op *op)
 	process_free(c->init);
 	link_fd_drop(pod->link, prefix, true);
 	if (c->cgroup[0] != '\0')
-		cgroup_remove(c->cgroup);
+		(void)cgroup_remove(c->cgroup);
 	container_forget(c);
 	pod_mark(pod);
 	op_end(op);

@@ -24,6 +24,7 @@
 #include "worker/process.h"
 #include "worker/steps.h"
 #include "worker/tasks.h"
+#include "worker/undo_cgroup.h"
 
 /* --- it failed ------------------------------------------------------------------- */
 
@@ -48,7 +49,7 @@ restore_on_deleted(struct op *op, const struct command_result *res)
 {
 	if (!res->ok && !runtime_error_is_gone(res->error))
 		log_warnx("container '%s': undo restore: %s", op->id, res->error);
-	restore_undone(op);
+	undo_cgroup(op, STEP_START, restore_undone);
 }
 
 static const char *

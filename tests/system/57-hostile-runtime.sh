@@ -19,6 +19,12 @@ case " \$* " in
 	case \$how in
 	hang) sleep 1001 & sleep 1002; wait ;;
 	stop) sleep 1003 & kill -STOP \$\$ ;;
+	stray) # what criu is to runc: a child with a session of its own, in the container's cgroup
+		setsid sleep 1003 9<&- &
+		for h in pids devices memory; do
+			mkdir -p "/sys/fs/cgroup/\$h/$NS/\$id" && echo \$! >"/sys/fs/cgroup/\$h/$NS/\$id/cgroup.procs"
+		done
+		sleep 1002 ;;
 	flood) yes '{"level":"error","msg":"so much to say"}' | head -c 20000000 | tee -a "\$4" >&2; exit 1 ;;
 	esac
 	;;
@@ -97,6 +103,39 @@ is "$(raw_state pause)" "$RUNNING" "pause: it runs"
 is "$(raw_state delete)" "$STOPPED" "delete: it is still there"
 is "$(shim_pids)" "$keeper" "the same shim"
 
+# a runtime that is killed leaves processes that no command of its own finds any more
+pids_in() { for cg in $(cgroups_of "$1"); do cat "$cg/cgroup.procs"; done | sort -u; }
+has_pids() { [ "$(pids_in "$1" | wc -l)" -ge "$2" ]; }
+none_lives() {
+	for pid; do pid_gone "$pid" || return 1; done
+}
+group='.annotations["io.containerd.runc.v2.group"] = "a"'
+raw_jq="$group"' | .hooks = {createContainer: [{path: "/bin/sleep", args: ["sleep", "1004"]}]}'
+raw_new init sleep 1000
+raw_jq=$group
+raw_new back sleep 1000
+raw_jq=.
+mkdir "$T/empty"
+raw_create back $hostile checkpoint="$T/empty" >/dev/null || not_ok "back: begins well"
+what back 'restore stray'
+raw_timeout=60
+raw_create init >"$T/init.out" &
+p_init=$!
+call Start back >"$T/back.out" &
+p_back=$!
+check "init: runc init is in its hook" wait_for 10 has_pids init 2
+pids=$(pids_in init)
+check "back: somebody is in its cgroup" wait_for 10 has_pids back 1
+pids="$pids $(pids_in back)"
+for c in init back; do
+	eval "wait \$p_$c"
+	like "$(cat "$T/$c.out")" "error=4 *did not end in time*" "$c: DeadlineExceeded"
+	is "$(cgroups_of $c)" "" "$c: no cgroup"
+done
+# shellcheck disable=SC2086
+check "no process of theirs lives" none_lives $pids
+is "$(call Delete back | value exit_status)" 0 "back: it can be deleted"
+
 # the same once more, with a runtime that has come to reason
 deadline
 for c in create stop pause exec delete; do what $c nothing; done
@@ -120,5 +159,5 @@ is "$(raw_state a)" "$RUNNING" "the neighbour runs on"
 for c in create stop; do
 	is "$(events_of $c | grep -vc create)" 0 "$c: a Create that timed out told nobody"
 done
-raw_end create stop pause exec delete flood a
+raw_end create stop pause exec delete flood init back a
 finish 30

@@ -124,6 +124,82 @@ test_cgroup_resolve_part_of_a_hierarchy(void **state)
 	check_resolve("8:pids:/../other\n", "", V1_MOUNTS, NULL, NULL);
 }
 
+static void
+check_spec(const char *cgroups_path, bool systemd, const char *want)
+{
+	AUTO_FREE char *path = cgroup_spec_path(cgroups_path, systemd);
+
+	if (want == NULL)
+		assert_null(path);
+	else
+		assert_string_equal(path, want);
+}
+
+/* As runc's ExpandSlice() and getUnitName(). */
+static void
+test_cgroup_of_spec_path(void **state)
+{
+	(void)state;
+	check_spec("/k/c", false, "/k/c");
+	check_spec("k/c", false, NULL);
+	check_spec("a.slice:cri:x", false, NULL);
+	check_spec("kubepods-burstable-pod1_2.slice:cri-containerd:x", true,
+	    "/kubepods.slice/kubepods-burstable.slice/"
+	    "kubepods-burstable-pod1_2.slice/cri-containerd-x.scope");
+	check_spec("a.slice:cri:x", true, "/a.slice/cri-x.scope");
+	check_spec("-.slice:cri:x", true, "/cri-x.scope");
+	check_spec(":runc:x", true, "/system.slice/runc-x.scope");
+	check_spec("a.slice::x", true, "/a.slice/-x.scope");
+	check_spec("a.slice:cri:b.slice", true, "/a.slice/b.slice");
+	check_spec("/k/c", true, NULL);
+	check_spec("a.slice:x", true, NULL);
+	check_spec("a.slice:b:c:d", true, NULL);
+	check_spec("a.slice:cri:", true, NULL);
+	check_spec("a:cri:x", true, NULL);
+	check_spec(".slice:cri:x", true, NULL);
+	check_spec("a--b.slice:cri:x", true, NULL);
+	check_spec("-a.slice:cri:x", true, NULL);
+	check_spec("a-.slice:cri:x", true, NULL);
+	check_spec("a.slice:cri:../x", true, NULL);
+	check_spec("", true, NULL);
+}
+
+static void
+check_resolve_spec(const char *cgroups_path, bool systemd, const char *init,
+    const char *self, const char *mounts, const char *want)
+{
+	AUTO_FREE char *path = NULL;
+	int rc =
+	    cgroup_resolve_spec(cgroups_path, systemd, init, self, mounts, &path, NULL);
+
+	assert_int_equal(rc, want == NULL ? -ENOENT : 0);
+	if (want != NULL)
+		assert_string_equal(path, want);
+}
+
+static void
+test_cgroup_of_spec_directory(void **state)
+{
+	static const char v1_init[] = "8:pids:/\n1:name=systemd:/init.scope\n",
+			  v1_self[] = "8:pids:/s\n1:name=systemd:/s\n";
+
+	(void)state;
+	check_resolve_spec(
+	    "/k/c", false, v1_init, v1_self, V1_MOUNTS, "/sys/fs/cgroup/pids/k/c");
+	check_resolve_spec("a.slice:cri:x", true, v1_init, v1_self, V1_MOUNTS,
+	    "/sys/fs/cgroup/pids/a.slice/cri-x.scope");
+	check_resolve_spec("a.slice:cri:x", true, "1:name=systemd:/init.scope\n", v1_self,
+	    V1_MOUNTS, "/sys/fs/cgroup/systemd/a.slice/cri-x.scope");
+	check_resolve_spec("a.slice:cri:x", true, "0::/init.scope\n", "0::/s\n", V2_MOUNT,
+	    "/sys/fs/cgroup/a.slice/cri-x.scope");
+	/* systemd in a container that sees its host's cgroups */
+	check_resolve_spec("a.slice:cri:x", true, "0::/docker/d/init.scope\n", "0::/s\n",
+	    V2_MOUNT, "/sys/fs/cgroup/docker/d/a.slice/cri-x.scope");
+	check_resolve_spec("a.slice:cri:x", true, "0::/\n",
+	    "0::/a.slice/cri-x.scope/shim\n", V2_MOUNT, NULL);
+	check_resolve_spec("k/c", false, "0::/\n", "0::/s\n", V2_MOUNT, NULL);
+}
+
 /* --- the real thing ------------------------------------------------------------ */
 
 static char dirs[4][128]; /* pids, devices, freezer, cgroup2; "" where impossible */
@@ -186,7 +262,7 @@ teardown(void **state)
 	reap_all();
 	for (i = 0; i < ARRAY_LEN(dirs); i++) {
 		if (dirs[i][0] != '\0')
-			cgroup_remove(dirs[i]);
+			(void)cgroup_remove(dirs[i]);
 	}
 	return 0;
 }
@@ -326,7 +402,7 @@ test_cgroup_pids_counts_those_below(void **state)
 	assert_int_equal(waitpid(one, NULL, 0), one);
 	assert_int_equal(waitpid(two, NULL, 0), two);
 	wait_members(dirs[0], 0, 0);
-	cgroup_remove(sub);
+	(void)cgroup_remove(sub);
 	assert_int_equal(access(sub, F_OK), -1);
 }
 
@@ -342,10 +418,10 @@ test_cgroup_gone_or_none(void **state)
 	    cgroup_pids("/sys/fs/cgroup/pids/podshim-no-such", &pids, &n, &err), 0);
 	assert_int_equal(n, 0);
 	assert_int_equal(cgroup_kill("/sys/fs/cgroup/pids/podshim-no-such", &err), 0);
-	cgroup_remove("/sys/fs/cgroup/pids/podshim-no-such");
+	(void)cgroup_remove("/sys/fs/cgroup/pids/podshim-no-such");
 	assert_int_equal(cgroup_kill("/tmp", &err), -EINVAL);
 	assert_int_equal(cgroup_pids("/tmp", &pids, &n, &err), -EINVAL);
-	cgroup_remove("/tmp");
+	(void)cgroup_remove("/tmp");
 }
 
 static void
@@ -394,7 +470,7 @@ test_cgroup_kill_v2(void **state)
 	assert_int_equal(waitpid(one, NULL, 0), one);
 	assert_int_equal(waitpid(two, NULL, 0), two);
 	wait_members(dirs[3], 0, 0);
-	cgroup_remove(sub);
+	(void)cgroup_remove(sub);
 	assert_int_equal(access(sub, F_OK), -1);
 }
 
@@ -425,7 +501,7 @@ test_cgroup_kill_v2_needs_no_list(void **state)
 	cgroup_set_short_walks_for_test(false);
 	put(home_v2, "cgroup.procs", "0");
 	assert_int_equal(cgroup_kill(dirs[3], NULL), 0);
-	cgroup_remove(sub);
+	(void)cgroup_remove(sub);
 	assert_int_equal(access(sub, F_OK), -1);
 }
 
@@ -456,7 +532,7 @@ test_cgroup_with_too_many_below(void **state)
 	assert_int_equal(cgroup_kill(dirs[0], NULL), 0);
 	assert_int_equal(waitpid(two, NULL, 0), two);
 	wait_members(dirs[0], 0, 0);
-	cgroup_remove(sub);
+	(void)cgroup_remove(sub);
 }
 
 /* What the container froze below stays so, and dies all the same; the top is thawed. */
@@ -482,7 +558,7 @@ test_cgroup_thaw_v2_writes_the_top_only(void **state)
 	assert_int_equal(cgroup_kill(dirs[3], NULL), 0);
 	assert_int_equal(waitpid(one, NULL, 0), one);
 	wait_members(dirs[3], 0, 0);
-	cgroup_remove(sub);
+	(void)cgroup_remove(sub);
 	assert_int_equal(access(sub, F_OK), -1);
 }
 
@@ -564,13 +640,14 @@ test_cgroup_remove_in_every_hierarchy(void **state)
 	assert_int_equal(mkdir(sub, 0755), 0);
 	/* what is busy stays */
 	pid = spawn_in(dirs[0], false);
-	cgroup_remove(dirs[0]);
+	assert_false(cgroup_remove(dirs[0]));
 	assert_int_equal(access(dirs[0], F_OK), 0);
 	assert_int_equal(access(dirs[1], F_OK), -1);
 	assert_int_equal(kill(pid, SIGKILL), 0);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
 	wait_members(dirs[0], 0, 0);
-	cgroup_remove(dirs[0]);
+	assert_true(cgroup_remove(dirs[0]));
+	assert_true(cgroup_remove(dirs[0]));
 	for (i = 0; i < ARRAY_LEN(dirs); i++) {
 		assert_int_equal(access(dirs[i], F_OK), -1);
 		dirs[i][0] = '\0';
@@ -585,6 +662,8 @@ main(void)
 	    cmocka_unit_test(test_cgroup_resolve_v2_and_hybrid),
 	    cmocka_unit_test(test_cgroup_resolve_never_takes_our_own),
 	    cmocka_unit_test(test_cgroup_resolve_part_of_a_hierarchy),
+	    cmocka_unit_test(test_cgroup_of_spec_path),
+	    cmocka_unit_test(test_cgroup_of_spec_directory),
 	    cmocka_unit_test(test_cgroup_gone_or_none),
 	    cmocka_unit_test(test_cgroup_of_pid_finds_pids_hierarchy),
 	    cmocka_unit_test(test_cgroup_pids_counts_those_below),

@@ -69,7 +69,7 @@ int __real_pidfd_of(pid_t pid);
 int __wrap_pidfd_of(pid_t pid);
 int __wrap_cgroup_kill(const char *path, struct err *err);
 void __wrap_cgroup_thaw_next(const char *path, char **mounts);
-void __wrap_cgroup_remove(const char *path);
+bool __wrap_cgroup_remove(const char *path);
 int __real_store_each_container(
     struct store *st, store_container_cb cb, void *arg, struct err *err);
 int __wrap_store_each_container(
@@ -100,10 +100,11 @@ __wrap_cgroup_thaw_next(const char *path, char **mounts)
 	note('t');
 }
 
-void
+bool
 __wrap_cgroup_remove(const char *path)
 {
 	(void)path;
+	return true;
 }
 
 int
