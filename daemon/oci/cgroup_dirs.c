@@ -2,8 +2,10 @@
  * Directories of a container's controllers; see cgroup_dirs.h.
  *
  * What surprises: on v1 the path may differ between hierarchies (a runtime
- * that was started in another cgroup in each), so init is asked while it lives. Of
- * one that died while no worker was there, the same path is taken in each.
+ * that was started in another cgroup in each), so init is asked while it lives. But
+ * it may have moved below its container's cgroup (systemd does), in some of them: it is
+ * believed only where it is somewhere else. Of one that died while no worker was there,
+ * the same path is taken in each.
  */
 #include "oci/cgroup_dirs.h"
 
@@ -90,6 +92,15 @@ dirs_has_word(const char *list, const char *word)
 	return false;
 }
 
+/* Init says nothing, or that it sits somewhere below dir. */
+static bool
+dirs_is_within(const char *inits, const char *dir)
+{
+	size_t len = strlen(dir);
+
+	return inits == NULL || (strncmp(inits, dir, len) == 0 && inits[len] == '/');
+}
+
 static void
 dirs_on_other(const struct mountinfo *m, void *arg)
 {
@@ -101,9 +112,13 @@ dirs_on_other(const struct mountinfo *m, void *arg)
 		return;
 	path = mem_printf("%s%s", m->target, like->below);
 	for (i = 0; i < DIR_N; i++) {
-		if (like->dirs->path[i] == NULL && access(path, F_OK) == 0 &&
-		    dirs_has_word(m->options, dirs_controllers[i]))
-			like->dirs->path[i] = mem_strdup(path);
+		char **dir = &like->dirs->path[i];
+
+		if (dirs_is_within(*dir, path) && access(path, F_OK) == 0 &&
+		    dirs_has_word(m->options, dirs_controllers[i])) {
+			free(*dir);
+			*dir = mem_strdup(path);
+		}
 	}
 }
 

@@ -97,6 +97,22 @@ call Update frozen "resources=$T/empty.json" >/dev/null
 is $? 1 "Update of a stopped task is an error"
 raw_end frozen
 
+if [ -n "$PODSHIM" ]; then
+	# as systemd does when it is init
+	moved=$(raw_run moved sh -c 'sleep 1000 & wait')
+	members() { [ "$(wc -l <"$(cgroup_of moved pids)/cgroup.procs")" -eq "$1" ]; }
+	check "a container of two processes" wait_for 10 members 2
+	for c in memory pids; do
+		sub=$(cgroup_of moved $c)/init.scope
+		mkdir -p "$sub" && echo "$moved" >"$sub/cgroup.procs"
+	done
+	is "$(cat "$sub/cgroup.procs")" "$moved" "its init moves to a cgroup below"
+	podshimctl -n "$NS" restart moved >"$T/restart" 2>&1 || diag "$(cat "$T/restart")"
+	is "$(call Stats moved | value stats.$pids)" 2 "Stats after a worker's restart: the whole container"
+	is "$(podshimctl -n "$NS" stats moved -o json | jq '.[].pids')" 2 "podshimctl stats"
+	raw_end moved
+fi
+
 is "$(call Kill a signal=0)" "" "signal 0 probes"
 for i in 1 2 3; do
 	call Wait a >"$T/wait$i" &

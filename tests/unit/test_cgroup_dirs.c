@@ -29,6 +29,7 @@
 static const char *const hierarchies[] = {"pids", "memory", "cpu,cpuacct", "blkio"};
 
 static char *mountinfo;
+static const char *init_cgroup; /* in place of /proc/PID/cgroup; NULL: the real one */
 static unsigned n_reads;
 static size_t parsed;
 
@@ -44,6 +45,12 @@ int
 __wrap_file_read(
     int dirfd, const char *path, size_t max, char **out, size_t *out_len, struct err *err)
 {
+	if (init_cgroup != NULL && strstr(path, "/cgroup") != NULL) {
+		*out =
+		    mem_strdup(strcmp(path, "/proc/self/cgroup") == 0 ? "" : init_cgroup);
+		*out_len = strlen(*out);
+		return 0;
+	}
 	if (strcmp(path, "/proc/self/mountinfo") != 0)
 		return __real_file_read(dirfd, path, max, out, out_len, err);
 	n_reads++;
@@ -112,6 +119,7 @@ host_setup(void **state)
 		text_add(&at, overlay);
 	}
 	text_add(&at, "41 25 0:41 / /unified rw - cgroup2 cgroup2 rw"); /* no newline */
+	init_cgroup = NULL;
 	n_reads = 0;
 	parsed = 0;
 	return 0;
@@ -174,6 +182,48 @@ test_cgroup_dirs_of_one(void **state)
 	assert_true(parsed < strlen(mountinfo) / 10);
 }
 
+/* systemd as init moves itself, in some hierarchies: the container is all of it. */
+static void
+test_cgroup_dirs_of_an_init_that_moved_below(void **state)
+{
+	AUTO_FREE char *home = mem_printf("%s/pids/k/c0", dir);
+	struct cgroup_dirs *dirs;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(hierarchies); i++)
+		make_cgroup(hierarchies[i], 0);
+	make_cgroup("pids/k/c0/init.scope", 0);
+	make_cgroup("memory/k/c0/init.scope", 0);
+	init_cgroup = "4:pids:/k/c0/init.scope/k/c0\n3:memory:/k/c0/init.scope\n"
+		      "2:cpu,cpuacct:/k/c0\n1:blkio:/k/c0\n";
+	dirs = cgroup_dirs_find(1, home);
+	expect_all(dirs, 0);
+	cgroup_dirs_free(dirs);
+}
+
+/* Where it never was in that path, only init knows. */
+static void
+test_cgroup_dirs_of_an_init_that_is_elsewhere(void **state)
+{
+	AUTO_FREE char *home = mem_printf("%s/pids/k/c1", dir);
+	struct cgroup_dirs *dirs;
+
+	(void)state;
+	make_cgroup("pids", 1);
+	make_cgroup("memory", 1);
+	make_cgroup("memory", 11); /* a name that only begins like it */
+	make_cgroup("blkio", 2);
+	init_cgroup = "4:pids:/k/c1\n3:memory:/k/c11\n1:blkio:/k/c2\n";
+	dirs = cgroup_dirs_find(1, home);
+	assert_non_null(dirs);
+	expect(dirs, DIR_PIDS, "pids", 1);
+	expect(dirs, DIR_MEMORY, "memory", 11);
+	expect(dirs, DIR_BLKIO, "blkio", 2);
+	assert_null(dirs->path[DIR_CPU]);
+	cgroup_dirs_free(dirs);
+}
+
 /* A recovery: the time must not grow with containers times mounts. */
 static void
 test_cgroup_dirs_of_many_read_once(void **state)
@@ -227,6 +277,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, host_setup, host_teardown)
 	    T(test_cgroup_dirs_of_one),
+	    T(test_cgroup_dirs_of_an_init_that_moved_below),
+	    T(test_cgroup_dirs_of_an_init_that_is_elsewhere),
 	    T(test_cgroup_dirs_of_many_read_once),
 	    T(test_cgroup_dirs_mounts_are_cgroups_alone),
 #undef T
