@@ -8,6 +8,7 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <glob.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -115,6 +116,20 @@ make_world(void)
 	copy_program(helper, "rootfs/prog", 0755);
 }
 
+/* The parent of the containers' cgroups; another harness may still be using it. */
+static void
+remove_cgroups(void)
+{
+	glob_t all;
+	size_t i;
+
+	(void)rmdir("/sys/fs/cgroup/podshim-crash");
+	if (glob("/sys/fs/cgroup/*/podshim-crash", 0, NULL, &all) == 0)
+		for (i = 0; i < all.gl_pathc; i++)
+			(void)rmdir(all.gl_pathv[i]);
+	globfree(&all);
+}
+
 static void
 unmake_world(void)
 {
@@ -124,6 +139,7 @@ unmake_world(void)
 		say("left for a look: %s", tmp_dir);
 		return;
 	}
+	remove_cgroups();
 	pid = fork();
 	if (pid == 0) {
 		(void)execl("/bin/rm", "rm", "-rf", tmp_dir, (char *)NULL);
