@@ -16,7 +16,7 @@ like "$(call Start a exec_id=none)" "error=5 *" "Start of an unknown exec: NotFo
 like "$(call Delete a exec_id=none)" "error=5 *" "Delete of an unknown exec: NotFound"
 like "$(call Wait a exec_id=none)" "error=5 *" "Wait of an unknown exec: NotFound"
 pid=$(call Start a exec_id=e | value pid)
-is "$(tr '\0' ' ' <"/proc/$pid/cmdline")" "sleep 1000 " "Start answers its pid"
+check "Start answers its pid" wait_for 10 cmdline_is "$pid" "sleep 1000"
 is "$(call State a exec_id=e | value pid)" "$pid" "State tells it"
 is "$(call Pids a | sort)" "$(printf 'process=%s\nprocess=%s e\n' "$init" "$pid" | sort)" "Pids: init, and the exec by its id"
 call Start a exec_id=e >/dev/null
