@@ -180,12 +180,18 @@ keeper_main(char *argv[])
 	AUTO_FREE char *pid_text = mem_printf("%d", getpid());
 	struct sigaction sa = {.sa_handler = keeper_on_term};
 	struct pollfd pfd[] = {{.fd = 4, .events = POLLIN}, {.fd = 3, .events = POLLIN}};
+	const struct timespec limit = {.tv_sec = 60};
+	sigset_t term, old;
 	int refused = 0;
 
 	if (how == NULL)
 		how = "";
 	if (strcmp(how, "fail") == 0)
 		return 3;
+	/* but while it waits, or one that comes just before would be slept over */
+	(void)sigemptyset(&term);
+	(void)sigaddset(&term, SIGTERM);
+	(void)sigprocmask(SIG_BLOCK, &term, &old);
 	(void)sigaction(SIGTERM, &sa, NULL);
 	keeper_confess(argv);
 	(void)file_write(AT_FDCWD, pid_path, pid_text, strlen(pid_text), 0600, NULL);
@@ -194,7 +200,7 @@ keeper_main(char *argv[])
 	(void)!write(5, "K", 1);
 	(void)close(5);
 	while (!keeper_told_to_end) {
-		if (poll(pfd, 2, 60000) < 1)
+		if (ppoll(pfd, 2, &limit, &old) < 1)
 			break;
 		if (pfd[1].revents != 0)
 			keeper_answer_purge(3);
