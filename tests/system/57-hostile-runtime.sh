@@ -8,6 +8,8 @@
 raw_quick_events
 ctd_up
 events_start
+hierarchies="/sys/fs/cgroup/pids /sys/fs/cgroup/devices /sys/fs/cgroup/memory"
+[ ! -e /sys/fs/cgroup/cgroup.controllers ] || hierarchies=/sys/fs/cgroup
 cat >"$T/hostile" <<END
 #!/bin/sh
 # runc, but for the command of a container that stands in its file: "COMMAND HOW"
@@ -21,8 +23,8 @@ case " \$* " in
 	stop) sleep 1003 & kill -STOP \$\$ ;;
 	stray) # what criu is to runc: a child with a session of its own, in the container's cgroup
 		setsid sleep 1003 9<&- &
-		for h in pids devices memory; do
-			mkdir -p "/sys/fs/cgroup/\$h/$NS/\$id" && echo \$! >"/sys/fs/cgroup/\$h/$NS/\$id/cgroup.procs"
+		for h in $hierarchies; do
+			mkdir -p "\$h/$NS/\$id" && echo \$! >"\$h/$NS/\$id/cgroup.procs"
 		done
 		sleep 1002 ;;
 	flood) yes '{"level":"error","msg":"so much to say"}' | head -c 20000000 | tee -a "\$4" >&2; exit 1 ;;
