@@ -6,7 +6,7 @@ libtests_a_SOURCES = \
 	%D%/task.c %D%/task.h \
 	%D%/ttrpc.c %D%/ttrpc.h
 libtests_ldadd = libtests.a libbase.a
-EXTRA_DIST += %D%/cri.sh %D%/cri.py %D%/cri.proto %D%/tap.sh %D%/marks.sh %D%/containerd.sh %D%/raw.sh %D%/run.sh %D%/mkimage %D%/sweep %D%/tap-run %D%/schema.jq
+EXTRA_DIST += %D%/cri.sh %D%/cri.py %D%/cri.proto %D%/tap.sh %D%/marks.sh %D%/containerd.sh %D%/raw.sh %D%/run.sh %D%/terminal.sh %D%/mkimage %D%/sweep %D%/tap-run %D%/schema.jq
 
 # for cri.py, which makes its messages from it
 %D%/cri.desc: %D%/cri.proto

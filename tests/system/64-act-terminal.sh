@@ -2,21 +2,10 @@
 # podshimctl in a real terminal: exec -t, window sizes, the question before SIGKILL.
 . "$(dirname "$0")/../lib/containerd.sh"
 [ -n "$PODSHIM" ] || skip_all "podshim's own tool"
-command -v tmux >/dev/null || skip_all "no tmux"
+. "$LIBDIR/terminal.sh"
 ctd_up
 run_d c1 sleep 1000
 ctl() { podshimctl -n "$NS" "$@"; }
-tm() { tmux -L "$TEST_ID" -f /dev/null "$@"; }
-seen() { tm capture-pane -p -t t 2>/dev/null | grep -qE "$1"; }
-type_in() { tm send-keys -t t "$1" Enter; }
-# term COMMAND...: in a terminal of 100x30; its exit code to $T/rc
-term() {
-	rm -f "$T/rc"
-	tm new-session -d -s t -x 100 -y 30 "$*; echo \$? >$T/rc.new; mv $T/rc.new $T/rc"
-}
-ended() { [ -e "$T/rc" ]; }
-# ^C reaches the shell around it, too
-ended_or_gone() { ended || ! tm has-session -t t 2>/dev/null; }
 
 term podshimctl -n "$NS" exec -it c1 sh
 wait_for 20 seen '#'
@@ -32,10 +21,11 @@ type_in 'clear; stty size'
 check "is seen inside" wait_for 20 seen '^10 50'
 type_in 'clear; sleep 1000'
 wait_for 20 seen 'sleep|^$'
-tm send-keys -t t C-c
+press C-c
 type_in 'echo still-$((1 + 1)); exit 3'
 check "it ends" wait_for 20 ended
 is "$(cat "$T/rc")" 3 "with the exit status; ^C was for the process inside"
+check "the terminal is as it was" as_it_was
 
 term podshimctl -n "$NS" kill -s KILL c1
 check "SIGKILL is asked about" wait_for 20 seen 'Kill container .c1. .*\[y/N\]'
@@ -46,14 +36,14 @@ check "and nothing happened" task_is c1 RUNNING
 # ^C ends podshimctl; ^D and an empty line are no yes, and leave the prompt on a line of its own
 term podshimctl -n "$NS" kill -s KILL c1
 wait_for 20 seen '\[y/N\]'
-tm send-keys -t t C-c
+press C-c
 wait_for 20 ended_or_gone
 rm -f "$T/rc"
 check "^C: nothing happened" task_is c1 RUNNING
 for key in C-d Enter; do
 	term "podshimctl -n '$NS' kill -s KILL c1; rc=\$?; echo \$rc >$T/key; until [ -e $T/seen ]; do sleep 0.1; done; (exit \$rc)"
 	wait_for 20 seen '\[y/N\]'
-	tm send-keys -t t "$key"
+	press "$key"
 	check "$key: 'nothing done' begins a line" wait_for 20 seen '^podshimctl: nothing done'
 	is "$(cat "$T/key")" 6 "$key is no"
 	: >"$T/seen"
@@ -77,7 +67,7 @@ check "small: a row is there yet" wait_for 20 seen '^podsh'
 # what was drawn before cannot be taken for this: it was cut off
 tm resize-window -t t -x "$width" -y 20
 check "as wide as its table: nothing is cut" wait_for 20 seen '^NAMESPACE .*READ  WRITTEN$'
-tm send-keys -t t q
+press q
 check "q ends it" wait_for 20 ended
 is "$(cat "$T/rc")" 0 "with 0"
 # and gives the terminal back however it goes
@@ -92,12 +82,12 @@ sane() {
 }
 type_in "podshimctl -n '$NS' top -d 1"
 check "top in a shell" wait_for 20 seen '^NAMESPACE'
-tm send-keys -t t C-z
+press C-z
 check "^Z" sane stopped
 type_in fg
 check "fg: its screen is back" wait_for 20 seen '^NAMESPACE'
 check "on a screen of its own" eval '! on_main_screen'
-tm send-keys -t t 'C-\'
+press 'C-\'
 check "^\\" sane quit
 # a tool that the container's end kills has no time to do so
 run_d c2 sleep 1000
@@ -114,5 +104,5 @@ check "list has colours" coloured RESTARTS
 check "NO_COLOR: none" sh -c "! $(command -v tmux) -L '$TEST_ID' capture-pane -p -e -t t | grep EXITED | grep -q \"\$(printf '\\033')\""
 : >"$T/seen"
 wait_for 20 ended
-tm kill-server 2>/dev/null
+terminals_end
 finish 60

@@ -2,18 +2,8 @@
 # podshimctl run -it and attach in a real terminal.
 . "$(dirname "$0")/../lib/containerd.sh"
 [ -n "$PODSHIM" ] || skip_all "podshim's own tool"
-command -v tmux >/dev/null || skip_all "no tmux"
 . "$LIBDIR/run.sh"
-tm() { tmux -L "$TEST_ID" -f /dev/null "$@"; }
-seen() { tm capture-pane -p -t t 2>/dev/null | grep -qE "$1"; }
-type_in() { tm send-keys -t t "$1" Enter; }
-# term COMMAND: in a terminal of 100x30; its exit code to $T/rc
-term() {
-	rm -f "$T/rc"
-	tm new-session -d -s t -x 100 -y 30 "PODSHIM_TEST_ID=$TEST_ID $*; echo \$? >$T/rc.new; mv $T/rc.new $T/rc; exec sleep 1000"
-}
-term_end() { tm kill-session -t t; }
-ended() { [ -e "$T/rc" ]; }
+. "$LIBDIR/terminal.sh"
 
 term podshimctl -n "$NS" run -it --rootfs "$T/rootfs" s sh
 check "a prompt" wait_for 60 seen '#'
@@ -23,11 +13,11 @@ check "what is typed is run" wait_for 60 seen '^42'
 tm resize-window -t t -x 90 -y 20
 type_in 'clear; until [ "$(stty size)" = "20 90" ]; do sleep 0.05; done; echo re"sized"'
 check "a new size is passed on" wait_for 60 seen '^resized'
-tm send-keys -t t C-p C-q
+press C-p C-q
 check "ctrl-p ctrl-q" wait_for 60 ended
 is "$(cat "$T/rc"),$(task_of s status)" "0,running" "detaches"
+check "and leaves the terminal as it was" as_it_was
 check "and says so" seen "detached: 'podshimctl attach s'"
-term_end
 
 term podshimctl -n "$NS" attach s
 type_in 'echo a"gain"'
@@ -38,16 +28,15 @@ w=$!
 type_in 'sleep 1; clear; echo for "both"; tty'
 check "a second one sees it, too" wait_for 60 has "$T/watch" 'for both'
 check "inside it is a terminal" wait_for 60 seen '^/dev/pts/'
-tm send-keys -t t C-p x
+press C-p x
 type_in ''
 check "ctrl-p alone is passed on" wait_for 60 seen 'x'
-tm send-keys -t t C-c
+press C-c
 type_in 'exit 4'
 check "the shell ends" wait_for 60 ended
 wait $w
 is "$(cat "$T/rc"),$?" "4,4" "both have its exit status"
-check "the terminal is as it was" sh -c "tmux -L $TEST_ID send-keys -t t '' && true"
-term_end
+check "the terminal is as it was" as_it_was
 is "$(podshimctl attach s 2>&1; echo $?)" "podshimctl: container 's' is not running ('podshimctl logs s' shows what it wrote)
 125" "attach to one that has ended"
 check "the log has it all" sh -c "podshimctl -n $NS logs s | grep -q 'for both'"
@@ -59,13 +48,11 @@ check "delete asks about a running one" wait_for 60 seen 'is running. Kill and d
 type_in n
 wait_for 60 ended
 is "$(cat "$T/rc"),$(task_of q status)" "6,running" "no is no"
-term_end
 term "podshimctl -n '$NS' delete q 2>$T/log"
 wait_for 60 ended
 is "$(cat "$T/rc"),$(task_of q status)" "1,running" "a question that nobody would see is not asked"
 like "$(cat "$T/log")" "*'q' is running; --force*" "and it says why"
-term_end
-tm kill-server 2>/dev/null
+terminals_end
 rm_run q s
 check "gone" no_run_dirs
 finish 60
