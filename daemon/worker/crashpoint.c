@@ -16,6 +16,7 @@
 #include "base/log.h"
 
 #define CRASHPOINT_FILE "crashpoint"
+#define CRASHPOINT_HIT	"hit"
 
 static int crashpoint_dirfd = -1;
 
@@ -25,6 +26,14 @@ crashpoint_init(int dirfd)
 	crashpoint_dirfd = dirfd;
 }
 
+/* Who armed the point holds the file, and reads it there. */
+static void
+crashpoint_say(int fd, const char *text, size_t len)
+{
+	if (pwrite(fd, text, len, 0) != (ssize_t)len || ftruncate(fd, (off_t)len) == -1)
+		log_warn("crash point: write '%s'", CRASHPOINT_FILE);
+}
+
 void
 crashpoint_hit(const char *name)
 {
@@ -32,8 +41,7 @@ crashpoint_hit(const char *name)
 	unsigned long count = 1;
 	bool always = false;
 	ssize_t n;
-	AUTO_CLOSE int fd =
-	    openat(crashpoint_dirfd, CRASHPOINT_FILE, O_RDONLY | O_CLOEXEC);
+	AUTO_CLOSE int fd = openat(crashpoint_dirfd, CRASHPOINT_FILE, O_RDWR | O_CLOEXEC);
 
 	if (fd == -1)
 		return;
@@ -54,12 +62,14 @@ crashpoint_hit(const char *name)
 		int len = snprintf(next, sizeof next, "%s:%lu%s%s", name, count - 1,
 		    word != NULL ? ":" : "", word != NULL ? word : "");
 
-		(void)file_write(
-		    crashpoint_dirfd, CRASHPOINT_FILE, next, (size_t)len, 0600, NULL);
+		/* shorter, or as long; and not by name: it may be disarmed by now */
+		crashpoint_say(fd, next, (size_t)len);
 		return;
 	}
-	if (!always)
+	if (!always) {
+		crashpoint_say(fd, CRASHPOINT_HIT, sizeof CRASHPOINT_HIT - 1);
 		(void)unlinkat(crashpoint_dirfd, CRASHPOINT_FILE, 0);
+	}
 	log_info("crash point %s", name);
 	if (word != NULL && strcmp(word, "abrt") == 0)
 		abort();

@@ -386,11 +386,13 @@ kill_at_point(struct pod *pod)
 {
 	pid_t pid = pod_worker_pid(pod);
 	AUTO_CLOSE int fd = pid > 0 && pid != pod->killed ? pidfd_open_(pid) : -1;
+	AUTO_CLOSE int point = -1;
 
 	if (fd == -1)
 		return false;
 	pod->killed = pid;
-	points_arm(pod->dirfd, points_random(), chance(80) ? 1 : 1 + rnd(4), false);
+	point =
+	    points_arm(pod->dirfd, points_random(), chance(80) ? 1 : 1 + rnd(4), false);
 	if (co_wait_fd(fd, EV_READ, 150)) {
 		tally.kills_point++;
 		return true;

@@ -3,6 +3,7 @@
  */
 #include "points.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,8 @@
 #include "crash.h"
 
 #define CRASHPOINT_FILE "crashpoint"
+#define CRASHPOINT_NEW	"crashpoint.new"
+#define CRASHPOINT_HIT	"hit" /* as daemon/worker/crashpoint.c writes it */
 
 static struct strv names;
 
@@ -54,14 +57,27 @@ points_random(void)
 	return names.n > 0 ? names.v[rnd((uint32_t)names.n)] : NULL;
 }
 
-void
+int
 points_arm(int dirfd, const char *name, unsigned count, bool abrt)
 {
 	AUTO_FREE char *text = mem_printf("%s:%u%s", name, count, abrt ? ":abrt" : "");
-	struct err err = ERR_INIT;
+	int fd =
+	    openat(dirfd, CRASHPOINT_NEW, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
-	if (file_write(dirfd, CRASHPOINT_FILE, text, strlen(text), 0600, &err) < 0)
-		fault(FAULT_OTHER, "arm '%s': %s", name, err.text);
+	if (fd == -1 || fd_write_all(fd, text, strlen(text)) < 0 ||
+	    renameat(dirfd, CRASHPOINT_NEW, dirfd, CRASHPOINT_FILE) == -1)
+		fault(FAULT_OTHER, "arm '%s': %s", name, strerror(errno));
+	return fd;
+}
+
+bool
+points_hit(int fd)
+{
+	char text[sizeof CRASHPOINT_HIT];
+	ssize_t n = pread(fd, text, sizeof text, 0);
+
+	return n == (ssize_t)sizeof CRASHPOINT_HIT - 1 &&
+	    memcmp(text, CRASHPOINT_HIT, (size_t)n) == 0;
 }
 
 bool

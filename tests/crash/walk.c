@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,14 +26,6 @@
 
 static size_t next_walk;
 static unsigned failed, unreached;
-
-static bool
-armed(struct pod *pod)
-{
-	struct stat st;
-
-	return fstatat(pod->dirfd, "crashpoint", &st, 0) == 0;
-}
 
 /* admin_restart() blocks: in a process of its own. */
 bool
@@ -73,7 +64,7 @@ kill_once(struct pod *pod)
 }
 
 static void
-script(struct pod *pod)
+script(struct pod *pod, int point)
 {
 	struct co_group lives = {0};
 	unsigned i;
@@ -81,12 +72,12 @@ script(struct pod *pod)
 	for (i = 0; i < KIND_N; i++)
 		co_group_spawn(&lives, ctr_life, pod);
 	co_group_wait(&lives);
-	if (!armed(pod))
+	if (points_hit(point))
 		return;
 	/* a point of the worker's leaving or of its start? */
-	if (!pod_restart(pod, -1, "restart") && armed(pod))
+	if (!pod_restart(pod, -1, "restart") && !points_hit(point))
 		fault(FAULT_OTHER, "%s: restart failed", pod->group);
-	if (armed(pod))
+	if (!points_hit(point))
 		kill_once(pod);
 	co_group_spawn(&lives, ctr_life, pod);
 	co_group_wait(&lives);
@@ -100,6 +91,7 @@ walk_one(const char *name, bool abrt)
 	struct ctr *anchor = ctr_new(pod, pod->group);
 	struct proc *init = mem_zalloc(sizeof *init);
 	uint64_t t = now_us();
+	AUTO_CLOSE int point = -1;
 	bool hit = false;
 
 	pod->thorough = true;
@@ -109,12 +101,11 @@ walk_one(const char *name, bool abrt)
 	ctr_write_config(anchor, init);
 	if (!ctr_start_shim(anchor) || !pod_attach(pod))
 		goto out;
-	points_arm(pod->dirfd, name, 1, abrt);
+	point = points_arm(pod->dirfd, name, 1, abrt);
 	anchor->conn = conn_open(pod->addr, anchor->id);
 	if (anchor->conn == NULL || !ctr_create(anchor, init) || !proc_start(init))
 		goto out;
-	script(pod);
-	hit = !armed(pod);
+	script(pod, point);
 	proc_finish(init);
 	proc_delete(init);
 	(void)evlog_expect(anchor->events, EV_DELETE, "");
@@ -127,10 +118,8 @@ walk_one(const char *name, bool abrt)
 	anchor->conn = NULL;
 	conn_close(pod->probe);
 	pod->probe = NULL;
-	if (!hit)
-		(void)co_wait_fd(pod->keeper_pidfd, EV_READ, 15000);
-	hit = hit || !armed(pod);
 	pod_expect_gone(pod);
+	hit = points_hit(point);
 	tally.kills += hit;
 	tally.kills_point += hit;
 out:
