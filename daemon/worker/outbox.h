@@ -54,8 +54,9 @@ void outbox_retry_now(struct outbox *ob);
 void outbox_resume(struct outbox *ob);
 bool outbox_empty(struct outbox *ob);
 /*
- * Call cb when empty, or after timeout_us; what is left then is dropped and
- * logged. From the loop, once; a second call takes the place of the first.
+ * Call cb when empty, or after timeout_us. An event on its way then is waited for, and those
+ * behind it as long as one is: for 10 s more. What is left is dropped and logged.
+ * From the loop, once; a second call takes the place of the first.
  *
  * still_cb:	asked before anything is dropped: is it still the pod's end? If not,
  *		nothing is, and cb is not called

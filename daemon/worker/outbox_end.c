@@ -10,12 +10,21 @@
 #include "base/mem.h"
 #include "state/store.h"
 
-/* Nothing left: the callback follows from the loop. */
+/*
+ * For what is on its way when the time is up, and what goes quickly behind it: the publish
+ * binary's own deadline. On a busy machine it takes seconds, and containerd is there.
+ */
+#define DRAIN_LAST_US (10 * US_PER_S)
+
 void
 outbox_check_drained(struct outbox *ob)
 {
-	if (ob->drain_cb != NULL && outbox_empty(ob))
+	if (ob->drain_cb == NULL)
+		return;
+	if (outbox_empty(ob))
 		event_active(ob->drain_ev, 0, 0);
+	else if (ob->drain_over && ob->flights == NULL)
+		event_active(ob->drain_ev, EV_TIMEOUT, 0);
 }
 
 struct outbox_dropping {
@@ -89,6 +98,11 @@ outbox_on_drain_time(evutil_socket_t fd, short what, void *arg)
 	if (!outbox_empty(ob)) {
 		if ((what & EV_TIMEOUT) == 0)
 			return; /* it was empty, and is not any more */
+		if (ob->flights != NULL && !ob->drain_over) {
+			ob->drain_over = true;
+			outbox_arm(ob->drain_ev, DRAIN_LAST_US);
+			return;
+		}
 		if (ob->drain_still_cb(ob->drain_arg))
 			outbox_drop_all(ob);
 		else
@@ -106,6 +120,7 @@ outbox_drain(struct outbox *ob, uint64_t timeout_us, bool (*still_cb)(void *arg)
 	ob->drain_still_cb = still_cb;
 	ob->drain_cb = cb;
 	ob->drain_arg = arg;
+	ob->drain_over = false;
 	(void)event_del(ob->drain_ev);
 	outbox_arm(ob->drain_ev, timeout_us);
 	outbox_check_drained(ob);

@@ -59,12 +59,13 @@ struct outbox {
 	void (*drain_cb)(void *arg); /* NULL: no drain */
 	void *drain_arg;
 	struct event *drain_ev;
+	bool drain_over; /* its time is up: the end waits for flights alone */
 	struct grave grave;
 };
 
 void outbox_arm(struct event *ev, uint64_t us);
 void outbox_lane_free(struct outbox *ob, struct lane *lane);
-/* Nothing left: the drain's callback follows from the loop. */
+/* Nothing left, or nothing to wait for: the drain's callback follows from the loop. */
 void outbox_check_drained(struct outbox *ob);
 /* of drain_ev */
 void outbox_on_drain_time(evutil_socket_t fd, short what, void *arg);
