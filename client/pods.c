@@ -140,6 +140,9 @@ pods_find(const char *root, const char *ns, struct pods *out, struct err *err)
 
 /* --- asking --------------------------------------------------------------- */
 
+#define ASK_BUSY_US (2 * US_PER_S)   /* more, for those that wait for a CPU */
+#define ASK_LOOK_US (20 * US_PER_MS) /* how often it is looked whether they do */
+
 struct ask {
 	struct pod *pod;
 	int dirfd;
@@ -204,7 +207,30 @@ ask_read(struct ask *ask)
 	ask->pod->keeper = KEEPER_ANSWERED;
 }
 
-/* Wait for one round of answers; at most until `end`. How many are still pending. */
+/* Is this keeper on a CPU, or waiting for one? Then the machine is busy, and it not stuck. */
+static bool
+ask_is_runnable(const struct ask *ask)
+{
+	struct ucred cred;
+	socklen_t len = sizeof cred;
+	AUTO_FREE char *path = NULL, *text = NULL;
+	const char *end;
+	size_t n;
+
+	if (!ask->pending || ask->fd == -1 ||
+	    getsockopt(ask->fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == -1)
+		return false;
+	path = mem_printf("/proc/%ld/stat", (long)cred.pid);
+	if (file_read(AT_FDCWD, path, 4096, &text, &n, NULL) < 0)
+		return false;
+	end = strrchr(text, ')'); /* of its name, which may hold anything; proc(5) */
+	return end != NULL && strncmp(end, ") R", 3) == 0;
+}
+
+/*
+ * Wait for one round of answers, at most until `end`; what is there already is read in any
+ * case. How many are still pending.
+ */
 static size_t
 ask_round(struct ask *asks, size_t n, boot_us_t end)
 {
@@ -222,9 +248,9 @@ ask_round(struct ask *asks, size_t n, boot_us_t end)
 		    .fd = asks[i].pending ? asks[i].fd : -1, .events = POLLIN};
 		pending += asks[i].pending;
 	}
-	if (pending == 0 || now >= end)
-		return pending;
-	ms = (int)((end - now + US_PER_MS - 1) / US_PER_MS);
+	if (pending == 0)
+		return 0;
+	ms = now >= end ? 0 : (int)((end - now + US_PER_MS - 1) / US_PER_MS);
 	if (poll(polls, n, retry && ms > 10 ? 10 : ms) <= 0)
 		return pending;
 	for (i = 0; i < n; i++)
@@ -233,11 +259,25 @@ ask_round(struct ask *asks, size_t n, boot_us_t end)
 	return pending;
 }
 
+/* The time is up: for whom is it worth to wait longer? */
+static bool
+ask_goes_on(const struct ask *asks, size_t n, boot_us_t *end, boot_us_t last)
+{
+	size_t i;
+
+	*end += ASK_LOOK_US;
+	for (i = 0; i < n && *end < last; i++)
+		if (ask_is_runnable(&asks[i]))
+			return true;
+	return false;
+}
+
 static void
 ask_some(struct pod *pods, size_t n, int timeout_ms)
 {
 	struct ask asks[ASK_AT_ONCE];
 	boot_us_t end = clock_boot_us() + (boot_us_t)timeout_ms * US_PER_MS;
+	boot_us_t last = end + ASK_BUSY_US;
 	size_t i;
 
 	for (i = 0; i < n; i++) {
@@ -253,8 +293,10 @@ ask_some(struct pod *pods, size_t n, int timeout_ms)
 				pods[i].keeper = KEEPER_DENIED;
 		}
 	}
-	while (ask_round(asks, n, end) > 0 && clock_boot_us() < end)
+	while (ask_round(asks, n, end) > 0 &&
+	    (clock_boot_us() < end || ask_goes_on(asks, n, &end, last)))
 		;
+	(void)ask_round(asks, n, 0); /* who answered while we looked */
 	for (i = 0; i < n; i++) {
 		fd_close(&asks[i].fd);
 		fd_close(&asks[i].dirfd);

@@ -1,8 +1,9 @@
 /*
  * The pods of this machine: their directories, what their keepers say of
  * themselves, and what their databases know. A keeper that hangs costs 200 ms
- * in all, for all are asked at the same time; the databases are read without
- * it, so a pod can be looked at with its worker dead or its keeper stuck.
+ * in all, for all are asked at the same time; one that only waits for a CPU is given
+ * 2 s. The databases are read without it, so a pod can be looked at with its worker
+ * dead or its keeper stuck.
  */
 #ifndef PODSHIM_CLIENT_PODS_H
 #define PODSHIM_CLIENT_PODS_H
@@ -90,7 +91,7 @@ struct pods {
 /* ns NULL: all. A state root that is not there has no pods. -EACCES: not for us. */
 int pods_find(const char *root, const char *ns, struct pods *out, struct err *err);
 void pods_fini(struct pods *pods);
-/* Ask all keepers; fills keeper and status. */
+/* Ask all keepers; fills keeper and status. Blocks for timeout_ms, on a busy machine 2 s more. */
 void pods_ask(struct pods *pods, int timeout_ms);
 /* Read the pod's database. -ENOENT: there is none (yet). */
 int pod_load(struct pod *pod, struct err *err);

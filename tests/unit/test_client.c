@@ -130,6 +130,21 @@ test_client_unresponsive_keepers_cost_200_ms_in_all(void **state)
 	assert_null(strstr(r2.out, "unresponsive"));
 }
 
+/* What a busy machine makes of a keeper that is well. */
+static void
+test_client_a_keeper_that_waits_for_a_cpu(void **state)
+{
+	AUTO_FREE char *dir = pod_make(*state, "default", "web.00000000");
+	pid_t pid;
+
+	keeper_spins_us = 700 * US_PER_MS;
+	pid = keeper_start(dir, "worker_state=running\n");
+	keeper_spins_us = 0;
+	AUTO_RUN struct run r = RUN(*state, "list");
+	assert_non_null(strstr(r.out, "running"));
+	keeper_stop(pid);
+}
+
 static void
 test_client_keeper_that_answers(void **state)
 {
@@ -567,6 +582,7 @@ main(void)
 	    TEST_IN_DIR(test_client_list_as_json),
 	    TEST_IN_DIR(test_client_empty_and_unreadable_roots),
 	    TEST_IN_DIR(test_client_unresponsive_keepers_cost_200_ms_in_all),
+	    TEST_IN_DIR(test_client_a_keeper_that_waits_for_a_cpu),
 	    TEST_IN_DIR(test_client_keeper_that_answers),
 	    TEST_IN_DIR(test_client_tasks_table),
 	    TEST_IN_DIR(test_client_tasks_json),
