@@ -100,6 +100,13 @@ ctd_up() {
 
 # --- events ----------------------------------------------------------------
 
+# Events by ttrpc: for tests about something else, before the first shim. The publish binary is
+# a Go program at low priority, which a busy machine keeps waiting, and a pod's end with it.
+quick_events() {
+	printf '[events]\ntransport = ttrpc\n' >"$T/podshim.conf"
+	export PODSHIM_CONFIG="$T/podshim.conf"
+}
+
 events_start() {
 	command ctr -a "$SOCK" -n "$CTD_NS" events >"$T/events" 2>"$T/events.err" </dev/null &
 	events_pid=$!
@@ -296,6 +303,11 @@ kf_asked() {
 	kf_value=$(podshimctl -o json -n "$NS" inspect "$1" 2>/dev/null | jq -r ".keeper.$2")
 	[ -n "$kf_value" ] && [ "$kf_value" != null ]
 }
+# line_from: the next line of a FIFO that the test itself holds open, on stdin; it does not
+# wait for ever. sh reads a byte at a time, so nothing behind the line is lost.
+line_from() { timeout $((60 * SLOW)) sh -c 'IFS= read -r line && printf "%s\n" "$line"'; }
+# db_write FILE SQL: behind the worker's back, between two of its transactions
+db_write() { sqlite3 -cmd '.timeout 20000' "$1" "BEGIN IMMEDIATE; $2; COMMIT"; }
 none_pending() { [ "$(pod_field "$1" events_pending)" = 0 ]; }
 # usr1 PID...: SIGUSR1 once it is caught: a shell that has just started does not yet, and
 # what runc was before it catches everything

@@ -21,13 +21,6 @@ shim_binary() {
 	esac
 }
 
-# Events by ttrpc: for tests about something else, before the first shim. The publish binary is
-# a Go program at low priority, which a busy machine keeps waiting, and a pod's end with it.
-raw_quick_events() {
-	printf '[events]\ntransport = ttrpc\n' >"$T/podshim.conf"
-	export PODSHIM_CONFIG="$T/podshim.conf"
-}
-
 # raw_bundle ID ARGS...: bundle with config.json; the rootfs is shared and read-only.
 # $raw_jq: a jq program that changes the config, e.g. '.process.terminal = true'
 raw_jq=.

@@ -3,7 +3,7 @@
 . "$(dirname "$0")/../lib/containerd.sh"
 . "$LIBDIR/raw.sh"
 [ -n "$PODSHIM" ] || skip_all "the Go shim waits without end, and for no exec"
-raw_quick_events
+quick_events
 ctd_up
 cat >"$T/logger" <<'END'
 #!/bin/sh

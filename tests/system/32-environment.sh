@@ -3,7 +3,7 @@
 . "$(dirname "$0")/../lib/containerd.sh"
 . "$LIBDIR/raw.sh"
 [ -n "$PODSHIM" ] || skip_all "podshim's own promises"
-raw_quick_events
+quick_events
 ctd_up
 raw_wrap "env | sort >'$T/env'" # runc, and the environment it got
 # options on stdin of start: containerd.runc.v1.Options with shim_cgroup

@@ -3,7 +3,7 @@
 # layers, propagation. All of it is gone after Delete, a failed Create, a dead shim.
 . "$(dirname "$0")/../lib/containerd.sh"
 . "$LIBDIR/raw.sh"
-raw_quick_events
+quick_events
 ctd_up
 mounts() { grep -c " $RAW/$1/" /proc/self/mounts; }
 unmounted() { [ "$(mounts "$1")" = 0 ]; }

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/../lib/containerd.sh"
 . "$LIBDIR/raw.sh"
 [ -n "$PODSHIM" ] || skip_all "the Go shim waits for ever"
-raw_quick_events
+quick_events
 ctd_up
 events_start
 hierarchies="/sys/fs/cgroup/pids /sys/fs/cgroup/devices /sys/fs/cgroup/memory"
@@ -52,7 +52,7 @@ raw_timeout=5 call Wait delete >/dev/null
 call Exec exec exec_id=x "spec=$(raw_spec sleep 1000)"
 # the deadline, for a new worker to read
 deadline() {
-	raw_quick_events
+	quick_events
 	printf '%s\n' "$@" >>"$PODSHIM_CONFIG"
 	kill -KILL "$(worker_pids)"
 	raw_timeout=10 call State a >/dev/null

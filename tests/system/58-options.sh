@@ -3,7 +3,7 @@
 . "$(dirname "$0")/../lib/containerd.sh"
 . "$LIBDIR/raw.sh"
 [ -n "$PODSHIM" ] || skip_all "the Go shim knows one message, and dies of another"
-raw_quick_events
+quick_events
 ctd_up
 raw_wrap "echo \"\$*\" >>'$T/argv'" # runc, and what it was called with
 # used: the command line of the last create

@@ -3,7 +3,7 @@
 . "$(dirname "$0")/../lib/containerd.sh"
 . "$LIBDIR/raw.sh"
 unshare -U true 2>/dev/null || skip_all "no user namespaces here"
-raw_quick_events
+quick_events
 ctd_up
 userns='.linux.namespaces += [{type: "user"}] | .linux.uidMappings = [{containerID: 0, hostID: 70000, size: 65536}]
 	| .linux.gidMappings = .linux.uidMappings'

@@ -30,7 +30,7 @@ odd_end() {
 	wait "$odd" 2>/dev/null
 }
 child_of() { child=$(pgrep -P "$1") && [ -n "$child" ]; }
-raw_quick_events
+quick_events
 
 # a process that a debugger has stopped
 pid=$(raw_run a sh -c 'sleep 999 & exec sleep 1000')

@@ -5,7 +5,7 @@
 . "$LIBDIR/raw.sh"
 [ -n "$PODSHIM" ] || skip_all "podshim's own tool"
 ctd_up
-raw_quick_events
+quick_events
 doctor() { timeout 60 podshimctl -n "$NS" doctor -o json 2>/dev/null | jq -r --arg c "$1" '.[] | select(.code == $c) | .text'; }
 says() { doctor "$1" | grep -qE "$2"; }
 silent() { ! says "$1" .; }
