@@ -167,9 +167,13 @@ parse(int argc, char **argv)
 	    {"points", 1, NULL, 'P'}, {"point", 1, NULL, 'o'}, {"stop", 0, NULL, 'S'},
 	    {"verbose", 0, NULL, 'v'}, {"no-kill", 0, NULL, 'N'}, {"shim", 1, NULL, 'x'},
 	    {"basic", 0, NULL, 'b'}, {NULL, 0, NULL, 0}};
+	const char *slow = getenv("PODSHIM_TEST_SLOW");
 	int c;
 
 	opt.seed = (unsigned long)time(NULL);
+	opt.slow = slow != NULL ? (unsigned)strtoul(slow, NULL, 10) : 1;
+	if (opt.slow == 0)
+		opt.slow = 1;
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		switch (c) {
 		case 'p': opt.prefix = optarg; break;

@@ -42,7 +42,8 @@ struct options {
 	unsigned pods;	       /* at a time */
 	unsigned lives;	       /* containers at a time per pod */
 	unsigned runc_percent; /* of the pods that run the real thing */
-	bool stop;	       /* at the first fault, leave all as it is */
+	unsigned slow; /* PODSHIM_TEST_SLOW: a factor for what is measured in time; 1 */
+	bool stop;     /* at the first fault, leave all as it is */
 	bool verbose;
 	bool no_kill; /* the load alone */
 	bool basic;   /* without Stats, Pause, Resume, Update */

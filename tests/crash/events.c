@@ -27,7 +27,7 @@ static struct peer *peers;
 static uint64_t n_peers;
 
 static const char *const kind_names[] = {"create", "start", "exec-added", "exec-started",
-    "exit", "delete", "paused", "resumed", "unknown"};
+    "exit", "delete", "paused", "resumed", "checkpointed", "oom", "unknown"};
 
 const char *
 ev_kind_name(enum ev_kind kind)
@@ -123,6 +123,11 @@ check_order(const struct evlog *log, const struct ev *ev)
 		return evlog_find(log, EV_CREATE, "") ? NULL : "delete without create";
 	case EV_PAUSED:
 	case EV_RESUMED: return evlog_find(log, EV_START, "") ? NULL : "before start";
+	case EV_CHECKPOINTED:
+	case EV_OOM:
+		if (evlog_find(log, EV_EXIT, ""))
+			return "after init's exit";
+		return evlog_find(log, EV_START, "") ? NULL : "before start";
 	case EV_UNKNOWN: return "unknown topic";
 	}
 	return NULL;
@@ -212,6 +217,9 @@ take_event(const char *topic, const char *ns, struct pb_view any, uint64_t peer)
 	    {"/tasks/delete", "containerd.events.TaskDelete", EV_DELETE, 5, 2, 3, 4},
 	    {"/tasks/paused", "containerd.events.TaskPaused", EV_PAUSED, 0, 0, 0, 0},
 	    {"/tasks/resumed", "containerd.events.TaskResumed", EV_RESUMED, 0, 0, 0, 0},
+	    {"/tasks/checkpointed", "containerd.events.TaskCheckpointed", EV_CHECKPOINTED,
+		0, 0, 0, 0},
+	    {"/tasks/oom", "containerd.events.TaskOOM", EV_OOM, 0, 0, 0, 0},
 	};
 	AUTO_FREE char *type = pb_get_str(any, 1);
 	AUTO_FREE char *id = NULL;

@@ -22,6 +22,8 @@ enum ev_kind {
 	EV_DELETE,
 	EV_PAUSED,
 	EV_RESUMED,
+	EV_CHECKPOINTED,
+	EV_OOM,
 	EV_UNKNOWN
 };
 

@@ -242,9 +242,9 @@ make_console(void)
 	return slave;
 }
 
-/* fork the container process; gate: a FIFO to wait at, or NULL */
+/* fork a process of the container, its first one or another; gate: a FIFO to wait at, or NULL */
 static void
-launch(const char *prog, const char *gate)
+launch(const char *prog, const char *gate, int init)
 {
 	int slave = args.console != NULL ? make_console() : -1, go[2];
 	char text[32], c;
@@ -276,7 +276,7 @@ launch(const char *prog, const char *gate)
 	(void)close(go[0]);
 	put(path_of(cgroup, "cgroup.procs"), text, 0);
 	(void)close(go[1]);
-	if (gate != NULL)
+	if (init)
 		put(path_of(state_dir, "pid"), text, O_TRUNC);
 	if (args.pid_file != NULL) {
 		const char *tmp = path_of(state_dir, "pidfile.%d", (int)getpid());
@@ -289,8 +289,9 @@ launch(const char *prog, const char *gate)
 
 /* --- commands --------------------------------------------------------------- */
 
+/* restored: from a checkpoint, and it runs at once */
 static void
-do_create(void)
+do_create(int restored)
 {
 	char *prog;
 
@@ -317,9 +318,9 @@ do_create(void)
 		fail("mkdir '%s': %s", cgroup, strerror(errno));
 	put(path_of(state_dir, "bundle"), bundle, O_TRUNC);
 	put(path_of(state_dir, "prog"), prog, O_TRUNC);
-	if (mkfifo(path_of(state_dir, "gate"), 0600) == -1)
+	if (!restored && mkfifo(path_of(state_dir, "gate"), 0600) == -1)
 		fail("mkfifo: %s", strerror(errno));
-	launch(prog, path_of(state_dir, "gate"));
+	launch(prog, restored ? NULL : path_of(state_dir, "gate"), 1);
 	wait_ms(prog_delay(prog) / 2);
 }
 
@@ -372,7 +373,7 @@ do_exec(void)
 		fail("cannot exec in a stopped container");
 	if (strstr(prog, "!exec") != NULL)
 		fail("exec was told to fail");
-	launch(prog, NULL);
+	launch(prog, NULL, 0);
 	wait_ms(prog_delay(prog) / 2);
 }
 
@@ -501,6 +502,8 @@ parse(int argc, char **argv)
 			*options[k].value = argv[++i];
 		else if (strcmp(argv[i], "--log-format") == 0 ||
 		    strcmp(argv[i], "--format") == 0 ||
+		    strcmp(argv[i], "--image-path") == 0 ||
+		    strcmp(argv[i], "--work-path") == 0 ||
 		    strcmp(argv[i], "--resources") == 0)
 			unused = argv[++i], (void)unused;
 		else if (strcmp(argv[i], "--force") == 0)
@@ -532,7 +535,9 @@ main(int argc, char **argv)
 		return publish(argc, argv);
 	parse(argc, argv);
 	if (strcmp(args.verb, "create") == 0) {
-		do_create();
+		do_create(0);
+	} else if (strcmp(args.verb, "restore") == 0) {
+		do_create(1);
 	} else if (strcmp(args.verb, "start") == 0) {
 		do_start();
 	} else if (strcmp(args.verb, "exec") == 0) {
@@ -542,7 +547,7 @@ main(int argc, char **argv)
 	} else if (strcmp(args.verb, "delete") == 0) {
 		do_delete();
 	} else {
-		/* pause, resume, update: nothing to do but to be counted */
+		/* pause, resume, update, checkpoint: nothing to do but to be counted */
 		char *prog = load();
 
 		note_call("");

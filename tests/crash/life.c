@@ -76,7 +76,7 @@ ctr_write_config(struct ctr *ctr, const struct proc *init)
 	    "{\"destination\":\"/dev\",\"type\":\"tmpfs\",\"source\":\"tmpfs\"},"
 	    "{\"destination\":\"/dev/pts\",\"type\":\"devpts\",\"source\":\"devpts\","
 	    "\"options\":[\"newinstance\",\"ptmxmode=0666\",\"mode=0620\"]}],"
-	    "\"linux\":{\"cgroupsPath\":\"/podshim-crash/%s\",\"resources\":{},"
+	    "\"linux\":{\"cgroupsPath\":\"/podshim-crash/%s\",\"resources\":{%s},"
 	    "\"namespaces\":[{\"type\":\"pid\"},{\"type\":\"mount\"},{\"type\":\"ipc\"},"
 	    "{\"type\":\"uts\"}]}}\n";
 	AUTO_FREE char *shared = mem_printf("%s/rootfs", tmp_dir);
@@ -86,7 +86,8 @@ ctr_write_config(struct ctr *ctr, const struct proc *init)
 
 	text = mem_printf(format, init->terminal ? "true" : "false",
 	    init->kind == KIND_FAIL ? "nothing" : "prog", init->prog,
-	    ctr->mounted ? "rootfs" : shared, ctr->pod->group, ctr->id);
+	    ctr->mounted ? "rootfs" : shared, ctr->pod->group, ctr->id,
+	    init->kind == KIND_OOM ? "\"memory\":{\"limit\":33554432}" : "");
 	if (file_write(AT_FDCWD, path, text, strlen(text), 0600, &err) < 0)
 		fault(FAULT_OTHER, "%s", err.text);
 }
@@ -158,6 +159,8 @@ ctr_create(struct ctr *ctr, struct proc *init)
 	pb_str(&msg, 5, init->in != NULL ? init->in : "");
 	pb_str(&msg, 6, init->out != NULL ? init->out : "");
 	pb_str(&msg, 7, init->err != NULL ? init->err : "");
+	if (ctr->image != NULL)
+		pb_str(&msg, 8, ctr->image);
 	put_options(ctr, &msg);
 	init->started_ns = clock_real_ns();
 	call = call_begin(ctr->conn, "Create", &msg);
@@ -173,7 +176,7 @@ ctr_create(struct ctr *ctr, struct proc *init)
 	if (ok)
 		init->pid = (uint32_t)pb_get_u64(call->payload, 1);
 	call_free(call);
-	if (ok && init->pid == 0) {
+	if (ok && init->pid == 0 && ctr->image == NULL) {
 		fault(FAULT_ANSWER, "%s: Create says pid 0", ctr->id);
 		return false;
 	}
@@ -236,7 +239,8 @@ ctr_check_calls(struct ctr *ctr, bool started)
 	AUTO_FREE char *path = mem_printf("%s/calls", ctr->bundle);
 	AUTO_FREE char *text = NULL;
 	unsigned create = 0, start = 0, del = 0, paused = 0, resumed = 0, updated = 0,
-		 all = 0;
+		 all = 0, checkpoint = 0, restore = 0;
+	bool restored = ctr->image != NULL;
 	char *save = NULL, *line, *seen[512];
 	size_t len, i, n = 0;
 
@@ -250,6 +254,8 @@ ctr_check_calls(struct ctr *ctr, bool started)
 		paused += strncmp(line, "pause", 5) == 0;
 		resumed += strncmp(line, "resume", 6) == 0;
 		updated += strncmp(line, "update", 6) == 0;
+		checkpoint += strncmp(line, "checkpoint", 10) == 0;
+		restore += strncmp(line, "restore", 7) == 0;
 		all += strncmp(line, "kill --all", 10) == 0;
 		if (strncmp(line, "exec", 4) != 0)
 			continue;
@@ -260,9 +266,13 @@ ctr_check_calls(struct ctr *ctr, bool started)
 		if (n < 512)
 			seen[n++] = line;
 	}
-	if (create != 1 || start != started || del != 1)
-		fault(FAULT_EFFECT, "%s: run: create %u, start %u, delete %u times",
-		    ctr->id, create, start, del);
+	if (create != !restored || restore != restored ||
+	    start != (started && !restored) || del != 1 ||
+	    checkpoint != ctr->n_checkpoints)
+		fault(FAULT_EFFECT,
+		    "%s: run: create %u, restore %u, start %u, checkpoint %u, delete %u "
+		    "times",
+		    ctr->id, create, restore, start, checkpoint, del);
 	if (paused != ctr->n_paused || resumed != ctr->n_paused ||
 	    updated != ctr->n_updated)
 		fault(FAULT_EFFECT,
@@ -390,16 +400,19 @@ one_life_after_the_other(void *arg)
 {
 	struct pod *pod = arg;
 
-	do
-		ctr_life(pod);
-	while (!pod->ending);
+	do {
+		if (!opt.basic && chance(4))
+			rare_lives(pod);
+		else
+			ctr_life(pod);
+	} while (!pod->ending);
 }
 
 /* With nothing left but the anchor, the keeper holds what it held at first. */
 static void
 check_leaks(struct pod *pod)
 {
-	uint64_t limit = now_us() + 10000000;
+	uint64_t limit = now_us() + 60000000;
 	pid_t pids[64];
 	unsigned fds = 0, n = 0;
 

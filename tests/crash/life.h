@@ -25,7 +25,8 @@ enum kind {
 	KIND_TTY,	/* copies its terminal */
 	KIND_FAIL,	/* the runtime refuses it */
 	KIND_UNSTARTED, /* is deleted before it was started */
-	KIND_N
+	KIND_N,
+	KIND_OOM /* loses a child for want of memory, then exits; only where asked for */
 };
 
 /* The reading end of a FIFO, comparing what comes with what must come. */
@@ -51,6 +52,8 @@ struct ctr {
 	struct evlog *events;
 	unsigned next_exec;
 	unsigned n_paused, n_updated, n_kill_all; /* commands that must have run */
+	unsigned n_checkpoints;
+	const char *image; /* the checkpoint that it is made from; NULL */
 	bool mounted;
 };
 
@@ -96,6 +99,9 @@ void proc_check_paused(struct proc *p);
 void proc_finish(struct proc *p);
 /* Delete it, and compare everything that ever spoke of its end. */
 void proc_delete(struct proc *p);
+/* Somebody tells how it ended: as its Waits, which are answered by now, and as planned? */
+void proc_check_end(struct proc *p, const char *says, uint32_t status, int64_t t);
+void proc_check_waits(struct proc *p);
 /* The whole life of an exec; arg is its container. */
 void exec_life(void *arg);
 /* An RPC about p: id and exec_id are set. */
@@ -108,6 +114,8 @@ bool expect_keep(struct call *call, int code, const char *who);
 
 /* life.c: one container from bundle to bundle's end; arg is its pod. */
 void ctr_life(void *arg);
+/* rare.c: lives that few containers lead; arg is the pod. */
+void rare_lives(void *arg);
 /* A pod from its first start to its end. */
 void pod_life(void *arg);
 struct ctr *ctr_new(struct pod *pod, const char *id);

@@ -13,6 +13,7 @@ tests_crash_crash_SOURCES = \
 	%D%/pod.c %D%/pod.h \
 	%D%/points.c %D%/points.h \
 	%D%/proc.c \
+	%D%/rare.c \
 	%D%/rpc.c %D%/rpc.h \
 	%D%/stream.h \
 	%D%/tally.c \

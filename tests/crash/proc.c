@@ -25,7 +25,7 @@
 #include "pod.h"
 #include "proto/status.h"
 
-/* The keeper sees an exit at once; this machine may be busy. */
+/* The keeper sees an exit at once; this machine may be busy, and we hold up ourselves. */
 #define TIME_SLACK_NS (1500 * INT64_C(1000000))
 
 static const char *const status_names[] = {
@@ -192,6 +192,7 @@ proc_plan(struct proc *p, struct ctr *ctr, const char *exec_id, enum kind kind)
 		add(p, exec_id[0] ? "!exec;" : "!create;");
 		p->out = make_fifo(p, "out");
 		break;
+	case KIND_OOM: add(p, "eat;exit %u", p->code); break;
 	case KIND_N: break;
 	}
 	if (opt.foreign && (p->in != NULL || p->out != NULL || p->err != NULL)) {
@@ -270,14 +271,15 @@ check_time(struct proc *p, const char *says, int64_t t)
 		fault(FAULT_STATUS, "%s: %s says it exited %.3f s %s", p->who, says,
 		    (double)(t < from ? from - t : t - now) / 1e9,
 		    t < from ? "before it was asked to" : "in the future");
-	else if (p->died_ns != 0 && llabs(t - p->died_ns) > TIME_SLACK_NS)
+	else if (p->died_ns != 0 &&
+	    llabs(t - p->died_ns) > TIME_SLACK_NS * (int64_t)opt.slow)
 		fault(FAULT_STATUS, "%s: %s is %.3f s off its exit", p->who, says,
 		    (double)(t - p->died_ns) / 1e9);
 }
 
 /* status and time as somebody tells them: the first one is held against the plan */
-static void
-check_end(struct proc *p, const char *says, uint32_t status, int64_t t)
+void
+proc_check_end(struct proc *p, const char *says, uint32_t status, int64_t t)
 {
 	if (!p->ended) {
 		p->ended = true;
@@ -304,7 +306,17 @@ check_wait(struct proc *p, struct call *call)
 		return;
 	if (!pb_get_time(call->payload, 2, &t))
 		fault(FAULT_STATUS, "%s: Wait without a time", p->who);
-	check_end(p, "Wait", (uint32_t)pb_get_u64(call->payload, 1), t);
+	proc_check_end(p, "Wait", (uint32_t)pb_get_u64(call->payload, 1), t);
+}
+
+void
+proc_check_waits(struct proc *p)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(p->waits); i++)
+		if (p->waits[i] != NULL)
+			check_wait(p, p->waits[i]);
 }
 
 static void
@@ -323,7 +335,8 @@ check_state(struct proc *p, unsigned want, unsigned or_want)
 			fault(FAULT_ANSWER, "%s: State has pid %llu, wanted %u", p->who,
 			    (unsigned long long)pb_get_u64(call->payload, 3), p->pid);
 		if (status == STOPPED && pb_get_time(call->payload, 10, &t) && p->ended)
-			check_end(p, "State", (uint32_t)pb_get_u64(call->payload, 9), t);
+			proc_check_end(
+			    p, "State", (uint32_t)pb_get_u64(call->payload, 9), t);
 	}
 	call_free(call);
 }
@@ -442,6 +455,7 @@ end_it(struct proc *p)
 	case KIND_EXIT:
 	case KIND_FAIL:
 	case KIND_UNSTARTED:
+	case KIND_OOM:
 	case KIND_N: break;
 	}
 }
@@ -542,7 +556,7 @@ check_delete(struct proc *p, struct call *call)
 		return;
 	if (!pb_get_time(call->payload, 3, &t))
 		fault(FAULT_STATUS, "%s: Delete without a time", p->who);
-	check_end(p, "Delete", (uint32_t)pb_get_u64(call->payload, 2), t);
+	proc_check_end(p, "Delete", (uint32_t)pb_get_u64(call->payload, 2), t);
 }
 
 static void
@@ -569,7 +583,7 @@ check_events(struct proc *p)
 	ev = evlog_expect(p->ctr->events, EV_EXIT, p->exec_id);
 	if (ev == NULL)
 		return;
-	check_end(p, "the exit event", ev->status, ev->exited_at);
+	proc_check_end(p, "the exit event", ev->status, ev->exited_at);
 	if (ev->pid != p->pid)
 		fault(FAULT_EVENT_LOST, "%s: exit has pid %u, wanted %u", p->who, ev->pid,
 		    p->pid);
@@ -579,14 +593,12 @@ void
 proc_delete(struct proc *p)
 {
 	struct call *call = proc_begin(p, "Delete");
-	unsigned i;
 
 	/* Waits that the Delete may have overtaken */
 	check_delete(p, call);
 	call_free(call);
-	for (i = 0; i < ARRAY_LEN(p->waits) && p->started; i++)
-		if (p->waits[i] != NULL)
-			check_wait(p, p->waits[i]);
+	if (p->started)
+		proc_check_waits(p);
 	if (p->out != NULL && p->started)
 		(void)sink_expect_eof(&p->sink_out);
 	if (p->err != NULL && p->started)

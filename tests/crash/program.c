@@ -6,10 +6,13 @@
 #include "program.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
@@ -112,6 +115,30 @@ leave_child(void)
 }
 
 static void
+lose_child_for_memory(void)
+{
+	enum { MIB = 1 << 20, MOST = 1024 };
+	int i, fd, wstatus;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+		if (fd != -1)
+			write_all(fd, "1000", 4); /* it, and not its parent */
+		for (i = 0; i < MOST; i++) {
+			char *p = mmap(NULL, MIB, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+			if (p == MAP_FAILED)
+				break;
+		}
+		_exit(1);
+	}
+	if (waitpid(pid, &wstatus, 0) != pid || !WIFSIGNALED(wstatus))
+		_exit(97);
+}
+
+static void
 run_step(const char *step)
 {
 	uint64_t a = 0, b = 0;
@@ -144,6 +171,8 @@ run_step(const char *step)
 		count_signals();
 	} else if (strcmp(step, "fork") == 0) {
 		leave_child();
+	} else if (strcmp(step, "eat") == 0) {
+		lose_child_for_memory();
 	} else if (strcmp(step, "hang") == 0) {
 		for (;;)
 			(void)pause();

@@ -16,6 +16,7 @@
  *	sig		for each SIGUSR1 write "U", for each SIGRTMIN+1 "R"; SIGTERM
  *			ends with 3
  *	hang		wait for ever
+	eat		a child takes memory until it is killed for it
  *	fork		leave a child that waits for ever, with closed stdio
  *	exit N
  */

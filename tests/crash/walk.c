@@ -74,6 +74,10 @@ script(struct pod *pod, int point)
 	co_group_wait(&lives);
 	if (points_hit(point))
 		return;
+	co_group_spawn(&lives, rare_lives, pod);
+	co_group_wait(&lives);
+	if (points_hit(point))
+		return;
 	/* a point of the worker's leaving or of its start? */
 	if (!pod_restart(pod, -1, "restart") && !points_hit(point))
 		fault(FAULT_OTHER, "%s: restart failed", pod->group);
@@ -95,7 +99,7 @@ walk_one(const char *name, bool abrt)
 	bool hit = false;
 
 	pod->thorough = true;
-	pod->runc = false;
+	pod->runc = strncmp(name, "oom.", 4) == 0; /* needs a real cgroup */
 	pod->ending = true;
 	proc_plan(init, anchor, "", KIND_SIG);
 	ctr_write_config(anchor, init);
