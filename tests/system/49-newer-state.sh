@@ -19,8 +19,8 @@ dir=$(ls -d "$STATE_ROOT/$NS"/pod.????????)
 keeper=$(shim_pids)
 # as the next release would leave it; and an exec that waits for its Start
 call Exec c1 exec_id=later "spec=$(raw_spec sh -c 'exit 6')"
-sqlite3 "$dir/state.db" "CREATE TABLE of_the_next_release(a INTEGER PRIMARY KEY);
-	PRAGMA user_version = 2; UPDATE meta SET value = '2' WHERE key = 'min_reader'" >/dev/null
+check "the database is the next release's" db_write "$dir/state.db" "CREATE TABLE of_the_next_release(a INTEGER PRIMARY KEY);
+	PRAGMA user_version = 2; UPDATE meta SET value = '2' WHERE key = 'min_reader'"
 like "$(podshimctl -n "$NS" list 2>&1 >/dev/null)" "*wants a reader of 2*" "podshimctl says that it cannot read it"
 kill -KILL "$(pod_field pod worker_pid)"
 refusals() { podshimctl -o json -n "$NS" crashes pod | jq '[.[] | select(.verdict == "it refused to work")] | length'; }
@@ -54,8 +54,9 @@ raw_jq='.annotations["io.containerd.runc.v2.group"] = "own"'
 raw_run member sleep 1000 >"$T/member"
 raw_jq=.
 dir=$(ls -d "$STATE_ROOT/$NS"/own.????????)
-keeper=$(podshimctl -o json -n "$NS" list | jq -r '.[] | select(.pod == "own") | .keeper_pid')
-sqlite3 "$dir/state.db" "PRAGMA user_version = 2; UPDATE meta SET value = '2' WHERE key = 'min_reader'" >/dev/null
+keeper=$(pod_field own keeper_pid)
+check "nothing of it pending" wait_for 60 none_pending own
+check "its database, too" db_write "$dir/state.db" "PRAGMA user_version = 2; UPDATE meta SET value = '2' WHERE key = 'min_reader'"
 kill -KILL "$(pod_field own worker_pid)"
 hopeless() { call State own 2>&1 | grep -q "error=14 "; }
 check "no worker comes up" wait_for 120 hopeless
