@@ -48,16 +48,16 @@ for c in pause exec delete; do
 	raw_create $c $hostile >/dev/null && call Start $c >/dev/null || not_ok "$c: begins well"
 done
 call Kill delete signal=9
-raw_timeout=5 call Wait delete >/dev/null
+call Wait delete >/dev/null
 call Exec exec exec_id=x "spec=$(raw_spec sleep 1000)"
 # the deadline, for a new worker to read
 deadline() {
 	quick_events
 	printf '%s\n' "$@" >>"$PODSHIM_CONFIG"
 	kill -KILL "$(worker_pids)"
-	raw_timeout=10 call State a >/dev/null
+	call State a >/dev/null
 }
-deadline '[runtime]' 'timeout = 2'
+deadline '[runtime]' "timeout = $((5 * SLOW))" # before which all of it must be seen
 
 what create 'create hang'
 what stop 'create stop'
@@ -78,7 +78,7 @@ p_delete=$!
 for c in create stop pause exec delete; do
 	wait_for 10 begun $c || not_ok "$c: it did not begin"
 done
-raw_timeout=2
+raw_timeout=$((4 * SLOW))
 is "$(call State a | value status)" "$RUNNING" "State of a neighbour is answered meanwhile"
 is "$(call State exec | value status)" "$RUNNING" "and that of a task with a hung exec"
 like "$(call State create)" "error=5 *" "and that of one in Create"
@@ -86,7 +86,7 @@ is "$(call Connect create | value task_pid)" 0 "Connect"
 check "Pids" test "$(call Pids a | wc -l)" -ge 1
 check "Stats" call Stats a
 is "$(call Kill exec signal=9)" "" "Kill of a task with a hung exec"
-raw_timeout=20
+raw_timeout=60
 is "$(call Wait exec | value exit_status)" 137 "and its end"
 # shellcheck disable=SC2154 # set above, by name
 for c in create stop pause exec delete; do
@@ -98,7 +98,7 @@ all_gone() {
 		! grep -qz "$TEST_ID" "/proc/$ag/environ" 2>/dev/null || return 1
 	done
 }
-check "they are killed, with their children" wait_for 5 all_gone
+check "they are killed, with their children" wait_for 60 all_gone
 like "$(call State create)" "error=5 *" "create: nothing of it is there"
 is "$(cgroups_of create)" "" "create: no cgroup"
 is "$(raw_state pause)" "$RUNNING" "pause: it runs"
@@ -111,6 +111,7 @@ has_pids() { [ "$(pids_in "$1" | wc -l)" -ge "$2" ]; }
 none_lives() {
 	for pid; do pid_gone "$pid" || return 1; done
 }
+deadline '[runtime]' "timeout = $((10 * SLOW))"
 group='.annotations["io.containerd.runc.v2.group"] = "a"'
 raw_jq="$group"' | .hooks = {createContainer: [{path: "/bin/sleep", args: ["sleep", "1004"]}]}'
 raw_new init sleep 1000
@@ -120,7 +121,6 @@ raw_jq=.
 mkdir "$T/empty"
 raw_create back $hostile checkpoint="$T/empty" >/dev/null || not_ok "back: begins well"
 what back 'restore stray'
-raw_timeout=60
 raw_create init >"$T/init.out" &
 p_init=$!
 call Start back >"$T/back.out" &
@@ -135,7 +135,7 @@ for c in init back; do
 	is "$(cgroups_of $c)" "" "$c: no cgroup"
 done
 # shellcheck disable=SC2086
-check "no process of theirs lives" none_lives $pids
+check "no process of theirs lives" wait_for 60 none_lives $pids
 is "$(call Delete back | value exit_status)" 0 "back: it can be deleted"
 
 # the same once more, with a runtime that has come to reason
