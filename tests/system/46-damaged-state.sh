@@ -4,6 +4,7 @@
 # bad is kept aside, and the log says what was lost.
 . "$(dirname "$0")/../lib/containerd.sh"
 [ -n "$PODSHIM" ] || skip_all "podshim's own promise"
+quick_events
 ctd_up
 events_start
 other_worker() {
@@ -14,6 +15,14 @@ kill_worker() {
 	kw=$(pod_field "$1" worker_pid)
 	kill -KILL "$kw"
 	wait_for 10 other_worker "$1" "$kw"
+}
+stay_runs() { # POD: its exec that stays; the pid to $stay_pid
+	stay_pid=$(podshimctl -o json -n "$NS" tasks "$1" 2>/dev/null | jq '.[] | select(.exec == "stay") | .pid')
+	[ "${stay_pid:-0}" -gt 1 ] 2>/dev/null
+}
+tasks_are() { # POD TASKS; what they are to $tasks
+	tasks=$(ctr task ls | grep "^$1" | sort)
+	[ "$tasks" = "$2" ]
 }
 
 for how in deleted truncated garbage header unreadable; do
@@ -28,6 +37,8 @@ for how in deleted truncated garbage header unreadable; do
 	stay=$!
 	wait_for 5 events_has ${how}1 "/tasks/exec-started stay"
 	check "$how: an outstanding Wait" sh -c "kill -0 $stay"
+	# what is would be lost with the database
+	check "$how: nothing pending" wait_for 60 none_pending $how
 	case $how in
 	deleted) rm -f "$dir"/state.db* ;;
 	truncated) : >"$dir/state.db" ;;
@@ -43,7 +54,8 @@ for how in deleted truncated garbage header unreadable; do
 	esac
 	check "$how: the worker is killed, another comes" kill_worker $how
 	check "$how: exec works" alive ${how}1
-	is "$(ctr task ls | grep "^$how" | sort)" "$before" "$how: the same tasks, pids and states"
+	wait_for 60 tasks_are $how "$before"
+	is "$tasks" "$before" "$how: the same tasks, pids and states"
 	is "$(pod_field $how keeper_pid)" "$keeper" "$how: the same keeper"
 	case $how in
 	deleted | truncated | header) ;;
@@ -51,9 +63,10 @@ for how in deleted truncated garbage header unreadable; do
 	esac
 	check "$how: and a good one made" sh -c "sqlite3 'file:$dir/state.db?mode=ro' 'select count(*) from container' | grep -qx 2"
 	# the log still has the first page: that one heals by itself
-	[ $how = header ] || check "$how: the log says what is lost" grep -q "pod=$how.*unsent events and execs not started yet are lost" "$T/containerd.log"
+	[ $how = header ] || check "$how: the log says what is lost" wait_for 60 grep -q "pod=$how.*unsent events and execs not started yet are lost" "$T/containerd.log"
 	# exits: of the exec with its old Wait, of init with a worker and without one
-	usr1 "$(podshimctl -o json -n "$NS" tasks $how | jq '.[] | select(.exec == "stay") | .pid')"
+	wait_for 60 stay_runs $how || bail "$how: no pid of the exec"
+	usr1 "$stay_pid"
 	wait $stay
 	is $? 13 "$how: the old exec's status is true"
 	usr1 "$(task_pid ${how}1)"
