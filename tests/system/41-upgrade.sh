@@ -24,7 +24,15 @@ while [ $i -lt 20 ]; do
 	i=$((i + 1))
 done
 run_opts=
-before=$(ctr task ls | sort)
+tasks_run() { # all of them; what they are to $before
+	before=$(ctr task ls | sort)
+	[ "$(echo "$before" | grep -c RUNNING)" = 20 ]
+}
+tasks_are() { # TASKS; what they are to $tasks
+	tasks=$(ctr task ls | sort)
+	[ "$tasks" = "$1" ]
+}
+wait_for 60 tasks_run || not_ok "not all containers run"
 keeper=$(shim_pids)
 connections=$(keeper_field pod connections)
 is "$(pod_field pod version)" "$version" "list shows the worker's version"
@@ -61,7 +69,8 @@ done
 wait $e
 is $n "$UPGRADES" "$UPGRADES upgrades, to 99.1.0 and back"
 is "$(cat "$T/bad")" "" "all succeed; all $(cat "$T/n") execs meanwhile, too"
-is "$(ctr task ls | sort)" "$before" "the same tasks, pids and states"
+wait_for 60 tasks_are "$before"
+is "$tasks" "$before" "the same tasks, pids and states"
 is "$(shim_pids)" "$keeper" "one keeper, the same"
 is "$(keeper_field pod connections)" "$connections" "no connection was closed"
 is "$(ctl crashes pod)" "no worker of this pod has crashed" "an upgrade is no crash"
@@ -110,7 +119,7 @@ ctl restart pod >"$T/r1" 2>&1 &
 r=$!
 ctl restart pod >"$T/r2" 2>&1
 wait $r
-check "two restarts at once leave one worker" sh -c "[ $(worker_pids | wc -l) = 1 ]"
+check "two restarts at once leave one worker" wait_for 60 workers_are 1
 check "that works" alive c3
 
 # --- a schema that this build does not know: forward, not back
@@ -151,16 +160,17 @@ run_d fresh sleep 1000
 is "$(pod_field fresh keeper_version)" 99.1.0 "a newer keeper"
 is "$(pod_field fresh version)" "$version" "runs this worker"
 check "and all is well" alive fresh
+listed() { (export PODSHIM_LIBEXECDIR="$L" && "$@"); } # podshimctl with what is there as the installed
+in_table() { listed ctl list | grep fresh | grep -qF "$1"; }
 cp "$installed" "$L/new" && mv "$L/new" "$L/podshim-worker"
-is "$(PODSHIM_LIBEXECDIR=$L podshimctl -n "$NS" -o json list | jq -r '.[] | select(.pod == "fresh") | .outdated')" true \
-	"a build replaced on disk: the pod is marked"
-check "in the table, too" sh -c "PODSHIM_LIBEXECDIR=$L podshimctl -n '$NS' list | grep fresh | grep -qF '$version*'"
+is "$(listed pod_field fresh outdated)" true "a build replaced on disk: the pod is marked"
+check "in the table, too" wait_for 60 in_table "$version*"
 kill -KILL "$(pod_field fresh worker_pid)"
-check "a crash does not change the build" sh -c "PODSHIM_LIBEXECDIR=$L podshimctl -n '$NS' list | grep fresh | grep -qF '*'"
-PODSHIM_LIBEXECDIR=$L podshimctl -n "$NS" upgrade fresh >"$T/out" 2>"$T/err"
+check "the pod works after a crash" alive fresh
+check "which does not change the build" wait_for 60 in_table "$version*"
+listed ctl upgrade fresh >"$T/out" 2>"$T/err"
 is "$(tail -n 1 "$T/out" | cut -d, -f2)" " build $version (was $version)" "upgrade to the installed one"
-is "$(PODSHIM_LIBEXECDIR=$L podshimctl -n "$NS" -o json list | jq -r '.[] | select(.pod == "fresh") | .outdated')" false \
-	"and the mark is gone"
+is "$(listed pod_field fresh outdated)" false "and the mark is gone"
 check "to a newer worker" ctl upgrade --worker "$W/next" fresh
 check "works" alive fresh
 
