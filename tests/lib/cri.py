@@ -40,7 +40,7 @@ import zlib
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
 
-PATIENCE = 30 * int(os.environ.get("PODSHIM_TEST_SLOW", "1"))  # seconds for anything
+PATIENCE = 90 * int(os.environ.get("PODSHIM_TEST_SLOW", "1"))  # seconds for anything
 FLAGS = {"i": "stdin", "o": "stdout", "e": "stderr", "t": "tty"}
 
 

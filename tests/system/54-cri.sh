@@ -3,6 +3,7 @@
 # does: run, exec, attach, port-forward, logs, stats, stop, remove.
 . "$(dirname "$0")/../lib/cri.sh"
 cri_up
+log_lines() { [ "$(log_of web "$1" | wc -l)" -ge "$2" ]; }
 
 # --- the sandbox, then containers ------------------------------------------
 check "a pod" cri pod web default
@@ -40,17 +41,21 @@ like "$(cri end t)" '?"/dev/pts/*sized*, 8?' "Exec with a terminal, of that size
 cri attach a shell ioe
 cri send a 'echo $((40 + 2)); echo err >&2\n'
 check "attach" cri expect a 42
+# what it is still to be sent must not reach the next one
+check "attach: stderr" wait_for 60 grep -q 'stderr F err' "$T/log/web/shell.log"
 cri drop a
 cri attach a shell ioe
 cri send a 'echo $((40 + 3)); exit 9\n'
 is "$(cri end a)" '["43\n", "", 0]' "attach once more; stdin was kept open"
 check "its status" cri until shell "EXITED 9 Error"
+wait_for 60 log_lines shell 3
 is "$(log_of web shell | sort | tr '\n' ,)" "stderr F err,stdout F 42,stdout F 43," "its log"
 cri attach o once ioe
 cri send o typed
 check "stdin once: it answers" cri expect o typed
 cri drop o
 check "stdin once: the end of the client is the end of stdin" cri until once "EXITED 0 Completed"
+wait_for 60 log_lines once 1
 is "$(log_of web once)" "stdout P typed" "stdin once: its log"
 cri attach k term iot
 cri send k 'tty; exit 4\n'
@@ -72,6 +77,7 @@ is "$limit" 67108864 "its cgroup has the limit"
 # --- logs ------------------------------------------------------------------
 cri run web many '' sh -c 'i=0; while [ $i -lt 2000 ]; do echo $i; i=$((i + 1)); done; printf last'
 check "many lines" cri until many "EXITED 0 Completed"
+wait_for 60 log_lines many 2001
 is "$(log_of web many | sha256sum)" "$({ seq 0 1999 | sed 's/^/stdout F /'; echo stdout P last; } | sha256sum)" \
 	"all of them are in the log"
 mv "$T/log/web/app.log" "$T/log/web/app.log.1"

@@ -10,6 +10,12 @@ run_app() { # POD NAME: writes numbers, ends as it is told to
 kill_worker() {
 	[ -z "$PODSHIM" ] || kill -KILL "$(worker_pids)"
 }
+worker_of() { # POD
+	wo_id=$(id "$1")
+	for wo_p in $(worker_pids); do
+		tr '\0' ' ' <"/proc/$wo_p/cmdline" | grep -q -e " -id $wo_id " && echo "$wo_p"
+	done
+}
 task_of() { task_pid "$(id "$1")"; }
 lines_of() { wc -l <"$T/log/pod/$1.log"; }
 goes_on() { [ "$(lines_of "$1")" -gt "$2" ]; }
@@ -53,7 +59,7 @@ for how in TERM KILL; do
 	pid=$(task_of "away$how")
 	ctd_end $how
 	kill_worker
-	kill -USR1 "$pid"
+	usr1 "$pid"
 	wait_for 10 pid_gone "$pid" || not_ok "$how: $pid runs on"
 	cri_back
 	like "$(cri status pod)" "READY *" "$how: the pod is ready"
@@ -78,12 +84,11 @@ is "$(cri of a StopContainer '{"timeout": 20}')$(cri status a)" "{}EXITED 9 Erro
 if [ -n "$PODSHIM" ]; then
 	check "a pod of podshim by the name of runc.v2" cri pod other runc
 	run_app other hidden
-	is "$(pids_of podshim-worker | wc -l)" 2 "podshim runs it"
+	is "$(worker_pids | wc -l)" 2 "podshim runs it"
 	check "with runc.v2's options" test -d "$T/runc/k8s.io/$(id hidden)"
 	check "a pod of the Go shim, by its path" cri pod go go
-	is "$(pids_of podshim-worker | wc -l) $(pids_of containerd-shim-runc-v2 | wc -l)" "2 1" "beside it"
-	kill_other=$(worker_pids | tail -n 1)
-	kill -KILL "$kill_other"
+	is "$(worker_pids | wc -l) $(pids_of containerd-shim-runc-v2 | wc -l)" "2 1" "beside it"
+	kill -KILL "$(worker_of other)"
 	is "$(cri of hidden StopContainer '{"timeout": 20}')$(cri status hidden)" "{}EXITED 9 Error" "its status"
 	for p in other go; do is "$(cri of $p StopPodSandbox)$(cri of $p RemovePodSandbox)" "{}{}" "the end of $p"; done
 fi
