@@ -29,7 +29,7 @@ for how in KILL TERM; do
 	ctr run -d --log-uri "file://$T/$how.log" --runtime "$RUNTIME" $(group_opts pod) "$IMAGE" "${how}log" \
 		sh -c 'i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i+1)); done; trap "exit 3" USR1; while :; do sleep 0.1; done'
 	for i in 1 2 3 4 log; do eval "p$i=$(task_pid "$how$i")"; done
-	check "$how: nothing pending" wait_for 10 none_pending pod
+	check "$how: nothing pending" wait_for 180 none_pending pod
 	sock=unix://$(sock_path pod)
 	ctd_end $how
 	# shellcheck disable=SC2154
@@ -60,8 +60,8 @@ for how in KILL TERM; do
 	for i in 1 2 4 log; do
 		check "$how: containerd learns of $how$i" wait_for 10 task_is "$how$i" STOPPED
 	done
-	is "$(task_status "${how}3")" RUNNING "$how: one runs on"
-	check "$how: all is delivered" wait_for 40 none_pending pod
+	check "$how: one runs on" wait_for 60 task_is "${how}3" RUNNING
+	check "$how: all is delivered" wait_for 180 none_pending pod
 	for i in 1 2 4 log; do
 		is "$(sent_of "$how$i" | grep -c /tasks/exit)" 1 "$how$i: its exit was delivered once"
 	done
@@ -88,25 +88,35 @@ raw_bundle never true
 raw_conf never || not_ok "start of never"
 never=$(shim_pids)
 
-# The same without any delay: until the pin expires nobody asks again and again.
+# The same without any delay: until the pin expires nobody asks again and again. It is
+# started late, for it must still be there when "lone" has ended.
 printf '[pod]\nend_delay = 0\n' >"$T/zero.conf"
 zero_loops() { sed -n 's/^worker .*loops=\([0-9]*\) .*/\1/p' "$(podshimctl -n "$NS" dump zero)"; }
 raw_bundle zero true
-PODSHIM_CONFIG=$T/zero.conf raw_start zero || not_ok "start of zero"
-zero=$(shim_pids | grep -vx "$never")
+zero=
+zero_start() {
+	PODSHIM_CONFIG=$T/zero.conf raw_start zero || not_ok "start of zero"
+	zero=$(shim_pids | grep -vx -e "$never" -e "$keeper")
+}
 
 # A pod without any task, and nobody connected: ends after end_delay. So it does with a
-# worker that came when all had been answered.
+# worker that came when all had been answered, for which it has more time.
+printf '[pod]\nend_delay = 20\n' >"$T/late.conf"
 for id in lone late; do
 	raw_bundle $id sleep 1000
-	raw_conf $id
+	conf=$T/late.conf
+	[ $id = late ] || conf=$T/podshim.conf
+	PODSHIM_CONFIG=$conf raw_start $id || not_ok "start of $id"
 	raw_create $id >/dev/null && call Start $id >/dev/null
-	keeper=$(shim_pids | grep -vx -e "$never" -e "$zero")
+	keeper=$(shim_pids | grep -vx -e "$never" -e "${zero:-0}")
 	call Kill $id signal=9 all=1 >/dev/null
 	call Wait $id >/dev/null
 	call Delete $id >/dev/null # and no Shutdown, no delete: containerd is gone
-	[ $id = lone ] || check "$id: another worker" podshimctl -n "$NS" restart $id
-	check "$id: no task, nobody there: it ends after end_delay" wait_for 12 pid_gone "$keeper"
+	case $id in
+	lone) zero_start ;;
+	late) check "late: another worker" podshimctl -n "$NS" restart late ;;
+	esac
+	check "$id: no task, nobody there: it ends after end_delay" wait_for 90 pid_gone "$keeper"
 	[ $id = late ] || loops=$(zero_loops)
 	raw_delete $id >/dev/null
 	raw_unbundle $id

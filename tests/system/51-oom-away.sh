@@ -33,7 +33,7 @@ sql() { sqlite3 -separator ' ' "file:$db?mode=ro" "$1"; }
 sent_of() { sql "SELECT topic, exec_id FROM sent WHERE container = '$1' ORDER BY n" | sed 's/ $//' | tr '\n' ','; }
 waiting() { sql "SELECT count(*) FROM event WHERE container = '$1' AND topic = '$2'"; }
 waits() { [ "$(waiting "$1" "$2")" -ge 1 ]; }
-check "nothing pending" wait_for 60 none_pending pod
+check "nothing pending" wait_for 180 none_pending pod
 keeper=$(shim_pids)
 
 # --- away
@@ -69,7 +69,7 @@ ctd_start
 is "$(shim_pids)" "$keeper" "the same keeper"
 head -c $((size - 10000)) "$RAW/w.out" >"$T/w.2" &
 reader=$!
-check "all is delivered" wait_for 120 none_pending pod
+check "all is delivered" wait_for 180 none_pending pod
 for i in child init down; do
 	is "$(sent_of $i)" "/tasks/create,/tasks/start,/tasks/oom,/tasks/exit," "$i: OOM once, before the exit"
 done
@@ -81,7 +81,7 @@ check "the next reader gets the rest" wait_for 60 pid_gone $reader
 wait $reader
 cat "$T/w.1" "$T/w.2" >"$T/w"
 check "not a byte to the FIFO is lost, doubled or out of order" cmp "$T/w" "$T/expected"
-check "nor one to the file" cmp "$T/f.log" "$T/expected"
+check "nor one to the file" wait_for 60 cmp "$T/f.log" "$T/expected"
 is "$(call Wait w | value exit_status)" 6 "then it ends as it meant to"
 raw_end child init down exec w f
 finish
