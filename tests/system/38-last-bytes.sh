@@ -9,7 +9,7 @@ for i in 1 2 3 4 5 6; do
 	wc -c <"$RAW/o$i.out" >"$T/n" &
 	reader=$!
 	raw_new "o$i" sh -c 'yes 0123456789abcdefghijklmnopqrstuvwxyz | head -c 67108864' >/dev/null
-	raw_create "o$i" "stdout=$RAW/o$i.out" >/dev/null && call Start "o$i" >/dev/null
+	raw_create "o$i" "stdout=$RAW/o$i.out" >/dev/null && call Start "o$i" >/dev/null || kill $reader
 	call Wait "o$i" >/dev/null
 	call Delete "o$i" >/dev/null
 	wait $reader

@@ -19,12 +19,15 @@ made() {
 	raw_new "$ma_id" "$@" || return 1
 	raw_jq=.
 	raw_fifos "$ma_id"
-	# shellcheck disable=SC2086
-	raw_create "$ma_id" $ma_mounts $made_opts "stdout=$RAW/$ma_id.out" >"$T/create" || { cat "$T/create"; return 1; }
 	cat "$RAW/$ma_id.out" >"$T/made" &
 	ma_reader=$!
-	call Start "$ma_id" >/dev/null
-	raw_timeout=20 call Wait "$ma_id" >/dev/null
+	# shellcheck disable=SC2086
+	raw_create "$ma_id" $ma_mounts $made_opts "stdout=$RAW/$ma_id.out" >"$T/create" || {
+		kill $ma_reader
+		cat "$T/create"
+		return 1
+	}
+	call Start "$ma_id" >/dev/null && call Wait "$ma_id" >/dev/null || kill $ma_reader
 	call Delete "$ma_id" | value exit_status >"$T/status"
 	wait $ma_reader
 	cat "$T/made"
