@@ -22,7 +22,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define WAIT_US 10e6
+#define WAIT_US 60e6
 
 struct listener {
 	pid_t pid;

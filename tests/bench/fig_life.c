@@ -49,7 +49,7 @@ life_once(enum peer p, const char *runtime, const char *what)
 	must(task_wait_send(c.t, c.id, NULL, &wait), "Wait", &c);
 	must(task_start(c.t, c.id, NULL, NULL), "Start", &c);
 	t[2] = now_us();
-	must(task_wait_recv(c.t, wait, 10000, NULL), "Wait", &c);
+	must(task_wait_recv(c.t, wait, 60000, NULL), "Wait", &c);
 	t[3] = now_us();
 	must(task_delete(c.t, c.id, NULL, NULL), "Delete", &c);
 	t[4] = now_us();
@@ -155,7 +155,7 @@ join_once(enum peer p, const char *group)
 	t0 = now_us();
 	must(task_kill(c.t, c.id, NULL, 9, false), "Kill", &c);
 	t1 = now_us();
-	must(task_wait_recv(c.t, wait, 10000, NULL), "Wait", &c);
+	must(task_wait_recv(c.t, wait, 60000, NULL), "Wait", &c);
 	sample("kill.rpc", p, t1 - t0);
 	sample("kill.wait", p, now_us() - t0);
 	must(task_delete(c.t, c.id, NULL, NULL), "Delete", &c);
@@ -191,7 +191,7 @@ exec_once(struct con *c, int n)
 	must(task_exec(c->t, c->id, id, NULL, true_argv), "Exec", c);
 	must(task_wait_send(c->t, c->id, id, &wait), "Wait", c);
 	must(task_start(c->t, c->id, id, NULL), "Start", c);
-	must(task_wait_recv(c->t, wait, 10000, NULL), "Wait", c);
+	must(task_wait_recv(c->t, wait, 60000, NULL), "Wait", c);
 	must(task_delete(c->t, c->id, id, NULL), "Delete", c);
 	return now_us() - t0;
 }

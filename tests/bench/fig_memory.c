@@ -94,7 +94,7 @@ execs(struct con *c, int from, int to)
 		    "Exec", c);
 		must(task_wait_send(c->t, c->id, id, &wait), "Wait", c);
 		must(task_start(c->t, c->id, id, NULL), "Start", c);
-		must(task_wait_recv(c->t, wait, 10000, NULL), "Wait", c);
+		must(task_wait_recv(c->t, wait, 60000, NULL), "Wait", c);
 		must(task_delete(c->t, c->id, id, NULL), "Delete", c);
 	}
 }

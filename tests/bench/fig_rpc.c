@@ -25,7 +25,7 @@ latencies(struct con *c, const char *method, int n, const char *key)
 
 		pb_str(&m, 1, c->id);
 		t0 = now_us();
-		must(ttrpc_call(c->t, TASK_V2, method, &m, 10000, &r), method, c);
+		must(ttrpc_call(c->t, TASK_V2, method, &m, 60000, &r), method, c);
 		us[i] = now_us() - t0;
 		must(r.code, method, c);
 		ttrpc_reply_fini(&r);
@@ -59,7 +59,7 @@ pipelined(struct con *c, int n)
 		for (; sent < n && sent - got < IN_FLIGHT; sent++)
 			must(ttrpc_send(c->t, TASK_V2, "State", &m, 0, &stream), "State",
 			    c);
-		must(ttrpc_recv(c->t, 0, 10000, &r), "State", c);
+		must(ttrpc_recv(c->t, 0, 60000, &r), "State", c);
 		must(r.code, "State", c);
 		ttrpc_reply_fini(&r);
 		got++;

@@ -135,7 +135,7 @@ die_of_left(enum peer p, pid_t pid)
 void
 cg_wait_empty(enum peer p)
 {
-	double deadline = now_us() + 30e6;
+	double deadline = now_us() + 300e6;
 	pid_t pid[8];
 
 	for (;;) {
@@ -176,7 +176,7 @@ cg_settle(enum peer p)
 	while (quiet < 4) {
 		double cpu = cg_cpu_us(p), now = now_us();
 
-		if (now - began > 60e6 || now - since > 3e6)
+		if (now - began > 300e6 || now - since > 3e6)
 			return;
 		if (cg_has_helpers(p)) {
 			/* the next may be on its way when this one has ended */
