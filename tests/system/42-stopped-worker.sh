@@ -25,8 +25,9 @@ check "list says that it is stopped" wait_for 60 says_stopped
 check "the exec is reaped without a worker" wait_for 2 sh -c "! [ -e /proc/$epid ]"
 usr1 "$pid"
 check "so is init" wait_for 2 sh -c "! [ -e /proc/$pid ]"
-# requests wait; 7 s is more than the 5 s after which a hung worker is killed
-timeout -k 5 7 ctr -a "$SOCK" -n "$CTD_NS" task exec --fifo-dir "$T/fifo" --exec-id late c1 echo late </dev/null >"$T/late" 2>&1
+# requests wait; 12 s is more than the 10 s within which a hung worker is killed: its loop is
+# looked at every 5 s, and went on in the first of them
+timeout -k 5 12 ctr -a "$SOCK" -n "$CTD_NS" task exec --fifo-dir "$T/fifo" --exec-id late c1 echo late </dev/null >"$T/late" 2>&1
 is $? 124 "a request waits ($(tail -n 1 "$T/late"))"
 is "$(state worker_pid)" "$w" "a stopped worker is not taken for a hung one"
 like "$(state state)" "*stopped*" "and list still says so"
