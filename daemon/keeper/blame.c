@@ -213,14 +213,27 @@ blame_each_trace(
 
 /* --- the crash record ------------------------------------------------------ */
 
+/* N of "<prefix>N.txt", which grows from record to record; 0 for other names. */
+static uint64_t
+record_number(const char *name, const char *prefix)
+{
+	size_t len = strlen(prefix);
+	uint64_t n;
+	char *end;
+
+	if (strncmp(name, prefix, len) != 0 || name[len] < '1' || name[len] > '9')
+		return 0;
+	n = strtoull(name + len, &end, 10);
+	return strcmp(end, ".txt") == 0 ? n : 0;
+}
+
 void
 records_prune(int dir_fd, const char *prefix)
 {
 	AUTO_CLOSEDIR DIR *dir = dir_open(dir_fd, ".");
-	int64_t newest[LIMIT_RECORDS] = {0}, when;
-	size_t len = strlen(prefix), i;
+	uint64_t newest[LIMIT_RECORDS] = {0}, n;
 	struct dirent *de;
-	struct stat st;
+	size_t i;
 	int pass;
 
 	if (dir == NULL)
@@ -229,20 +242,19 @@ records_prune(int dir_fd, const char *prefix)
 	for (pass = 0; pass < 2; pass++) {
 		rewinddir(dir);
 		while ((de = dir_next(dir)) != NULL) {
-			if (strncmp(de->d_name, prefix, len) != 0 ||
-			    fstatat(dir_fd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) == -1)
+			n = record_number(de->d_name, prefix);
+			if (n == 0)
 				continue;
-			when = st.st_mtim.tv_sec * NS_PER_S + st.st_mtim.tv_nsec;
 			if (pass == 1) {
-				if (when < newest[0])
+				if (n < newest[0])
 					(void)unlinkat(dir_fd, de->d_name, 0);
 				continue;
 			}
-			if (when <= newest[0])
+			if (n <= newest[0])
 				continue;
-			for (i = 0; i + 1 < LIMIT_RECORDS && newest[i + 1] < when; i++)
+			for (i = 0; i + 1 < LIMIT_RECORDS && newest[i + 1] < n; i++)
 				newest[i] = newest[i + 1];
-			newest[i] = when;
+			newest[i] = n;
 		}
 	}
 }

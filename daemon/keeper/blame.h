@@ -71,7 +71,8 @@ void blame_write_frames(const struct blame *bl, int fd);
  * what has its name later may be another: "<key>: path" and "<key>_id: dev:inode".
  */
 void record_exe(int fd, const char *key, const char *link);
-/* In the pod's directory, keep the newest LIMIT_RECORDS of the files "<prefix>*". */
+/* In the pod's directory, keep the newest LIMIT_RECORDS of the files "<prefix>N.txt": the
+ * largest N, for two may have one time. */
 void records_prune(int dir_fd, const char *prefix);
 
 #endif
