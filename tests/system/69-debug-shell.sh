@@ -71,21 +71,29 @@ exec 6<&-
 umount -l "$T/linked/opt"
 
 # what it left running is killed; and all of it if the client is
-# its own "sleep" comes and goes; ours are looked for by their arguments
-inside() { cat "/proc/$pid/root/proc/"[0-9]*/comm 2>/dev/null | grep -vx sleep | sort | uniq -c | tr -s " \n" " "; }
-quiet=$(inside)
-like "$quiet" " 1 sh " "when a command has returned, nobody of it is in the container"
-tool 'setsid sleep 77101 >/dev/null 2>&1 & sleep 77102 & echo' >/dev/null
-gone() { ! pgrep -f "^sleep 7710[1-4]\$" >/dev/null; }
+# Strangers among the container's processes: in another mount namespace. One that is about to
+# end has none any more.
+inside() {
+	for in_p in "/proc/$pid/root/proc/"[0-9]*; do
+		in_ns=$(readlink "$in_p/ns/mnt" 2>/dev/null) && [ "$in_ns" != "$(ns mnt)" ] &&
+			echo "${in_p##*/} $(cat "$in_p/comm" 2>/dev/null)"
+	done
+}
+nobody() { [ -z "$(inside)" ]; }
+somebody() { ! nobody; }
+is "$(inside)" "" "when a command has returned, nobody of it is in the container"
+n=77$$ # others of this test run on this machine, too
+tool "setsid sleep ${n}1 >/dev/null 2>&1 & sleep ${n}2 & echo" >/dev/null
+gone() { ! pgrep -f "^sleep ${n}[1-4]\$" >/dev/null; }
 check "background processes end with the command" wait_for 5 gone
-podshimctl -n "$NS" debug shell a -- sh -c 'setsid sleep 77103 & echo up; exec sleep 77104' >"$T/up" 2>&1 &
+podshimctl -n "$NS" debug shell a -- sh -c "setsid sleep ${n}3 & echo up; exec sleep ${n}4" >"$T/up" 2>&1 &
 client=$!
 wait_for 10 grep -q up "$T/up"
+check "while it runs it is seen there" somebody
 kill -KILL $client
 check "a killed client's processes end" wait_for 5 gone
-still() { [ "$(inside)" = "$quiet" ]; }
-check "the container has its own processes, and no others" wait_for 5 still
-still || diag "before: $quiet; now: $(inside)"
+check "the container has its own processes, and no others" wait_for 5 nobody
+nobody || diag "$(inside)"
 call Pause a >/dev/null
 is "$(timeout 20 podshimctl -n "$NS" debug shell a -- echo works)" works "a paused container can be looked into"
 call Resume a >/dev/null
@@ -156,7 +164,7 @@ out=$(podshimctl debug net "$name" -- sh -c "ip -o -4 address show eth0 | tr -s 
 like "$out" "169.254.*/30*2" "net: an address inside"
 like "$(cat "$T/net")" "host: $name 169.254.*; inside: eth0 169.254.*; /proc/*/ns/net" "both ends are named"
 check "the pair is gone" wait_for 5 sh -c "! ip link show '$name' >/dev/null 2>&1"
-podshimctl debug net "$name" -- sleep 77104 >"$T/net" 2>&1 &
+podshimctl debug net "$name" -- sleep "${n}4" >"$T/net" 2>&1 &
 client=$!
 check "net: up" wait_for 10 grep -q '^host:' "$T/net"
 host=$(sed -n 's/.*inside: eth0 \([0-9.]*\).*/\1/p' "$T/net")
@@ -172,7 +180,7 @@ is $? 2 "a name that is none"
 # a container among the host's pids takes along what was started in its name
 raw_jq='del(.linux.namespaces[] | select(.type == "pid"))'
 pid=$(raw_run h sleep 1000)
-podshimctl -n "$NS" debug shell h -- sh -c 'setsid sleep 77101 & echo up; exec sleep 77102' >"$T/up" 2>&1 &
+podshimctl -n "$NS" debug shell h -- sh -c "setsid sleep ${n}1 & echo up; exec sleep ${n}2" >"$T/up" 2>&1 &
 client=$!
 wait_for 10 grep -q up "$T/up"
 kill -KILL "$pid"
