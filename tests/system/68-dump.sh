@@ -5,19 +5,27 @@
 . "$LIBDIR/raw.sh"
 [ -n "$PODSHIM" ] || skip_all "podshim's own tool"
 ctd_up
-state() { podshimctl -o json -n "$NS" list | jq -r ".[0].$1"; }
 has() { # PATTERN WHAT
 	if grep -qE "$1" "$dump"; then ok "$2"; else not_ok "$2" && diag "$(head -n 80 "$dump")"; fi
 }
-newest() { find "$dir" -name 'dump-*.txt' -newer "$T/mark" 2>/dev/null | head -n 1; }
-comes() { [ -n "$(newest)" ] && grep -q "$1" "$(newest)"; }
+# by their names: a file may be as old as what was made before it
+dumps() { find "$dir" -name 'dump-*.txt'; }
+usr1_to() { # PID: and what there was before it
+	old=$(dumps)
+	kill -USR1 "$1"
+}
+newest() { dumps | grep -vxF -e "$old"; }
+comes() { [ -n "$(newest)" ] && grep -q "$1" "$(newest)" && grep -q "dump: $(newest)" "$T/shim.log"; }
+asked() { [ "$(keeper_field a requests)" -ge 1 ]; }
 
 raw_run a sh -c 'while :; do sleep 0.1; done' >/dev/null || bail "run"
 raw_exec a e1 sleep 1000 >/dev/null
 call Wait a >/dev/null &
 wait=$!
-w=$(state worker_pid)
-k=$(state keeper_pid)
+wait_for 10 asked
+w=$(pod_field a worker_pid)
+k=$(pod_field a keeper_pid)
+[ "${w:-0}" -gt 1 ] && [ "${k:-0}" -gt 1 ] || bail "no pids"
 dump=$(podshimctl -n "$NS" dump a 2>"$T/err")
 is $? 0 "dump"
 dir=$(dirname "$dump")
@@ -34,14 +42,11 @@ has "^task 'a' running" "worker: the task"
 has "^  exec 'e1' pid=[0-9]+ running" "worker: its exec"
 has '^outbox pending=' "worker: the outbox"
 
-touch "$T/mark"
-
-kill -USR1 "$k"
+usr1_to "$k"
 check "SIGUSR1 to the keeper" wait_for 5 comes "^worker pid=$w"
-touch "$T/mark"
-kill -USR1 "$w"
+usr1_to "$w"
 check "SIGUSR1 to the worker" wait_for 5 comes "^worker pid=$w"
-is "$(state worker_pid)" "$w" "neither has harmed anybody"
+is "$(pod_field a worker_pid)" "$w" "neither has harmed anybody"
 kill -STOP "$w"
 dump=$(podshimctl -n "$NS" dump a 2>"$T/err")
 has '^process: State:.*stopped' "a stopped one is looked at from outside"
@@ -49,7 +54,7 @@ has '^kernel: ' "with its kernel stack"
 has '^frame: .*\(base \+ ' "and a trail"
 kill -CONT "$w"
 is "$(call State a | value status)" $RUNNING "it goes on as before"
-is "$(state worker_pid)" "$w" "and is the same"
+is "$(pod_field a worker_pid)" "$w" "and is the same"
 i=0
 while [ $i -lt 10 ]; do
 	podshimctl -n "$NS" dump a >/dev/null 2>&1 || break
