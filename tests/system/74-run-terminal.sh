@@ -25,8 +25,9 @@ check "attach" wait_for 60 seen '^again'
 # a second one, without a terminal, that only watches
 podshimctl attach --no-stdin s >"$T/watch" 2>&1 </dev/null &
 w=$!
-type_in 'sleep 1; clear; echo for "both"; tty'
+type_in 'until [ -e /tmp/both ]; do echo for "both"; sleep 0.1; done; clear; tty'
 check "a second one sees it, too" wait_for 60 has "$T/watch" 'for both'
+: >"$T/rootfs/tmp/both"
 check "inside it is a terminal" wait_for 60 seen '^/dev/pts/'
 press C-p x
 type_in ''
