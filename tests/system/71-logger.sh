@@ -5,23 +5,30 @@
 [ -n "$PODSHIM" ] || skip_all "podshim's own tool"
 ctd_up
 logger=$PODSHIM_PREFIX/bin/podshim-logger
-# run_l ID URI ARGS...: detached, until its end and Delete
-run_l() {
+# start_l ID URI ARGS...: detached; end_l ID: until its end, and Delete; run_l: both
+start_l() {
 	rl_id=$1 rl_uri=$2
 	shift 2
 	note_id "$rl_id"
 	ctr run -d --runtime "$RUNTIME" --log-uri "$rl_uri" "$IMAGE" "$rl_id" "$@" </dev/null
-	wait_for 20 task_is "$rl_id" STOPPED || return 1
-	rm_c "$rl_id"
 }
-script='echo one; echo two >&2; printf "%s" long; sleep 1.3; echo " line"
+end_l() {
+	wait_for 20 task_is "$1" STOPPED || return 1
+	rm_c "$1"
+}
+run_l() { start_l "$@" && end_l "$1"; }
+no_loggers() { [ -z "$(pids_of podshim-logger)" ]; }
+script='echo one; echo two >&2; printf "%s" long; until [ -e /go ]; do sleep 0.05; done; echo " line"
 	head -c 40000 /dev/zero | tr "\0" x; echo; printf "no end"'
 lines='i=0; while [ $i -lt 3000 ]; do echo "line $i and a bit more"; i=$((i+1)); done'
 
 for RUNTIME in io.containerd.podshim.v1 io.containerd.runc.v2; do
 	l=$T/log/$RUNTIME
-	check "$RUNTIME: a container with it" run_l c "binary://$logger?path=$l/{namespace}/{id}.log" sh -c "$script"
 	log=$l/$NS/c.log
+	check "$RUNTIME: a container with it" start_l c "binary://$logger?path=$l/{namespace}/{id}.log" sh -c "$script"
+	check "the beginning of a line does not wait for ever" wait_for 20 grep -qs 'stdout P long$' "$log"
+	: >"$(bundle c)/rootfs/go"
+	check "the container ends" end_l c
 	is "$(sed -n 's/^....-..-..T..:..:..\.[0-9]*Z //p' "$log" | grep -c -e '^stdout [FP] ' -e '^stderr [FP] ')" \
 		"$(wc -l <"$log")" "every line is as Kubernetes wants it" || diag "$(cat "$log")"
 	is "$(sed 's/^[^ ]* //' "$log" | grep -v xx | sort | tr '\n' '|')" \
@@ -37,7 +44,7 @@ for RUNTIME in io.containerd.podshim.v1 io.containerd.runc.v2; do
 	is "$(wc -l <"$T/d"),$(awk '$2 != NR - 1' "$T/d" | head -n 1)" "3000," "every line is there once, in order"
 	check "in many files" test -e "$l/d.log.9"
 	is "$(find "$l" -name 'd.log*' -size +16384c)" "" "none is larger than it should be"
-	check "no log program is left" wait_for 5 sh -c "[ -z '$(pids_of podshim-logger)' ]"
+	check "no log program is left" wait_for 5 no_loggers
 done
 RUNTIME=io.containerd.podshim.v1
 check "plain lines" run_l f "binary://$logger?path=$T/log/f.log&format=plain" echo just this
@@ -65,7 +72,7 @@ is "$(cat "$T/log/h.old")" one "the old one stays"
 # SIGTERM while the writer lives on
 echo three >&8
 kill -TERM $pid
-check "SIGTERM ends it" wait_for 10 sh -c "! kill -0 $pid"
+check "SIGTERM ends it" wait_for 10 pid_gone $pid
 is "$(tail -n 1 "$T/log/h")" three "after what was in the pipe"
 wait $pid
 is $? 0 "with status 0"
@@ -126,6 +133,7 @@ if mkdir "$T/small" && mount -t tmpfs -o size=64k none "$T/small" 2>/dev/null; t
 		sh -c "$lines"
 	is $? 0 "a container ends though the disk of its log is full"
 	is "$(tail -c 1 "$T/small/g.log" | od -An -c | tr -d ' ')" '\n' "the log ends with a whole line"
+	wait_for 10 no_loggers
 	umount "$T/small"
 else
 	skip "no tmpfs here"

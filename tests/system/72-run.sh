@@ -44,7 +44,7 @@ is "$(pr -d --pod web --pid-file "$T/pid" --exit-file "$T/exit" a \
 podshimctl -o json run -d --rootfs "$T/rootfs" --pod web --rm b sleep 1000 >"$T/json"
 is "$(jq -r '"\(.pod) \(.container)"' "$T/json")" "web b" "or JSON"
 check "as doc/schema says" as_schema run "$T/json"
-is "$(pod_of web running)" 2 "two containers in one pod"
+is "$(pod_field web running)" 2 "two containers in one pod"
 is "$(cat "$T/pid")" "$(task_of a pid)" "--pid-file"
 is "$(pr a true 2>&1 | grep -c "a container 'a' already")" 1 "a name is given once"
 check "no exit file yet" gone "$T/exit"
@@ -53,7 +53,7 @@ check "--exit-file, with nobody waiting" wait_for 60 has "$T/exit" '^9$'
 is "$(stat -c %s "$T/exit"),$(stat -c %Y "$T/exit")" "1,$(date -d "$(task_of a exited_at)" +%s)" \
 	"digits alone, and the time of the exit"
 # its events went to podshimctl itself: none pile up
-check "no event is left waiting" wait_for 60 sh -c "[ '$(pod_of web events_pending)' = 0 ]"
+check "no event is left waiting" wait_for 60 none_pending web
 is "$(podshimctl delete b </dev/null 2>&1 | grep -c 'is running; --force')" 1 "delete of a running one wants --force"
 kill -9 "$(task_of b pid)"
 check "--rm in the background" wait_for 60 gone "$STATE_ROOT-run/$NS/b"
@@ -85,8 +85,8 @@ is "$(podshimctl delete early)" early "what a dead one has left"
 # a pod whose database only a newer podshim can read
 pr -d n sleep 1000 >/dev/null
 pid=$(task_of n pid)
-sqlite3 "$STATE_ROOT/$NS"/n.????????/state.db \
-	"PRAGMA user_version = 99; UPDATE meta SET value = '99' WHERE key = 'min_reader'" >/dev/null
+db_write "$(echo "$STATE_ROOT/$NS"/n.????????)/state.db" \
+	"PRAGMA user_version = 99; UPDATE meta SET value = '99' WHERE key = 'min_reader'" >/dev/null || bail "the database"
 like "$(podshimctl delete n 2>&1 >/dev/null </dev/null)" "*container 'n' may be running*wants a reader of 99*--force*" \
 	"delete of what may be running wants --force"
 check "it runs" kill -0 "$pid"
