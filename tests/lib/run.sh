@@ -14,7 +14,5 @@ task_of() { podshimctl -o json tasks 2>/dev/null | jq -r --arg id "$1" ".[] | se
 task_has() { [ "$(task_of "$1" "$2")" = "$3" ]; }
 has() { grep -qs -e "$2" "$1"; }
 gone() { ! [ -e "$1" ]; }
-# pod_of POD KEY: what `list` says of a pod
-pod_of() { podshimctl -o json list | jq -r --arg pod "$1" ".[] | select(.pod == \$pod) | .$2"; }
 # nothing that only podshimctl run makes
 no_run_dirs() { gone "$STATE_ROOT-run/$NS" && gone "/var/log/podshim/$NS"; }

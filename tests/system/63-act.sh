@@ -56,6 +56,7 @@ exits 2 "no size" resize c1 80
 exits 0 "close-stdin" close-stdin c1
 exits 2 "no such signal" kill -s NOPE c1
 
+wait_for 60 catches_usr1 "$(task_pid c0)"
 exits 0 "kill" kill -s USR1 c0
 exits 17 "its status" wait c0
 check "containerd sees the end" wait_for 30 task_is c0 STOPPED
@@ -63,12 +64,15 @@ check "by an event" wait_for 30 events_has c0 /tasks/exit
 like "$(ctr task rm c0 2>&1)" "*exit code 17*" "with its status"
 
 # a dead worker comes back, a stopped one is a time-out and nothing of it happens later
-w=$(ctl list -o json | jq '.[0].worker_pid')
+field() { pod_field pod "$1"; }
+w=$(field worker_pid)
 [ "${w:-0}" -gt 1 ] || bail "no worker"
 kill -KILL "$w"
 is "$(ctl exec c1 echo alive)" alive "exec with the worker just dead"
-w=$(ctl list -o json | jq '.[0].worker_pid')
+w=$(field worker_pid)
+[ "${w:-0}" -gt 1 ] || bail "no worker"
 kill -STOP "$w"
+wait_for 20 grep -q '^State:.*T' "/proc/$w/status"
 podshimctl -n "$NS" exec c1 touch /late >/dev/null 2>"$T/err.exec" &
 x=$!
 exits 5 "kill: no answer from a stopped worker" kill -s TERM c1
@@ -80,18 +84,16 @@ is "$(ctl exec c1 sh -c 'ls /late 2>&1; echo alive' | tail -n 1)" alive "it goes
 check "what was given up did not happen" test ! -e "$root/late"
 
 # in a crash loop each verb waits for the next worker
-field() { ctl list -o json | jq -r ".[0].$1"; }
 kill_worker() {
 	w=$(field worker_pid)
 	[ "${w:-0}" -gt 1 ] && kill -KILL "$w" 2>/dev/null
 }
-n=0
-while [ "$(field state)" != crash-loop ] && [ $n -lt 100 ]; do
+in_loop() {
+	[ "$(field state)" = crash-loop ] && return
 	kill_worker
-	n=$((n + 1))
-	sleep 0.1
-done
-is "$(field state)" crash-loop "a crash loop"
+	false
+}
+check "a crash loop" wait_for 20 in_loop
 exits 3 "exec in it" exec c1 sh -c 'exit 3'
 exits 0 "pause" pause c1
 wait_for 30 kill_worker

@@ -26,16 +26,16 @@ mv "$RAW/b.away" "$RAW/b"
 
 runtime_root=$(ctl inspect -o json a/a | jq -r .runtime_root)
 # the keeper dies, and nobody runs delete
-k=$(ctl list -o json | jq '.[] | select(.pod == "a") | .keeper_pid')
-w=$(ctl list -o json | jq '.[] | select(.pod == "a") | .worker_pid')
+k=$(pod_field a keeper_pid)
+w=$(pod_field a worker_pid)
 [ "${k:-0}" -gt 1 ] && [ "${w:-0}" -gt 1 ] || bail "no pids"
 kill -KILL "$k"
-wait_for 10 sh -c "! kill -0 $w 2>/dev/null"
+wait_for 10 pid_gone "$w"
 like "$(doctor container-without-keeper)" "*'a' runs (pid $pid)*" "a container without a keeper"
 like "$(doctor stale-socket)" "*Nobody listens*" "a stale socket"
 like "$(ctl gc)" "left alone *'a' still has processes" "gc leaves living containers alone"
 kill -KILL "$pid"
-wait_for 10 sh -c "! kill -0 $pid 2>/dev/null"
+wait_for 10 pid_gone "$pid"
 like "$(ctl gc)" "left alone *still has its bundle*" "and what containerd will ask for"
 rm -rf "$bundle_a"
 like "$(doctor orphaned-directory)" "*is left over*" "an orphaned directory"

@@ -6,7 +6,7 @@
 . "$LIBDIR/raw.sh"
 [ -n "$PODSHIM" ] || skip_all "podshim's own promise"
 ctd_up
-state() { podshimctl -o json -n "$NS" list | jq -r ".[] | select(.pod == \"$pod\").$1"; }
+state() { pod_field "$pod" "$1"; }
 waits() { case $(state state) in *"waits for a debugger at $1"*) ;; *) false ;; esac; }
 is_running() { [ "$(state state)" = running ]; }
 go() { kill -CONT "$(state worker_pid)"; }
@@ -31,7 +31,7 @@ check "the pod is up" wait_for 5 is_running
 pid=$(call Start a | value pid)
 kill -KILL "$(state worker_pid)"
 check "a crash later: it halts anew" wait_for 10 waits boot
-kill -USR1 "$pid"
+usr1 "$pid"
 check "an exit meanwhile is reaped" wait_for 5 sh -c "! [ -e /proc/$pid ]"
 go
 is "$(call Wait a | value exit_status)" 17 "and its status is true"
@@ -42,16 +42,18 @@ pod=b
 PODSHIM_WAIT_DEBUGGER=never
 export PODSHIM_CONFIG="$T/podshim.conf"
 printf '[debug]\nwait = create\n' >"$PODSHIM_CONFIG"
+raw_wrap ": >'$T/begun'"
 raw_new b sleep 1000 || bail "start"
-raw_create b >"$T/create" &
+raw_create b "options.binary_name=$T/wrap" >"$T/create" &
 create=$!
 check "create: halts" wait_for 10 waits create
-is "$(shim_pids | wc -w)" 1 "no runtime was begun"
-check "a bad word is noted" grep -q "PODSHIM_WAIT_DEBUGGER: 'never' is none of" "$T/shim.log"
+check "no runtime was begun" test ! -e "$T/begun"
+check "a bad word is noted" wait_for 10 grep -q "PODSHIM_WAIT_DEBUGGER: 'never' is none of" "$T/shim.log"
 w=$(state worker_pid)
 go
 wait $create
 check "and goes on: Create is answered" grep -q '^pid=' "$T/create"
+check "now it was" test -e "$T/begun"
 is "$(state worker_pid)" "$w" "by the same worker"
 
 printf '[debug]\nwait = start\n' >"$PODSHIM_CONFIG"
@@ -67,7 +69,7 @@ podshimctl -n "$NS" restart b >"$T/out" 2>&1
 raw_exec b e1 true >"$T/exec" &
 exec=$!
 check "exec: halts" wait_for 10 waits exec
-check "its log names them" grep -q 'point exec, container b, exec e1' "$T/shim.log"
+check "its log names them" wait_for 10 grep -q 'point exec, container b, exec e1' "$T/shim.log"
 go
 wait $exec
 is "$(call Wait b exec_id=e1 | value exit_status)" 0 "and runs it"

@@ -14,7 +14,9 @@ fg_run() { # fg_run OUTPUT ARGS...
 }
 fg_run "$T/o1" --rm a sh -c "$trapper"
 check "a container in the foreground" wait_for 60 has "$T/o1" ready
-kill -9 "$(pod_of a worker_pid)"
+w=$(pod_field a worker_pid)
+[ "${w:-0}" -gt 1 ] || bail "no pid"
+kill -9 "$w"
 kill -TERM $fg
 wait $fg
 is "$?,$(tail -n 1 "$T/o1")" "5,got TERM" "SIGTERM is passed on, past a dead worker"
@@ -66,7 +68,7 @@ check "and that is true" no_run_dirs
 # a stopped shim takes no signals
 fg_run "$T/o6" s sh -c 'echo ready; sleep 1000'
 wait_for 60 has "$T/o6" ready
-w=$(pod_of s worker_pid)
+w=$(pod_field s worker_pid)
 [ "${w:-0}" -gt 1 ] || bail "no pid"
 kill -STOP "$w"
 check "signals to a stopped worker" ended_by_term
@@ -89,7 +91,9 @@ check "and it is removed" wait_for 60 no_run_dirs
 # the keeper dies
 fg_run "$T/o4" d sh -c 'echo ready; sleep 1000'
 wait_for 60 has "$T/o4" ready
-kill -9 "$(pod_of d keeper_pid)"
+k=$(pod_field d keeper_pid)
+[ "${k:-0}" -gt 1 ] || bail "no pid"
+kill -9 "$k"
 wait $fg
 is "$?,$(grep -c "shim is lost" "$T/o4")" 125,1 "a lost shim is said" || diag "$(cat "$T/o4")"
 like "$(podshimctl doctor)" "*'d' runs (pid *-> 'podshimctl delete --force d' takes it away*" "doctor says what helps"
