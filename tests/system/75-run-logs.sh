@@ -63,7 +63,7 @@ running" "attach ends with its reader"
 # not ours
 is "$(podshimctl run -d --rootfs "$T/rootfs" --log none c true; podshimctl logs c 2>&1 | grep -c 'has no log file')" "c
 1" "--log none"
-is "$(pr -d --log "$T/own.log" --log-opt format=plain d echo mine; wait_for 60 task_has d status stopped; podshimctl logs d)" "d
+is "$(pr -d --log "$T/own.log" --log-opt format=plain d echo mine; wait_for 60 has "$T/own.log" mine; podshimctl logs d)" "d
 mine" "--log FILE, plain"
 # what is told of it is where it is
 log_of() { podshimctl -o json run -d --rootfs "$T/rootfs" "$@" true | jq -r .log; }
@@ -81,24 +81,47 @@ else
 fi
 
 # a log that nobody tells the end of: what comes soon after the container's end is shown
-pr -d --log "$T/late.log" --log-opt format=plain e sh -c 'echo begin; until [ -e /tmp/go2 ]; do sleep 0.05; done' >/dev/null
-rm "$STATE_ROOT-run/$NS/e/attach"
-follow "$T/late" -f e
-wait_for 60 has "$T/late" begin
 # a neighbour that goes on writing is none of ours
 while [ -e "$T" ]; do echo x >>"$T/neighbour.log"; sleep 0.1; done 2>/dev/null &
 neighbour=$!
-: >"$T/rootfs/tmp/go2"
-wait_for 60 task_has e status stopped
-i=0
-while [ $i -lt 40 ]; do
-	i=$((i + 1))
-	echo "late $i" >>"$T/late.log"
-	sleep 0.05
-done
-check "-f ends all the same" wait_for 60 pid_gone $fo
-wait $fo
-is "$?,$(grep -c late "$T/late")" "0,40" "having shown the last line"
+late_lines() {
+	rm -f "$T/late.log" "$T/rootfs/tmp/go2" "$T/over"
+	pr -d --log "$T/late.log" --log-opt format=plain e \
+		sh -c 'echo begin; until [ -e /tmp/go2 ]; do sleep 0.05; done' >/dev/null
+	rm "$STATE_ROOT-run/$NS/e/attach"
+	follow "$T/late" -f e
+	wait_for 60 has "$T/late" begin
+	{
+		: >"$T/rootfs/tmp/go2"
+		wait_for 60 task_has e status stopped
+		: >"$T/over"
+	} &
+	ll_ender=$!
+	ll_n=0 ll_behind=0
+	while [ $ll_behind -lt 40 ]; do
+		ll_n=$((ll_n + 1))
+		! [ -e "$T/over" ] || ll_behind=$((ll_behind + 1))
+		echo "late $ll_n" >>"$T/late.log"
+		sleep 0.05
+	done
+	wait $ll_ender
+	wait_for 60 pid_gone $fo || return 1
+	wait $fo
+	ll_got="$?,$(grep -c late "$T/late")"
+	[ "$ll_got" = "0,$ll_n" ]
+}
+# a pause of this loop for longer than -f waits ends it early: what is wrong fails each time
+tries() {
+	for try in 1 2 3 4 5 6 7 8 9 10; do
+		"$@" && return 0
+		pid_gone $fo || return 1
+		echo "try $try: $ll_got of $ll_n"
+		rm_run e
+	done
+	return 1
+}
+check "-f shows what soon follows the end, up to the last line" tries late_lines
+check "and ends all the same" pid_gone $fo
 kill $neighbour
 wait $neighbour 2>/dev/null
 rm_run a b c d e q
