@@ -71,10 +71,15 @@ if ! mkdir -p "$systemd/$NS/unit" 2>/dev/null || ! mkdir "$systemd/$NS/unit/$NS.
 else
 	home=$systemd$(sed -n 's/^\(0:\|[0-9]*:name=systemd\)://p' "/proc/$ctd_pid/cgroup" | head -n 1)
 	echo "$ctd_pid" >"$systemd/$NS/unit/$NS.service/cgroup.procs"
-	mkdir -p /run/systemd/system
-	in_unit() { # KILLMODE
-		unshare -m sh -c 'mount -t tmpfs t /run/systemd/system && printf "[Service]\n%s\n" "$1" >"/run/systemd/system/$2.service" &&
-			timeout 60 podshimctl -n "$2" doctor -o json' - "$1" "$NS" | jq -r '.[] | select(.code == "kill-mode") | .text'
+	mkdir "$T/run"
+	in_unit() { # KILLMODE; a host without systemd does not get its directory, which says that it runs
+		unshare -m sh -c '
+			if ! [ -d /run/systemd/system ]; then
+				mount --rbind /run "$3" && mount -t tmpfs t /run && mkdir -p /run/systemd/system &&
+					ln -s "$3/podshim" "$3/containerd" /run || exit
+			fi
+			mount -t tmpfs t /run/systemd/system && printf "[Service]\n%s\n" "$1" >"/run/systemd/system/$2.service" &&
+				timeout 60 podshimctl -n "$2" doctor -o json' - "$1" "$NS" "$T/run" | jq -r '.[] | select(.code == "kill-mode") | .text'
 	}
 	like "$(in_unit KillMode=mixed)" "Unit '$NS.service' has KillMode=mixed: *kills every shim*" "a unit that kills the shims"
 	is "$(in_unit KillMode=process)" "" "one that does not"
