@@ -38,11 +38,11 @@ raw_jq=.
 raw_fifos io
 exec 7<>"$RAW/io.out"
 raw_create io options.io_uid=1234 options.io_gid=4321 "stdout=$RAW/io.out" >/dev/null && call Start io >/dev/null
-read -r line <&7
+line=$(line_from <&7)
 like "$line" "*:4321" "IoUid, IoGid: the container's pipe ($line; runc gives the uid to its user)"
 call Exec io exec_id=e "stdout=$RAW/io.out" "spec=$(raw_spec stat -L -c %u:%g /proc/self/fd/1)"
 call Start io exec_id=e >/dev/null
-read -r line <&7
+line=$(line_from <&7)
 like "$line" "*:4321" "and an exec's"
 exec 7<&-
 raw_end io

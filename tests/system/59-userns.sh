@@ -23,19 +23,18 @@ like "$out" "pid=*" "Create in a user namespace"
 pid=$(call Start u | value pid)
 is "$(awk '/^Uid/ { print $2 }' "/proc/$pid/status")" 70000 "its root is another one outside"
 echo hello >&8
-read -r line <&7
-is "$line" "got hello" "/dev/stdout can be opened"
-read -r line <&6
-is "$line" err "/dev/stderr too"
-read -r l1 <&7; read -r l2 <&7; read -r l3 <&7
-is "$l1 $l2 $l3" "0:0 0:0 0:0" "all three are root's, inside"
-call Exec u exec_id=e "stdin=$RAW/u.in" "stdout=$RAW/u.out" "stderr=$RAW/u.err" \
+is "$(line_from <&7)" "got hello" "/dev/stdout can be opened"
+is "$(line_from <&6)" err "/dev/stderr too"
+is "$(line_from <&7) $(line_from <&7) $(line_from <&7)" "0:0 0:0 0:0" "all three are root's, inside"
+exec 6<&- 7<&- 8<&-
+raw_fifos e # of its own: whoever reads init's might take what is meant for it
+exec 6<>"$RAW/e.err" 7<>"$RAW/e.out" 8<>"$RAW/e.in"
+call Exec u exec_id=e "stdin=$RAW/e.in" "stdout=$RAW/e.out" "stderr=$RAW/e.err" \
 	"spec=$(raw_spec sh -c 'read -r line; echo "exec $line" >/dev/stdout')"
 call Start u exec_id=e >/dev/null
 echo again >&8
-read -r line <&7
-is "$line" "exec again" "an exec's too"
-is "$(raw_timeout=10 call Wait u exec_id=e | value exit_status)" 0 "it ends well"
+is "$(line_from <&7)" "exec again" "an exec's too"
+is "$(call Wait u exec_id=e | value exit_status)" 0 "it ends well"
 exec 6<&- 7<&- 8<&-
 # a terminal
 raw_fifos t
@@ -43,11 +42,10 @@ exec 7<>"$RAW/t.out" 8<>"$RAW/t.in"
 call Exec u exec_id=t terminal=1 "stdin=$RAW/t.in" "stdout=$RAW/t.out" \
 	"spec=$(raw_spec sh -c 'echo on it >"$(tty)"; stat -c %u "$(tty)"')"
 call Start u exec_id=t >/dev/null
-read -r l1 <&7; read -r l2 <&7
-is "$(echo "$l1 $l2" | tr -d '\r')" "on it 0" "a terminal can be opened by its name"
+is "$(echo "$(line_from <&7) $(line_from <&7)" | tr -d '\r')" "on it 0" "a terminal can be opened by its name"
 exec 7<&- 8<&-
 is "$(call Kill u signal=9)" "" "Kill"
-is "$(raw_timeout=10 call Wait u | value exit_status)" 137 "137"
+is "$(call Wait u | value exit_status)" 137 "137"
 is "$(call Delete u | value exit_status)" 137 "Delete"
 raw_end u
 finish 30

@@ -35,6 +35,7 @@ check "theirs still runs" kill -0 "$theirs"
 is "$(by_hand state x | jq -r .status)" running "and its runtime knows it"
 kill -KILL "$(cat "$T/in-create")" 2>/dev/null
 by_hand delete --force x
+raw_delete x >/dev/null # what it could not do in its 4.5 s
 raw_unbundle x
 
 # 2. Two specs that name one cgroup: the second fails before and after its runtime runs.
