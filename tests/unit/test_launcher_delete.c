@@ -162,9 +162,7 @@ test_delete_with_a_silent_keeper(void **state)
 	assert_true(is_there(mark));
 	pid = keeper_pid("silent");
 	assert_true(pid > 0);
-	(void)kill(pid, SIGKILL);
-	while (kill(pid, 0) == 0)
-		(void)poll(NULL, 0, 2);
+	keeper_kill(pid);
 	expect_delete(&c, 137);
 	forget_keeper("silent");
 	expect_nothing_left();
