@@ -83,19 +83,24 @@ keeper_answer_pin(int admin_fd, bool ending)
 		(void)packet_send(c, &reply, NULL, NULL, 0);
 }
 
-/* The end of a real one: sockets, directory and lock go under the lock. */
-static void
-keeper_end(char *argv[])
+/*
+ * The end of a real one: sockets, directory and lock go under the lock. false: with
+ * LOCK_NB, somebody has it.
+ */
+static bool
+keeper_end(char *argv[], const char *pid_path, int nonblock)
 {
 	AUTO_CLOSE int lock = open(keeper_arg(argv, "-lock"), O_RDWR | O_CLOEXEC);
 	AUTO_FREE char *admin = mem_printf("%s/admin", keeper_arg(argv, "-dir"));
 
-	if (lock >= 0)
-		(void)flock(lock, LOCK_EX);
+	if (lock >= 0 && flock(lock, LOCK_EX | nonblock) == -1)
+		return false;
+	(void)unlink(pid_path);
 	(void)unlink(keeper_arg(argv, "-socket"));
 	(void)unlink(admin);
 	(void)rmdir(keeper_arg(argv, "-dir"));
 	(void)unlink(keeper_arg(argv, "-lock"));
+	return true;
 }
 
 /* One request on one connection, answered as FAKE_PURGE says. */
@@ -180,14 +185,16 @@ keeper_main(char *argv[])
 	AUTO_FREE char *pid_text = mem_printf("%d", getpid());
 	struct sigaction sa = {.sa_handler = keeper_on_term};
 	struct pollfd pfd[] = {{.fd = 4, .events = POLLIN}, {.fd = 3, .events = POLLIN}};
-	const struct timespec limit = {.tv_sec = 60};
+	const struct timespec limit = {.tv_sec = 60}, turn = {.tv_nsec = 2000000};
 	sigset_t term, old;
-	int refused = 0;
+	int n, refused = 0;
+	bool ending;
 
 	if (how == NULL)
 		how = "";
 	if (strcmp(how, "fail") == 0)
 		return 3;
+	ending = strcmp(how, "ending") == 0;
 	/* but while it waits, or one that comes just before would be slept over */
 	(void)sigemptyset(&term);
 	(void)sigaddset(&term, SIGTERM);
@@ -200,19 +207,23 @@ keeper_main(char *argv[])
 	(void)!write(5, "K", 1);
 	(void)close(5);
 	while (!keeper_told_to_end) {
-		if (ppoll(pfd, 2, &limit, &old) < 1)
+		/*
+		 * "ending": refuses twice, and then whoever has the lock before it:
+		 * it must not wait for one who waits for its answer
+		 */
+		if (refused >= 2 && keeper_end(argv, pid_path, LOCK_NB))
+			return 0;
+		n = ppoll(pfd, 2, refused >= 2 ? &turn : &limit, &old);
+		if (n < 0 || (n == 0 && refused < 2))
 			break;
 		if (pfd[1].revents != 0)
 			keeper_answer_purge(3);
 		if (pfd[0].revents == 0)
 			continue;
-		/* "ending": refuses twice, then it is gone */
-		keeper_answer_pin(4, strcmp(how, "ending") == 0);
-		if (strcmp(how, "ending") == 0 && ++refused == 2)
-			break;
+		keeper_answer_pin(4, ending);
+		refused += ending;
 	}
-	(void)unlink(pid_path);
-	keeper_end(argv);
+	(void)keeper_end(argv, pid_path, 0);
 	return 0;
 }
 
