@@ -4,6 +4,7 @@
  */
 #include "keeper/step.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
@@ -16,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -103,12 +105,36 @@ setup(void **state)
 	return 0;
 }
 
+/* Also those that a failed test has left, and what they leave to us. */
+static void
+end_children(void)
+{
+	struct proc_stat st;
+	struct dirent *d;
+	DIR *dir;
+	long pid;
+
+	while (waitpid(-1, NULL, WNOHANG) != -1) {
+		dir = opendir("/proc");
+		assert_non_null(dir);
+		while ((d = readdir(dir)) != NULL) {
+			pid = strtol(d->d_name, NULL, 10);
+			if (pid > 0 && proc_stat_read((pid_t)pid, &st) == 0 &&
+			    st.ppid == getpid())
+				(void)kill((pid_t)pid, SIGKILL);
+		}
+		(void)closedir(dir);
+		(void)poll(NULL, 0, 2);
+	}
+}
+
 static int
 teardown(void **state)
 {
 	struct fixture *f = *state;
 	char command[64];
 
+	end_children();
 	steps_free(f->ss);
 	fdstore_free(f->env.fds);
 	reaper_free(f->env.reaper);
@@ -241,7 +267,7 @@ test_step_deadline(void **state)
 	run_until(f, &f->n_steps, 1);
 	assert_false(f->step.timed_out);
 	begin = clock_boot_us();
-	spawn(f, KEY_INTERNAL | 2, 0, begin + 500 * US_PER_MS, "sleep", "1000");
+	spawn(f, KEY_INTERNAL | 2, 0, begin + 500 * US_PER_MS, "sh", "exec sleep 1000");
 	/* not past it before it is asked for */
 	spawn(f, KEY_INTERNAL | 3, 0, clock_boot_us() + 500 * US_PER_MS, "sh",
 	    "while :; do :; done");
@@ -258,7 +284,7 @@ test_step_signals_a_running_command(void **state)
 	struct fixture *f = *state;
 	const struct msg_bytes no_tag = {NULL, 0};
 
-	spawn(f, KEY_INTERNAL | 1, 0, 0, "sleep", "1000");
+	spawn(f, KEY_INTERNAL | 1, 0, 0, "sh", "exec sleep 1000");
 	steps_signal(f->ss, KEY_INTERNAL | 2, KEY_INTERNAL | 1, SIGTERM, &no_tag);
 	assert_true(f->step.kind == STEP_SIGNAL && f->step.state == STEP_DONE);
 	run_until(f, &f->n_steps, 2);
@@ -313,6 +339,7 @@ test_step_adopts_only_what_is_its_own(void **state)
 	    {"head -c 100000 /dev/zero | tr '\\0' 1 > pid", EFBIG},
 	};
 	struct fixture *f = *state;
+	struct stat sb;
 	unsigned i;
 
 	for (i = 0; i < sizeof lies / sizeof *lies; i++) {
@@ -325,7 +352,7 @@ test_step_adopts_only_what_is_its_own(void **state)
 	assert_int_equal(steps_children(f->ss), 0);
 	/* our child, but older than the command */
 	spawn(f, KEY_INTERNAL | 50, 0, 0, "sh", "echo $$ > old; exec sleep 1000");
-	while (faccessat(f->env.dir_fd, "old", F_OK, 0) == -1)
+	while (fstatat(f->env.dir_fd, "old", &sb, 0) == -1 || sb.st_size == 0)
 		(void)poll(NULL, 0, 2);
 	(void)poll(NULL, 0, 20); /* a tick of the kernel's, so that it is older */
 	spawn(f, KEY_INTERNAL | 51, SPAWN_ADOPT, 0, "sh", "cp old pid");
