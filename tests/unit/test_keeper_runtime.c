@@ -195,7 +195,8 @@ static void
 test_keeper_with_runc(void **state)
 {
 	(void)state;
-	if (geteuid() != 0 || run("runc --version", "") != 0)
+	if (geteuid() != 0 || run("runc --version", "") != 0 ||
+	    run("unshare -m true", "") != 0)
 		skip();
 	try_runtime("runc");
 }

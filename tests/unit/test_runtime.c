@@ -297,7 +297,12 @@ check_gone(const char *binary)
 static void
 test_runtime_error_gone_as_real_runtimes_say_it(void **state)
 {
+	AUTO_STRV struct strv nothing = {0};
+
 	(void)state;
+	strv_add(&nothing, "true");
+	if (run(&nothing) != 0) /* unshare may not */
+		skip();
 	check_gone("runc");
 	check_gone("crun");
 }
