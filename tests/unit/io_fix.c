@@ -123,6 +123,25 @@ passes_of(enum io_which which)
 	return pump_passes(fx.io->s[which].pump);
 }
 
+/* Bytes that fit into whatever is there. */
+bool
+cond_still(void *arg)
+{
+	struct still *still = arg;
+	uint64_t bytes[3];
+	bool is;
+
+	if (fx.io->s[still->which].pump == NULL)
+		return false; /* its descriptors are on their way */
+	io_counts(fx.io, bytes);
+	/* asleep, not only waiting for a processor */
+	if (bytes[still->which] != still->bytes || state_of_pid(still->who->pid) != 'S')
+		still->passes = 0;
+	is = still->passes++ > 20;
+	still->bytes = bytes[still->which];
+	return is;
+}
+
 int
 end_of(struct proc *p)
 {

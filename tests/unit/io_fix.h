@@ -54,6 +54,14 @@ bool until_over(enum io_which which);
 uint64_t passes_of(enum io_which which);
 /* Run until it ends; its status. */
 int end_of(struct proc *p);
+/* All of a stream has come to rest: struct still, and who fills it sleeps. */
+struct still {
+	enum io_which which;
+	const struct proc *who;
+	uint64_t bytes;
+	unsigned passes;
+};
+bool cond_still(void *arg);
 /* *(int *)arg is readable or at its end; is at its end. */
 bool cond_readable(void *arg);
 bool cond_hup(void *arg);

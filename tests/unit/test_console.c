@@ -458,13 +458,14 @@ test_console_unread_input_is_quiet(void **state)
 {
 	uint64_t passes;
 	struct proc client;
+	struct still still = {.which = IO_IN, .who = &client};
 
 	(void)state;
 	open_tty_io();
 	make_tty(true);
 	start_tty_io();
 	proc_write(&client, fx.path[0], -1, 7, 0, MIB);
-	loop_passes(fx.loop, 50);
+	assert_true(loop_until(fx.loop, cond_still, &still));
 	passes = passes_of(IO_IN);
 	loop_passes(fx.loop, 100);
 	assert_true(passes_of(IO_IN) <= passes + 2);

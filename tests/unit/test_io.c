@@ -12,26 +12,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Bytes that fit into whatever is there: all of a stream has come to rest. */
-static bool
-cond_still(void *arg)
-{
-	static uint64_t last[2];
-	const struct proc *container = arg;
-	uint64_t bytes[3];
-	bool still;
-
-	if (fx.io->s[IO_OUT].pump == NULL)
-		return false; /* its descriptors are on their way */
-	io_counts(fx.io, bytes);
-	/* asleep, not only waiting for a processor */
-	if (bytes[IO_OUT] != last[0] || state_of_pid(container->pid) != 'S')
-		last[1] = 0;
-	still = last[1]++ > 20;
-	last[0] = bytes[IO_OUT];
-	return still;
-}
-
 /* --- output ------------------------------------------------------------------------ */
 
 static void
@@ -84,6 +64,7 @@ static void
 test_io_output_waits_for_an_absent_reader(void **state)
 {
 	struct proc client, container;
+	struct still still = {.which = IO_OUT, .who = &container};
 	uint64_t passes;
 
 	(void)state;
@@ -92,7 +73,7 @@ test_io_output_waits_for_an_absent_reader(void **state)
 	proc_write(&container, NULL, fx.child[1], 7, 0, 5 * MIB);
 	close_child_ends();
 	io_start(fx.io, NULL);
-	assert_true(loop_until(fx.loop, cond_still, &container));
+	assert_true(loop_until(fx.loop, cond_still, &still));
 	assert_false(proc_ended(&container)); /* it blocks, as it must */
 	passes = passes_of(IO_OUT);
 	loop_passes(fx.loop, 100);

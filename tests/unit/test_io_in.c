@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 /* --- stdin ------------------------------------------------------------------------------ */
 
 static void
@@ -45,6 +47,16 @@ test_io_stdin_ends_only_after_closeio(void **state)
 	assert_int_equal(fake_count(fx.lk, "io/c1/-/in."), 0);
 }
 
+static bool
+cond_moves_in(void *arg)
+{
+	uint64_t bytes[3];
+
+	(void)arg;
+	io_counts(fx.io, bytes);
+	return bytes[IO_IN] > 0;
+}
+
 static void
 test_io_stdin_data_before_closeio_is_delivered(void **state)
 {
@@ -56,7 +68,7 @@ test_io_stdin_data_before_closeio_is_delivered(void **state)
 	/* more than FIFO and pipe hold: the rest is still on its way at CloseIO */
 	proc_write(&client, fx.path[0], -1, 7, 0, 3 * MIB);
 	io_start(fx.io, NULL);
-	loop_passes(fx.loop, 20);
+	assert_true(loop_until(fx.loop, cond_moves_in, NULL));
 	io_close_stdin(fx.io);
 	loop_passes(fx.loop, 20);
 	proc_read(&container, NULL, fx.child[0], 7, 0, 3 * MIB, true, 0);
@@ -356,16 +368,19 @@ test_io_free_while_descriptors_are_on_their_way(void **state)
 static void
 test_io_drain_gives_up_in_time(void **state)
 {
+	boot_us_t begin;
+
 	(void)state;
 	use_all();
 	open_io();
 	io_start(fx.io, NULL);
 	/* a grandchild has stdout: fx.child[1] stays open */
 	io_process_exited(fx.io);
-	io_drain(fx.io, 20000, on_drained, NULL);
-	loop_once(fx.loop, 1);
+	begin = clock_boot_us();
+	io_drain(fx.io, 20 * US_PER_MS, on_drained, NULL);
 	assert_int_equal(fx.drained, 0);
 	assert_true(loop_until(fx.loop, cond_drained, NULL));
+	assert_true(clock_boot_us() - begin >= 19 * US_PER_MS);
 	loop_passes(fx.loop, 5);
 	assert_int_equal(fx.drained, 1);
 }
