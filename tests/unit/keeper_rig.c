@@ -215,11 +215,15 @@ rig_take_worker(struct rig *rig)
 	    .msg_iovlen = 1,
 	    .msg_control = control.buf,
 	    .msg_controllen = sizeof control.buf};
+	struct pollfd pfd = {.fd = rig->control_fd, .events = POLLIN};
 
 	wait_readable(rig->control_fd);
 	forget_worker(rig);
-	rig->ctl = accept4(rig->control_fd, NULL, NULL, SOCK_CLOEXEC);
-	assert_true(rig->ctl >= 0);
+	do { /* of those before the last one the keeper has killed each for its lateness */
+		fd_close(&rig->ctl);
+		rig->ctl = accept4(rig->control_fd, NULL, NULL, SOCK_CLOEXEC);
+		assert_true(rig->ctl >= 0);
+	} while (poll(&pfd, 1, 0) == 1);
 	wait_readable(rig->ctl);
 	assert_int_equal(recvmsg(rig->ctl, &mh, MSG_CMSG_CLOEXEC), sizeof rig->worker);
 	assert_non_null(CMSG_FIRSTHDR(&mh));
@@ -335,7 +339,7 @@ rig_kill_worker(struct rig *rig)
 void
 rig_end_worker(struct rig *rig, const char *command)
 {
-	assert_true(send(rig->ctl, command, 2, 0) == 2);
+	assert_true(send(rig->ctl, command, 2, MSG_NOSIGNAL) == 2);
 	forget_worker(rig);
 }
 
@@ -569,6 +573,28 @@ rig_status(struct rig *rig, const char *key)
 	return n;
 }
 
+void
+rig_wait_status(struct rig *rig, const char *key, long n)
+{
+	boot_us_t end = clock_boot_us() + RIG_WAIT_MS * US_PER_MS;
+
+	while (rig_status(rig, key) != n) {
+		assert_true(clock_boot_us() < end);
+		(void)poll(NULL, 0, 2);
+	}
+}
+
+void
+rig_wait_status_from(struct rig *rig, const char *key, long n)
+{
+	boot_us_t end = clock_boot_us() + RIG_WAIT_MS * US_PER_MS;
+
+	while (rig_status(rig, key) < n) {
+		assert_true(clock_boot_us() < end);
+		(void)poll(NULL, 0, 2);
+	}
+}
+
 /* --- fixtures ---------------------------------------------------------------- */
 
 int
@@ -581,6 +607,13 @@ rig_setup(void **state)
 int
 rig_setup_hasty(void **state)
 {
+	assert_int_equal(setenv("KEEPER_TEST_HASTY", "60", 1), 0);
+	return rig_setup(state);
+}
+
+int
+rig_setup_hasty_boot(void **state)
+{
 	assert_int_equal(setenv("KEEPER_TEST_HASTY", "1", 1), 0);
 	return rig_setup(state);
 }
@@ -590,4 +623,40 @@ rig_teardown(void **state)
 {
 	rig_free(*state);
 	return 0;
+}
+
+int
+rig_setup_logged(void **state)
+{
+	char path[] = "/tmp/keeper-log-XXXXXX";
+	int fd = mkostemp(path, O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	(void)close(fd);
+	assert_int_equal(setenv("KEEPER_TEST_LOG", path, 1), 0);
+	return rig_setup(state);
+}
+
+int
+rig_teardown_logged(void **state)
+{
+	assert_int_equal(unlink(getenv("KEEPER_TEST_LOG")), 0);
+	(void)unsetenv("KEEPER_TEST_LOG");
+	return rig_teardown(state);
+}
+
+unsigned
+rig_log_says(const char *what)
+{
+	char *text = NULL, *p;
+	size_t len;
+	unsigned n = 0;
+
+	assert_int_equal(
+	    file_read(AT_FDCWD, getenv("KEEPER_TEST_LOG"), 1 << 20, &text, &len, NULL),
+	    0);
+	for (p = text; (p = strstr(p, what)) != NULL; p++)
+		n++;
+	free(text);
+	return n;
 }

@@ -46,9 +46,14 @@ struct rig *rig_new(const char *pin);
 void rig_free(struct rig *rig);
 /* cmocka fixtures: one without a pin. */
 int rig_setup(void **state);
-/* The same with keeper_hasty.h's short times, from then on for all. */
+/* The same with keeper_hasty.h's short times, from then on for all; or a worker's, too. */
 int rig_setup_hasty(void **state);
+int rig_setup_hasty_boot(void **state);
 int rig_teardown(void **state);
+/* One whose log can be read; how often it says that. */
+int rig_setup_logged(void **state);
+int rig_teardown_logged(void **state);
+unsigned rig_log_says(const char *what);
 void rig_wait_keeper_gone(struct rig *rig);
 
 /* Wait for the next worker to start, and take its place. */
@@ -103,5 +108,8 @@ void client_expect_closed(int fd);
 
 /* One value of STATUS, as a number. */
 long rig_status(struct rig *rig, const char *key);
+/* Until it is n; or at least n. */
+void rig_wait_status(struct rig *rig, const char *key, long n);
+void rig_wait_status_from(struct rig *rig, const char *key, long n);
 
 #endif

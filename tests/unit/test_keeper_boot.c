@@ -111,8 +111,7 @@ test_keeper_gives_up_only_after_some_time(void **state)
 		rig_end_worker(rig, "x\1");
 	}
 	client_request(c, 3, "state");
-	while (rig_status(rig, "failed_boots") != 6)
-		(void)poll(NULL, 0, 5);
+	rig_wait_status_from(rig, "failed_boots", 6);
 	while (poll(&(struct pollfd){.fd = c, .events = POLLIN}, 1, 0) == 0) {
 		struct pollfd pfd = {.fd = rig->control_fd, .events = POLLIN};
 
@@ -169,8 +168,7 @@ test_keeper_stays_for_one_who_came_later(void **state)
 	rig_kill_worker(rig);
 	for (i = 0; i < 6; i++)
 		fail_boot(rig, "x\116");
-	while (rig_status(rig, "failed_boots") != 6)
-		(void)poll(NULL, 0, 5);
+	rig_wait_status_from(rig, "failed_boots", 6);
 	asker = ask_for_restart(rig);
 	end_with_wait(rig, c);
 	assert_int_equal(waitpid(asker, &status, 0), asker);
@@ -220,11 +218,12 @@ test_keeper_does_not_blame_for_what_it_slept_through(void **state)
 static void
 recover_slowly(struct rig *rig)
 {
-	int i;
+	boot_us_t begun;
 
 	rig_take_worker(rig);
+	begun = clock_boot_us();
 	rig_hello(rig);
-	for (i = 0; i < 50; i++) {
+	while (clock_boot_us() - begun < 3 * US_PER_S / 2) {
 		rig->box->loops++;
 		(void)poll(NULL, 0, 50);
 	}
@@ -320,6 +319,7 @@ test_keeper_leaves_only_a_few_behind(void **state)
 	for (i = 0; i < 3; i++)
 		left[i] = leave_behind(rig);
 	/* the last is given up after 0.2 s, and who waits then waits on */
+	rig_wait_status(rig, "left_behind", 3);
 	expect_no_worker(rig, 700);
 	client_request(c, 3, "state");
 	expect_no_worker(rig, 1500);
@@ -346,15 +346,16 @@ int
 main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup_hasty, rig_teardown)
+#define B(name) cmocka_unit_test_setup_teardown(name, rig_setup_hasty_boot, rig_teardown)
 	const struct CMUnitTest tests[] = {
 	    T(test_keeper_never_refuses_an_old_wait),
 	    T(test_keeper_gives_up_only_after_some_time),
 	    T(test_keeper_ends_when_both_have_given_up),
 	    T(test_keeper_stays_for_one_who_came_later),
-	    T(test_keeper_does_not_count_what_the_kernel_holds),
-	    T(test_keeper_does_not_blame_for_what_it_slept_through),
-	    T(test_keeper_waits_for_one_that_recovers),
-	    T(test_keeper_waits_for_a_new_build_that_recovers),
+	    B(test_keeper_does_not_count_what_the_kernel_holds),
+	    B(test_keeper_does_not_blame_for_what_it_slept_through),
+	    B(test_keeper_waits_for_one_that_recovers),
+	    B(test_keeper_waits_for_a_new_build_that_recovers),
 	    T(test_keeper_leaves_only_a_few_behind),
 	};
 

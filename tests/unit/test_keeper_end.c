@@ -131,11 +131,9 @@ test_keeper_ends_with_a_later_worker(void **state)
 	rig_kill_worker(rig);
 	rig_take_worker(rig);
 	client_request(c, 3, "r");
-	while (rig_status(rig, "requests") != 1)
-		(void)poll(NULL, 0, 2);
+	rig_wait_status(rig, "requests", 1);
 	(void)close(c);
-	while (rig_status(rig, "requests") != 0)
-		(void)poll(NULL, 0, 2);
+	rig_wait_status(rig, "requests", 0);
 	rig_hello(rig);
 	rig_ready(rig);
 	idle(rig, 0);
@@ -295,43 +293,6 @@ test_keeper_ends_without_its_directory(void **state)
 	expect_nothing_left(rig);
 }
 
-static int
-setup_logged(void **state)
-{
-	char path[] = "/tmp/keeper-log-XXXXXX";
-	int fd = mkostemp(path, O_CLOEXEC);
-
-	assert_true(fd >= 0);
-	(void)close(fd);
-	assert_int_equal(setenv("KEEPER_TEST_LOG", path, 1), 0);
-	return rig_setup(state);
-}
-
-static int
-teardown_logged(void **state)
-{
-	assert_int_equal(unlink(getenv("KEEPER_TEST_LOG")), 0);
-	(void)unsetenv("KEEPER_TEST_LOG");
-	return rig_teardown(state);
-}
-
-/* How often the log says it. */
-static unsigned
-log_says(const char *what)
-{
-	char *text = NULL, *p;
-	size_t len;
-	unsigned n = 0;
-
-	assert_int_equal(
-	    file_read(AT_FDCWD, getenv("KEEPER_TEST_LOG"), 1 << 20, &text, &len, NULL),
-	    0);
-	for (p = text; (p = strstr(p, what)) != NULL; p++)
-		n++;
-	free(text);
-	return n;
-}
-
 /* A lock that cannot be had for another reason: tried again, not told again. */
 static void
 test_keeper_tells_once_that_it_cannot_end(void **state)
@@ -342,12 +303,12 @@ test_keeper_tells_once_that_it_cannot_end(void **state)
 	rig_boot(rig);
 	assert_int_equal(symlink("elsewhere", rig->lock_path), 0);
 	idle(rig, 0);
-	while (log_says("pod.lock': ") == 0) {
+	while (rig_log_says("pod.lock': ") == 0) {
 		assert_true(clock_boot_us() < end);
 		(void)poll(NULL, 0, 5);
 	}
 	rig_recv_nothing(rig, 600);
-	assert_int_equal(log_says("pod.lock': "), 1);
+	assert_int_equal(rig_log_says("pod.lock': "), 1);
 	assert_int_equal(unlink(rig->lock_path), 0);
 	rig_expect_quiesce(rig, QUIESCE_END);
 	rig_wait_keeper_gone(rig);
@@ -382,8 +343,8 @@ main(void)
 	    T(test_keeper_end_kills_a_worker_that_stays),
 	    T(test_keeper_ends_without_its_directory),
 	    T(test_keeper_end_is_not_for_the_asking),
-	    cmocka_unit_test_setup_teardown(
-		test_keeper_tells_once_that_it_cannot_end, setup_logged, teardown_logged),
+	    cmocka_unit_test_setup_teardown(test_keeper_tells_once_that_it_cannot_end,
+		rig_setup_logged, rig_teardown_logged),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -117,8 +117,7 @@ test_keeper_gives_up_an_undo_that_kills(void **state)
 	client_request(c, 1, "poison");
 	for (i = 0; i < 3; i++) {
 		rig_boot(rig);
-		while (rig_status(rig, "requests") != 1)
-			(void)poll(NULL, 0, 2);
+		rig_wait_status(rig, "requests", 1);
 		rig->box->in_hand = 1;
 		rig_end_worker(rig, "s");
 	}

@@ -139,8 +139,7 @@ test_keeper_short_of_descriptors_for_a_worker(void **state)
 	/* enough for the keeper; its child moves them above 255 first */
 	limit(rig, RLIMIT_NOFILE, 257, &old);
 	rig_kill_worker(rig);
-	while (rig_status(rig, "deaths") < 7)
-		(void)poll(NULL, 0, 20);
+	rig_wait_status_from(rig, "deaths", 7);
 	assert_int_equal(rig_status(rig, "failed_boots"), 0);
 	client_expect_nothing(c, 0);
 	unlimit(rig, RLIMIT_NOFILE, &old);
@@ -290,8 +289,7 @@ test_keeper_does_not_leak(void **state)
 		rig_kill_worker(rig);
 	}
 	rig_boot(rig);
-	while (rig_status(rig, "connections") != 0)
-		(void)poll(NULL, 0, 2);
+	rig_wait_status(rig, "connections", 0);
 	assert_true(fds_open(rig) <= before + 1);
 }
 
@@ -338,8 +336,7 @@ test_keeper_sleeps_when_idle(void **state)
 static void
 wait_requests(struct rig *rig, int n)
 {
-	while (rig_status(rig, "requests") != n)
-		(void)poll(NULL, 0, 2);
+	rig_wait_status(rig, "requests", n);
 }
 
 /* Who announces bytes and does not send them takes nobody's place; who sends them, does. */
@@ -373,8 +370,7 @@ test_keeper_counts_what_has_come(void **state)
 	wait_requests(rig, 3);
 	for (i = 1; i < MANY; i++)
 		(void)close(c[i]);
-	while (rig_status(rig, "request_bytes") != 0)
-		(void)poll(NULL, 0, 2);
+	rig_wait_status(rig, "request_bytes", 0);
 }
 
 int

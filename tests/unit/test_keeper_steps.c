@@ -122,8 +122,7 @@ test_keeper_running_step_turns_internal(void **state)
 	assert_true(step.key == key && step.state == STEP_DONE);
 	assert_int_equal(rig_status(rig, "steps"), 1);
 	rig_ack(rig, key, ACK_STEP);
-	while (rig_status(rig, "steps") != 0)
-		(void)poll(NULL, 0, 2);
+	rig_wait_status(rig, "steps", 0);
 	(void)close(c);
 }
 
@@ -136,6 +135,7 @@ test_keeper_keeps_exits_until_acknowledged(void **state)
 	struct msg_step step;
 	struct msg_exit ex;
 	uint64_t n, key;
+	boot_us_t end;
 	pid_t pid;
 
 	rig_boot(rig);
@@ -152,8 +152,11 @@ test_keeper_keeps_exits_until_acknowledged(void **state)
 	client_expect_text(c, 1, "started");
 	rig_kill_worker(rig);
 	(void)close(openat(rig->pod_dir_fd, "go", O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
-	while (kill(pid, 0) == 0) /* reaped without a worker */
+	end = clock_boot_us() + RIG_WAIT_MS * US_PER_MS;
+	while (kill(pid, 0) == 0) { /* reaped without a worker */
+		assert_true(clock_boot_us() < end);
 		(void)poll(NULL, 0, 2);
+	}
 	for (round = 0; round < 2; round++) {
 		rig_take_worker(rig);
 		rig_hello(rig);
@@ -171,8 +174,7 @@ test_keeper_keeps_exits_until_acknowledged(void **state)
 	}
 	rig_ready(rig);
 	rig_ack(rig, key, ACK_EXIT);
-	while (rig_status(rig, "steps") != 0)
-		(void)poll(NULL, 0, 2);
+	rig_wait_status(rig, "steps", 0);
 	(void)close(c);
 }
 
