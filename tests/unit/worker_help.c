@@ -271,6 +271,27 @@ fk_send(const char *method, const ProtobufCMessage *msg)
 	return fk_send_late(method, msg, 0, clock_boot_us());
 }
 
+uint64_t
+fk_send_told(
+    const char *method, const ProtobufCMessage *msg, const char *held, int64_t timeout_ns)
+{
+	unsigned was = fk_count(held);
+	uint64_t n;
+
+	fk.hold = held;
+	fk_up();
+	do {
+		assert_true(timeout_ns < 60 * NS_PER_S);
+		n = fk_send_late(method, msg, timeout_ns, clock_boot_us());
+		while (!fk_request(n)->answered)
+			fk_run();
+		assert_int_equal(fk_request(n)->code, STATUS_DEADLINE_EXCEEDED);
+		timeout_ns *= 2;
+	} while (fk_count(held) == was);
+	fk.hold = NULL;
+	return n;
+}
+
 struct fk_request *
 fk_request(uint64_t n)
 {

@@ -124,6 +124,12 @@ void fk_run(void);
 uint64_t fk_send(const char *method, const ProtobufCMessage *msg);
 uint64_t fk_send_late(const char *method, const ProtobufCMessage *msg, int64_t timeout_ns,
     boot_us_t t_recv);
+/*
+ * One whose caller is told DeadlineExceeded while its command `held` is under way;
+ * repeated with twice the time for as long as it comes too late to be begun, too.
+ */
+uint64_t fk_send_told(const char *method, const ProtobufCMessage *msg, const char *held,
+    int64_t timeout_ns);
 struct fk_request *fk_request(uint64_t n);
 /* Answered by the keeper in the worker's stead; to be undone. */
 void fk_condemn(uint64_t n);
