@@ -18,6 +18,7 @@ struct container {
 	char *bundle;
 	pid_t pid;
 	uint64_t start_time;
+	int64_t made; /* clock_real_ns() */
 };
 
 /* A process to kill, a bundle, and a state directory as the runtime would have. */

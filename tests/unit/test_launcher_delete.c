@@ -256,6 +256,51 @@ test_delete_says_why_the_runtime_failed(void **state)
 	container_end(&c);
 }
 
+/* Until it is the launcher, no longer our copy with all that we hold; or is gone. */
+static void
+wait_exec(pid_t pid)
+{
+	AUTO_FREE char *exe = mem_printf("/proc/%d/exe", pid);
+	boot_us_t end = clock_boot_us() + PATIENCE_US;
+	char to[256] = "";
+
+	while (strstr(to, "containerd-shim-podshim-v1") == NULL) {
+		ssize_t n = readlink(exe, to, sizeof to - 1);
+
+		if (n <= 0)
+			return;
+		to[n] = '\0';
+		assert_true(clock_boot_us() < end);
+	}
+}
+
+/* Until it has that file open, or is gone. */
+static void
+wait_open(pid_t pid, const char *path)
+{
+	AUTO_FREE char *fds = mem_printf("/proc/%d/fd", pid);
+	boot_us_t end = clock_boot_us() + PATIENCE_US;
+	bool found = false;
+
+	wait_exec(pid);
+	while (!found) {
+		DIR *dir = opendir(fds);
+		struct dirent *d = dir == NULL ? NULL : readdir(dir);
+		char to[256];
+
+		found = d == NULL;
+		for (; d != NULL; d = readdir(dir)) {
+			ssize_t n = readlinkat(dirfd(dir), d->d_name, to, sizeof to - 1);
+
+			to[n > 0 ? n : 0] = '\0';
+			found |= strcmp(to, path) == 0;
+		}
+		if (dir != NULL)
+			(void)closedir(dir);
+		assert_true(clock_boot_us() < end);
+	}
+}
+
 /* The worker of a dead keeper holds its lock till its last row is written. */
 static void
 test_delete_waits_for_the_last_words(void **state)
@@ -263,19 +308,23 @@ test_delete_waits_for_the_last_words(void **state)
 	struct container c = container_new("last");
 	AUTO_FREE char *lock_path = pod_file("last", "/worker.lock");
 	AUTO_CLOSE int lock = -1;
+	struct store *st;
 	struct told told;
 	int out[2];
 	pid_t pid;
 
 	(void)state;
 	dead_pod(&c);
-	record("last", &c, TASK_RUNNING, 0);
+	st = store_of("last");
+	store_put(st, &c, TASK_RUNNING, 0);
 	lock = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	assert_true(lock >= 0 && flock(lock, LOCK_EX) == 0);
 	pid = delete_launch("last", c.bundle, out);
+	wait_open(pid, lock_path);
 	(void)poll(NULL, 0, 200);
 	assert_int_equal(waitpid(pid, NULL, WNOHANG), 0);
-	record("last", &c, TASK_STOPPED, 11);
+	store_put(st, &c, TASK_STOPPED, 11);
+	store_close(st);
 	fd_close(&lock);
 	told = delete_collect(pid, out);
 	assert_int_equal(told.status, 11);
@@ -374,32 +423,6 @@ test_delete_twice_at_once(void **state)
 		forget_keeper(id);
 		expect_nothing_left();
 		container_end(&c);
-	}
-}
-
-/* Until it has that file open, or is gone. */
-static void
-wait_open(pid_t pid, const char *path)
-{
-	AUTO_FREE char *fds = mem_printf("/proc/%d/fd", pid);
-	boot_us_t end = clock_boot_us() + PATIENCE_US;
-	bool found = false;
-
-	while (!found) {
-		DIR *dir = opendir(fds);
-		struct dirent *d = dir == NULL ? NULL : readdir(dir);
-		char to[256];
-
-		found = d == NULL;
-		for (; d != NULL; d = readdir(dir)) {
-			ssize_t n = readlinkat(dirfd(dir), d->d_name, to, sizeof to - 1);
-
-			to[n > 0 ? n : 0] = '\0';
-			found |= strcmp(to, path) == 0;
-		}
-		if (dir != NULL)
-			(void)closedir(dir);
-		assert_true(clock_boot_us() < end);
 	}
 }
 
