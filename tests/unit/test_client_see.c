@@ -495,8 +495,8 @@ test_client_see_hangs(void **state)
 		    proc_in_child(look_for_ever, NULL, 50, buf, 16), -ETIMEDOUT);
 		assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 	}
-	/* a second: it has to get as far as that on a busy machine */
-	assert_int_equal(proc_in_child(look_for_ever, "some", 1000, buf, 16), 4);
+	/* it has to get as far as that on a busy machine */
+	assert_int_equal(proc_in_child(look_for_ever, "some", 5000, buf, 16), 4);
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 }
 
@@ -532,10 +532,14 @@ test_client_see_hangs_beyond_sigkill(void **state)
 	    "/sys/fs/cgroup/freezer/podshim-test-see-%ld", (long)getpid());
 	if (mkdir(freezer, 0755) == -1)
 		skip();
-	for (i = 0; i < 2; i++)
+	/* some are killed before they have frozen themselves */
+	for (i = 0; proc_in_child(look_quickly, "hello", LOOK_MS, buf, 16) != -EBUSY;
+	     i++) {
+		assert_true(i < 20);
 		assert_int_equal(
 		    proc_in_child(look_frozen, "thaw", 200, buf, 16), -ETIMEDOUT);
-	assert_int_equal(proc_in_child(look_quickly, "hello", LOOK_MS, buf, 16), -EBUSY);
+	}
+	assert_true(i >= 2);
 	assert_null(proc_cmdline(getpid()));
 	freeze_write("freezer.state", "THAWED");
 	while (waitpid(-1, NULL, 0) > 0)
