@@ -124,14 +124,6 @@ log_on_ready(const char *error, void *arg)
 	io_check_ready(log->io);
 }
 
-static void
-log_on_note(const char *text, void *arg)
-{
-	const struct io_log *log = arg;
-
-	log_warnx("log of %s: %s", log->what, text);
-}
-
 /* Have all pipes been read to their end? */
 static bool
 log_is_quiet(const struct io *io)
@@ -237,8 +229,7 @@ io_log_arrived(struct io *io)
 		log_replace(io->log);
 }
 
-static const struct logger_ops log_ops = {
-    .on_ready = log_on_ready, .on_note = log_on_note, .on_end = log_on_end};
+static const struct logger_ops log_ops = {.on_ready = log_on_ready, .on_end = log_on_end};
 
 /* --- draining ------------------------------------------------------------------------------- */
 
@@ -465,8 +456,8 @@ io_log_resume(struct io *io, const struct io_spec *spec)
 	log->name = mem_printf("%s%" PRIx64, prefix, f.key);
 	log->began = clock_boot_us();
 	log->is_ready = true; /* or the runtime command would not have been spawned */
-	log->lg = logger_attach(
-	    io->loop, io->lk, f.key, log->own ? log->name : NULL, &log_ops, log);
+	log->lg = logger_attach(io->loop, io->lk, f.key, log->what,
+	    log->own ? log->name : NULL, &log_ops, log);
 }
 
 void

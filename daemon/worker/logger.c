@@ -35,6 +35,7 @@ struct logger {
 	struct link *lk;
 	struct grave grave;
 	uint64_t key;
+	char *what;		      /* whose, for notes */
 	const struct logger_ops *ops; /* NULL: nobody's any more */
 	void *arg;
 	bool ended;
@@ -101,33 +102,32 @@ logger_note(struct logger *lg, char *text)
 {
 	char *save = NULL, *line;
 
-	for (line = strtok_r(text, "\n", &save); line != NULL && lg->ops != NULL;
+	for (line = strtok_r(text, "\n", &save); line != NULL;
 	     line = strtok_r(NULL, "\n", &save))
-		lg->ops->on_note(line, lg->arg);
+		log_warnx("log of %s: %s", lg->what, line);
 }
 
-static void
-logger_on_ready(evutil_socket_t fd, short what, void *arg)
+/* Has it said anything? */
+static bool
+logger_hear(struct logger *lg)
 {
-	struct logger *lg = arg;
 	const char *error = NULL;
 	char text[LOGGER_NOTE_MAX + 2];
-	ssize_t n = read(fd, text, sizeof text - 1);
+	ssize_t n = read(lg->ready_fd, text, sizeof text - 1);
 
-	(void)what;
 	if (n == -1 && (errno == EAGAIN || errno == EINTR))
-		return;
+		return false;
 	text[n > 0 ? n : 0] = '\0';
 	if (lg->said) {
 		logger_note(lg, text);
 		if (n <= 0)
 			logger_ready_over(lg);
-		return;
+		return n > 0;
 	}
 	if (n <= 0) {
 		(void)event_del(&lg->ready_ev);
 		logger_on_silent(-1, 0, lg);
-		return;
+		return false;
 	}
 	if (lg->ready == LOGGER_READY_TEXT && text[0] != '\0')
 		error = text;
@@ -135,6 +135,15 @@ logger_on_ready(evutil_socket_t fd, short what, void *arg)
 	logger_tell_ready(lg, error);
 	if (lg->said && n > 1)
 		logger_note(lg, text + 1);
+	return true;
+}
+
+static void
+logger_on_ready(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)logger_hear(arg);
 }
 
 static void
@@ -149,6 +158,15 @@ logger_listen(struct logger *lg, int fd)
 /* --- the end ---------------------------------------------------------------------- */
 
 static void
+logger_bury(void *arg)
+{
+	struct logger *lg = arg;
+
+	free(lg->what);
+	free(lg);
+}
+
+static void
 logger_free(struct logger *lg)
 {
 	link_fd_forget(lg->lk, lg);
@@ -158,7 +176,7 @@ logger_free(struct logger *lg)
 	event_debug_unassign(&lg->silent_ev);
 	event_debug_unassign(&lg->term_ev);
 	LIST_REMOVE(lg, link);
-	loop_bury(lg->loop, &lg->grave, free, lg);
+	loop_bury(lg->loop, &lg->grave, logger_bury, lg);
 }
 
 static void
@@ -178,14 +196,14 @@ logger_on_step(const struct msg_step *step, void *arg)
 	else if (failure == NULL && !ok && lg->ops != NULL)
 		log_warnx(
 		    "log program ends with status %#x", (unsigned)step->wait_status);
+	/* what it said before it died, if anything; nobody's too: it counts what was lost */
+	while (failure == NULL && lg->ready_fd != -1 && logger_hear(lg))
+		;
 	if (lg->ops == NULL) {
 		link_ack(lg->lk, lg->key);
 		logger_free(lg);
 		return;
 	}
-	/* what it said before it died, if anything */
-	if (failure == NULL && lg->ready_fd != -1)
-		logger_on_ready(lg->ready_fd, 0, lg);
 	if (lg->ready_fd != -1 && !lg->said)
 		logger_tell_ready(lg, failure != NULL ? failure : "it ended at once");
 	if (lg->ops != NULL)
@@ -231,14 +249,15 @@ logger_abandon(struct logger *lg)
 /* --- the beginning ------------------------------------------------------------------ */
 
 static struct logger *
-logger_new(struct loop *loop, struct link *lk, uint64_t key, const struct logger_ops *ops,
-    void *arg)
+logger_new(struct loop *loop, struct link *lk, uint64_t key, const char *what,
+    const struct logger_ops *ops, void *arg)
 {
 	struct logger *lg = mem_zalloc(sizeof *lg);
 
 	lg->loop = loop;
 	lg->lk = lk;
 	lg->key = key;
+	lg->what = mem_strdup(what);
 	lg->ops = ops;
 	lg->arg = arg;
 	lg->ready_fd = -1;
@@ -286,7 +305,7 @@ logger_start(struct loop *loop, struct link *lk, const struct logger_spec *spec,
 	i = snprintf(tag, sizeof tag, "%c%s", LOGGER_TAG, spec->what);
 	spawn.tag.len = (size_t)i < sizeof tag ? (size_t)i : sizeof tag - 1;
 	spawn.key = link_internal_key(lk);
-	lg = logger_new(loop, lk, spawn.key, ops, arg);
+	lg = logger_new(loop, lk, spawn.key, spec->what, ops, arg);
 	lg->ready = spec->ready;
 	(void)snprintf(name, sizeof name, "%s%" PRIx64, name_prefix, spawn.key);
 	link_fd_put(lk, name, ready);
@@ -310,14 +329,14 @@ logger_on_fetched(int fd, void *arg)
 }
 
 struct logger *
-logger_attach(struct loop *loop, struct link *lk, uint64_t key, const char *name,
-    const struct logger_ops *ops, void *arg)
+logger_attach(struct loop *loop, struct link *lk, uint64_t key, const char *what,
+    const char *name, const struct logger_ops *ops, void *arg)
 {
 	struct logger *lg;
 
 	if (link_step_known(lk, key) == NULL)
 		return NULL;
-	lg = logger_new(loop, lk, key, ops, arg);
+	lg = logger_new(loop, lk, key, what, ops, arg);
 	if (name != NULL)
 		link_fd_get(lk, name, logger_on_fetched, lg);
 	link_step_watch(lk, key, logger_on_step, lg);
@@ -368,7 +387,7 @@ logger_sweep(struct loop *loop, struct link *lk)
 			log_warnx("log program %" PRIx64 " belongs to nobody, ending it",
 			    sw.keys[i]);
 			logger_stop(
-			    logger_attach(loop, lk, sw.keys[i], NULL, NULL, NULL));
+			    logger_attach(loop, lk, sw.keys[i], NULL, NULL, NULL, NULL));
 		}
 	} while (sw.n == ARRAY_LEN(sw.keys));
 }

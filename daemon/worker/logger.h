@@ -25,8 +25,6 @@ struct logger_ops {
 	 * on_end, never for one that was attached.
 	 */
 	void (*on_ready)(const char *error, void *arg);
-	/* Ours has something to say: one line. Any number of times, once it is ready. */
-	void (*on_note)(const char *text, void *arg);
 	/* It has ended, whatever of. Once, from the loop. */
 	void (*on_end)(void *arg);
 };
@@ -40,7 +38,7 @@ enum logger_ready {
 struct logger_spec {
 	char *const *argv;
 	char *const *envp;
-	const char *what; /* container and exec, for the tag */
+	const char *what; /* container and exec, for the tag and the log */
 	int fds[2];	  /* become 3 and 4; -1: /dev/null. Borrowed. */
 	bool own_exe;	  /* pass our executable */
 	enum logger_ready ready;
@@ -49,6 +47,7 @@ struct logger_spec {
 /*
  * Spawn one. name_prefix: the descriptor on which it waits to hear of readiness is
  * put into the store as <name_prefix><key in hex>; that is how a next worker finds it.
+ * What ours has to say once it is ready is logged, to its end, also after logger_stop().
  */
 int logger_start(struct loop *loop, struct link *lk, const struct logger_spec *spec,
     const char *name_prefix, const struct logger_ops *ops, void *arg, struct logger **out,
@@ -58,7 +57,7 @@ int logger_start(struct loop *loop, struct link *lk, const struct logger_spec *s
  * that descriptor, to hear what it says from now on; NULL: not wanted.
  */
 struct logger *logger_attach(struct loop *loop, struct link *lk, uint64_t key,
-    const char *name, const struct logger_ops *ops, void *arg);
+    const char *what, const char *name, const struct logger_ops *ops, void *arg);
 
 uint64_t logger_key(const struct logger *lg);
 

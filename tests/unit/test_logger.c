@@ -277,11 +277,10 @@ worker_dies(void)
 
 /* RLIMIT_FSIZE is a disk of our own: with SIGXFSZ ignored, write(2) says EFBIG. */
 static void
-test_logger_says_what_the_disk_refuses(void **state)
+begin_small_file(void)
 {
 	struct rlimit was, limit;
 
-	(void)state;
 	log_begin();
 	assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
 	limit = was;
@@ -294,6 +293,13 @@ test_logger_says_what_the_disk_refuses(void **state)
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
 	io_start(fx.io, NULL);
 	assert_int_equal(pattern_write(fx.child[1], 7, 0, 1500), 0);
+}
+
+static void
+test_logger_says_what_the_disk_refuses(void **state)
+{
+	(void)state;
+	begin_small_file();
 	assert_true(loop_until(fx.loop, cond_logged,
 	    (void *)(uintptr_t) "File too large, output is dropped"));
 	/* the next worker hears it as well */
@@ -306,6 +312,18 @@ test_logger_says_what_the_disk_refuses(void **state)
 	close_child_ends();
 	drain();
 	assert_true(cond_logged((void *)(uintptr_t) ": 100 bytes were lost"));
+}
+
+/* Its last word comes after its container is gone. */
+static void
+test_logger_says_what_was_lost_at_its_end(void **state)
+{
+	(void)state;
+	begin_small_file();
+	io_free(steal_ptr(&fx.io));
+	assert_true(loop_until(fx.loop, cond_no_steps, NULL));
+	assert_true(cond_logged((void *)(uintptr_t) "File too large, output is dropped"));
+	assert_true(cond_logged((void *)(uintptr_t) ": 500 bytes were lost"));
 }
 
 /* --- workers that die ---------------------------------------------------------------------- */
@@ -606,6 +624,7 @@ main(int argc, char **argv)
 	    LOGGER_TEST(test_logger_takes_all_before_it_ends),
 	    LOGGER_TEST(test_logger_terminated_takes_what_is_there),
 	    LOGGER_TEST(test_logger_says_what_the_disk_refuses),
+	    LOGGER_TEST(test_logger_says_what_was_lost_at_its_end),
 	    LOGGER_TEST(test_logger_outlives_workers),
 	    LOGGER_TEST(test_logger_that_the_keeper_has_forgotten),
 	    LOGGER_TEST(test_logger_of_nobody_is_ended),
