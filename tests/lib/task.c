@@ -8,18 +8,29 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define PROCESS_URL "types.containerd.io/opencontainers/runtime-spec/1/Process"
 #define OPTIONS_URL "containerd.runc.v1.Options"
 
 static __thread char error_text[1024];
-static __thread int timeout_ms = 20000;
+static __thread int timeout_ms; /* 0: not set */
 
 const char *
 task_error(void)
 {
 	return error_text;
+}
+
+int
+task_timeout_ms(void)
+{
+	const char *slow = getenv("PODSHIM_TEST_SLOW"); /* see tests/lib/tap.sh */
+
+	if (timeout_ms == 0)
+		timeout_ms = 60000 * (slow && *slow ? (int)strtol(slow, NULL, 10) : 1);
+	return timeout_ms;
 }
 
 void
@@ -46,7 +57,7 @@ call(struct ttrpc *t, const char *method, struct pb *m, struct ttrpc_reply *r)
 	int rc;
 
 	*r = (struct ttrpc_reply){0};
-	rc = finish(ttrpc_call(t, TASK_V2, method, m, timeout_ms, r), r);
+	rc = finish(ttrpc_call(t, TASK_V2, method, m, task_timeout_ms(), r), r);
 	pb_fini(m);
 	return rc;
 }
@@ -239,7 +250,7 @@ task_wait(struct ttrpc *t, const char *id, const char *exec_id, struct task_exit
 	uint32_t stream;
 	int rc = task_wait_send(t, id, exec_id, &stream);
 
-	return rc < 0 ? rc : task_wait_recv(t, stream, timeout_ms, out);
+	return rc < 0 ? rc : task_wait_recv(t, stream, task_timeout_ms(), out);
 }
 
 int

@@ -44,7 +44,8 @@ struct task_state {
 };
 
 const char *task_error(void);
-/* How long calls wait; 20 s at first. For this thread. */
+/* How long calls wait; a minute at first, times PODSHIM_TEST_SLOW. For this thread. */
+int task_timeout_ms(void);
 void task_set_timeout_ms(int ms);
 
 int task_create(

@@ -298,8 +298,9 @@ ttrpc_call(struct ttrpc *t, const char *service, const char *method, const struc
 	int rc;
 
 	rc = ttrpc_send(t, service, method, msg, (int64_t)timeout_ms * 1000000, &stream);
-	/* Longer than what the peer is told, so that its own answer to that arrives. */
-	return rc < 0 ? rc : ttrpc_recv(t, stream, timeout_ms + 2000, r);
+	/* Longer than what the peer is told, so that its own answer to that arrives,
+	 * however late on a busy machine: this only ends what hangs. */
+	return rc < 0 ? rc : ttrpc_recv(t, stream, timeout_ms + 30000, r);
 }
 
 int

@@ -50,7 +50,7 @@ static void
 expect(struct ttrpc *t, uint32_t stream, int code, int or_code, const char *what)
 {
 	struct ttrpc_reply r = {0};
-	int rc = ttrpc_recv(t, stream, 60000, &r);
+	int rc = ttrpc_recv(t, stream, task_timeout_ms(), &r);
 
 	result(rc == 0 && (r.code == code || r.code == or_code) && r.type == 2, what,
 	    rc < 0 ? rc : r.code, rc < 0 ? strerror(-rc) : r.text);
@@ -138,7 +138,7 @@ stream_ids(struct ttrpc *t)
 	expect(t, 302, INVALID_ARGUMENT, INVALID_ARGUMENT,
 	    "even stream id: InvalidArgument");
 	send_good(t, 0);
-	rc = ttrpc_recv(t, 0, 60000, &r);
+	rc = ttrpc_recv(t, 0, task_timeout_ms(), &r);
 	result(rc == 0 && r.stream == 0 && r.code == INVALID_ARGUMENT,
 	    "stream id 0: InvalidArgument", rc < 0 ? rc : r.code, r.text);
 	ttrpc_reply_fini(&r);
@@ -316,7 +316,7 @@ main(int argc, char **argv)
 	/* everybody else's work is unharmed */
 	rc = task_kill(other, task_id, NULL, 9, false);
 	result(rc == 0, "the other connection works: Kill", rc, task_error());
-	rc = task_wait_recv(other, stream, 60000, &ex);
+	rc = task_wait_recv(other, stream, task_timeout_ms(), &ex);
 	result(rc == 0 && ex.status == 137, "and its old Wait is answered", rc,
 	    task_error());
 	expect(t, 307, 0, 0, "so is the one of the rude connection");

@@ -40,7 +40,7 @@ one(struct ttrpc *t, const char *id, const char *exec_id)
 	CHECK(rc == 0, "send Wait");
 	rc = task_start(t, id, exec_id, &pid);
 	CHECK(rc == 0 && pid > 1, "Start");
-	rc = task_wait_recv(t, stream, 60000, &waited);
+	rc = task_wait_recv(t, stream, task_timeout_ms(), &waited);
 	CHECK(rc == 0 && waited.status == 0 && waited.at_ns > 0, "Wait");
 	rc = task_state(t, id, exec_id, &st);
 	CHECK(rc == 0 && st.status == TASK_STOPPED && st.pid == pid, "State");
