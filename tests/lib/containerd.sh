@@ -193,12 +193,16 @@ run_out() {
 }
 out_wait() { # PID ID NAME
 	wait_for 60 ended_or_wrote "$1" "$T/$3.out" ${out_err:+"$T/$3.err"}
+	# With a container its pod ends, which does not wait for ever for events that have not
+	# left. The pod has its name: none of a group is run by run_out.
+	[ -z "$PODSHIM" ] || [ "$2" != "$3" ] || wait_for 60 gone_or_told "$1" "$2"
 	let_go "$2" "$3" 2>/dev/null
 	wait "$1"
 	ow_rc=$?
 	cat "$T/$3.out"
 	return $ow_rc
 }
+gone_or_told() { pid_gone "$1" || none_pending "$2"; }
 # x_seen ID EXECID STATUS: an exec that says its id and "err" and ends with STATUS; says
 # what was wrong.
 x_seen() {

@@ -23,7 +23,7 @@ run_d main sleep 1000
 out=$(x main e1 /no/such/program </dev/null 2>&1)
 is "$?" 1 "exec of a missing program fails"
 like "$out" "*/no/such/program*" "exec: the message names the program"
-is "$(task_status main)" RUNNING "the task runs on"
+check "the task runs on" wait_for 60 task_is main RUNNING
 is "$(x_out main e1 "echo fine")" fine "the exec id is free again"
 check "its events" wait_for 60 events_has main "/tasks/exit e1"
 is "$(events_of main | grep -c exec-started)" 1 "no exec-started for the failed one"

@@ -1,14 +1,16 @@
 #!/bin/sh
 # Ten containers of one group: one keeper, one worker, one socket.
 . "$(dirname "$0")/../lib/containerd.sh"
+quick_events
 ctd_up
 events_start
 run_opts=$(group_opts pod1)
 
+running_are() { [ "$(ctr task ls | grep -c RUNNING)" = "$1" ]; }
 for i in 0 1 2 3 4 5 6 7 8 9; do
 	run_d "c$i" sleep 1000 || not_ok "container $i"
 done
-is "$(ctr task ls | grep -c RUNNING)" 10 "ten containers run"
+check "ten containers run" wait_for 60 running_are 10
 is "$(shim_pids | wc -l)" 1 "one shim process for all"
 if [ -n "$PODSHIM" ]; then
 	is "$(worker_pids | wc -l)" 1 "one worker"
@@ -37,7 +39,7 @@ check "with its socket" sh -c "! [ -e '$(sock_path pod2)' ]"
 # The first one goes first: the others, and the shim, stay.
 shim=$(shim_pids)
 rm_c c0
-is "$(ctr task ls | grep -c RUNNING)" 9 "nine run on without the first"
+check "nine run on without the first" wait_for 60 running_are 9
 is "$(shim_pids)" "$shim" "in the same shim"
 check "the socket stays" test -S "$(sock_path pod1)"
 run_opts=$(group_opts pod1)

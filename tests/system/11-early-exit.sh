@@ -3,12 +3,13 @@
 # and 40 containers of it. Every answer and every event, once and in order.
 . "$(dirname "$0")/../lib/containerd.sh"
 . "$LIBDIR/raw.sh"
+quick_events
 ctd_up
 events_start
 count=${PODSHIM_TEST_STORM:-1000}
 
 raw_run main sleep 1000 >/dev/null
-check "$count execs of true, four at a time" timeout $((400 * SLOW)) "$BIN/storm" "$raw_addr" main "$count" 4
+check "$count execs of true, four at a time" timeout $(((100 + count * 2 / 5) * SLOW)) "$BIN/storm" "$raw_addr" main "$count" 4
 check "all their events arrive" wait_for 20 events_count /tasks/exit "$count"
 events_of main >"$T/topics"
 for t in exec-added exec-started exit; do

@@ -2,6 +2,7 @@
 # The first container of a pod goes first; the shim stays until the last one.
 . "$(dirname "$0")/../lib/containerd.sh"
 . "$LIBDIR/raw.sh"
+quick_events
 ctd_up
 events_start
 raw_run pause sleep 1000 >/dev/null
