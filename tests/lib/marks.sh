@@ -2,9 +2,10 @@
 # describes, and how to remove it. Sourced with $T set (the test's directory).
 # shellcheck shell=sh
 
-NS=$(basename "$T" | tr . -)
+TEST_ID=$(basename "$T" | tr . -)
+NS=$TEST_ID
+[ ! -s "$T/ns" ] || NS=$(cat "$T/ns") # of a test that has given itself another
 CTD_NS=$NS # containerd's namespace; cri.sh, which has the machine's /run for itself, has another
-TEST_ID=$NS
 SOCK=$T/c.sock
 STATE_ROOT=/run/podshim
 SOCKET_DIR=/run/containerd/s

@@ -4,11 +4,12 @@
 . "$LIBDIR/raw.sh"
 NS=$(printf '%s-%076d' "$NS" 0 | head -c 76)
 CTD_NS=$NS
+echo "$NS" >"$T/ns"
 ctd_up
 id=$(printf 'c%063d' 7)
 run_d "$id" sleep 1000
-is "$(task_status "$id")" RUNNING "by ctr"
-is "$(x "$id" "$(printf 'e%063d' 7)" echo fine </dev/null)" fine "exec with a long id"
+check "by ctr" wait_for 60 task_is "$id" RUNNING
+is "$(x_out "$id" "$(printf 'e%063d' 7)" "echo fine")" fine "exec with a long id"
 check "its socket" test -S "$(sock_path "$id")"
 if [ -n "$PODSHIM" ]; then
 	is "$(podshimctl -o json list | jq --arg id "$id" '[.[] | select(.pod == $id)] | length')" 1 "podshimctl finds it"
