@@ -10,7 +10,7 @@ raw_new tty sh -c 'stty size; tty; while read -r x; do echo "got $x"; stty size;
 raw_jq=.
 raw_fifos tty
 exec 7<>"$RAW/tty.out" 8<>"$RAW/tty.in"
-next() { tty_line= && read -r tty_line <&7 && tty_line=$(printf %s "$tty_line" | tr -d '\r'); }
+next() { tty_line=$(line_from <&7 | tr -d '\r'); }
 like "$(raw_create tty terminal=1 "stdin=$RAW/tty.in" "stdout=$RAW/tty.out")" "pid=*" "Create with a terminal"
 is "$(call ResizePty tty width=101 height=33)" "" "ResizePty before Start"
 call Start tty >/dev/null
@@ -92,12 +92,14 @@ raw_end tty main
 # ctr's own terminal, under script(1)
 if command -v script >/dev/null; then
 	run_d c sleep 1000
+	# a whole line, wherever the echo of the end of script's input comes to stand
+	ended_or_told() { grep -q "/dev/.*$(printf '\r')" "$2" || pid_gone "$1"; }
 	on_terminal() { # ID NAME STATUS CTR-ARGS: its output in $T/NAME.out
 		ot_id=$1 ot_name=$2 ot_script=$(staying "$2" "tty; exit $3")
 		shift 3
 		script -qec "ctr -a '$SOCK' -n '$NS' $* sh -c '$ot_script'" /dev/null \
 			>"$T/$ot_name.out" 2>&1 </dev/null &
-		wait_for 60 ended_or_wrote $! "$T/$ot_name.out"
+		wait_for 60 ended_or_told $! "$T/$ot_name.out"
 		let_go "$ot_id" "$ot_name"
 		wait $!
 	}

@@ -31,16 +31,18 @@ is "$(sha256sum <"$T/back")" "$sum" "exec: 8 MiB in and out again"
 is "$(wait_for 10 running main e | x main e cat | wc -c)" 0 "exec: the end of an empty input arrives"
 
 # By hand: a client that goes away is not the end; CloseIO is.
+# put WORD: opens, which waits for a reader, writes, closes
+put() { timeout $((60 * SLOW)) sh -c 'echo "$1" >"$2"' - "$1" "$T/in"; }
 mkfifo "$T/in" "$T/out" "$T/err.fifo"
 exec 7<>"$T/out" 6<>"$T/err.fifo"
 raw_new in cat
 raw_create in "stdin=$T/in" "stdout=$T/out" "stderr=$T/err.fifo" >/dev/null
 call Start in >/dev/null
-echo one >"$T/in" # opens, writes, closes
-read -r line <&7
+put one
+line=$(line_from <&7)
 is "$line" one "a line arrives"
-echo two >"$T/in"
-read -r line <&7
+put two
+line=$(line_from <&7)
 is "$line" two "another one, by another writer"
 is "$(raw_state in)" "$RUNNING" "no end of file between them"
 is "$(call CloseIO in stdin=1)" "" "CloseIO"
@@ -54,10 +56,10 @@ raw_create in2 >/dev/null
 call Start in2 >/dev/null
 call Exec in2 exec_id=e "spec=$raw_spec_file" "stdin=$T/in" "stdout=$T/out" "stderr=$T/err.fifo"
 call Start in2 exec_id=e >/dev/null
-exec 8>"$T/in"
+exec 8<>"$T/in"
 call CloseIO in2 exec_id=e stdin=1
 echo three >&8
-read -r line <&7
+line=$(line_from <&7)
 is "$line" three "what the client writes after CloseIO still arrives"
 is "$(raw_state in2 exec_id=e)" "$RUNNING" "the client's own end keeps it open"
 exec 8>&-

@@ -34,8 +34,8 @@ call Exec a exec_id=t terminal=1 "stdin=$RAW/t.in" "stdout=$RAW/t.out" "spec=$(r
 call Start a exec_id=t >/dev/null
 call ResizePty a exec_id=t width=90 height=30
 echo >&8
-read -r line <&7
-read -r line <&7
+line=$(line_from <&7)
+line=$(line_from <&7)
 is "$(printf %s "$line" | tr -d '\r')" "30 90" "a terminal"
 exec 7<&- 8<&-
 call Kill a signal=9

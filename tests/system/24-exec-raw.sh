@@ -78,14 +78,14 @@ raw_fifos u
 exec 6<>"$RAW/u.err" 7<>"$RAW/u.out"
 call Exec a exec_id=u "spec=$T/spec.json" "stdout=$RAW/u.out" "stderr=$RAW/u.err"
 call Start a exec_id=u >/dev/null
-read -r l1 <&7; read -r l2 <&7; read -r l3 <&7
+l1=$(line_from <&7) l2=$(line_from <&7) l3=$(line_from <&7)
 is "$l1 $l2 $l3" "1000 /tmp b c" "user, directory, environment"
 head -c 100000 /dev/zero | tr '\0' x >"$T/long"
 jq -n --rawfile x "$T/long" '{args: ["sh", "-c", "echo ${#0}", $x], cwd: "/", env: ["PATH=/bin"],
 	user: {uid: 0, gid: 0}}' >"$T/spec.json"
 call Exec a exec_id=l "spec=$T/spec.json" "stdout=$RAW/u.out" "stderr=$RAW/u.err"
 call Start a exec_id=l >/dev/null
-read -r l1 <&7
+l1=$(line_from <&7)
 is "$l1" 100000 "an argument of 100,000 bytes"
 exec 6<&- 7<&-
 for e in u l; do
