@@ -28,7 +28,7 @@ like "$(ctr task ps main)" '*stay*' "ps tells the exec id of its process"
 out=$(x main stay true </dev/null 2>&1)
 is $? 1 "a second exec of that id fails"
 like "$out" "*already exists*" "it says: already exists"
-is "$(task_status main)" RUNNING "the task does not mind"
+check "the task does not mind" wait_for 60 task_is main RUNNING
 ctr task kill -s TERM --exec-id stay main
 wait $stay
 is $? 143 "kill of an exec: 143 reaches ctr"

@@ -8,6 +8,9 @@ for i in 0 1 2; do
 done
 run_opts=
 run_d single sh -c 'n=0; while :; do n=$((n+1)); echo $n >/tmp/n; sleep 0.1; done'
+tasks_are() { [ "$(ctr task ls | sort)" = "$1" ]; }
+running_are() { [ "$(ctr task ls | grep -c RUNNING)" = "$1" ]; }
+wait_for 60 running_are 4
 before=$(ctr task ls | sort)
 shims=$(shim_pids | sort)
 
@@ -15,7 +18,7 @@ for how in TERM KILL; do
 	ctd_end $how
 	is "$(shim_pids | sort)" "$shims" "$how: the shims stay"
 	ctd_start
-	is "$(ctr task ls | sort)" "$before" "$how: the same tasks, pids and states"
+	check "$how: the same tasks, pids and states" wait_for 60 tasks_are "$before"
 	check "$how: exec works" alive c1
 	is "$(shim_pids | sort)" "$shims" "$how: still the same shims"
 done
@@ -32,7 +35,8 @@ ctd_start
 check "containerd learns of it" wait_for 5 task_is c2 STOPPED
 like "$(ctr task rm c2 2>&1)" "*exit code 137*" "with the true status"
 check "the exec runs on" sh -c "ctr -a '$SOCK' -n '$NS' task ps c1 | grep -q stay"
-is "$(task_status c0)$(task_status c1)" RUNNINGRUNNING "its siblings run on"
+both_run() { task_is "$1" RUNNING && task_is "$2" RUNNING; }
+check "its siblings run on" wait_for 60 both_run c0 c1
 ctr task kill -s KILL single
 check "kill works" wait_for 5 task_is single STOPPED
 
@@ -41,7 +45,7 @@ for i in 1 2 3 4 5; do
 	ctd_kill
 	ctd_start
 done
-is "$(ctr task ls | grep -c RUNNING)" 2 "after five quick restarts the pod runs"
+check "after five quick restarts the pod runs" wait_for 60 running_are 2
 is "$(shim_pids | wc -l)" 2 "no shim was added"
 rm -rf "$T"/fifo/* # of the ctr that lost its containerd
 finish

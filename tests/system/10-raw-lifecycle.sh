@@ -107,7 +107,7 @@ if [ -n "$PODSHIM" ]; then
 		mkdir -p "$sub" && echo "$moved" >"$sub/cgroup.procs"
 	done
 	is "$(cat "$sub/cgroup.procs")" "$moved" "its init moves to a cgroup below"
-	podshimctl -n "$NS" restart moved >"$T/restart" 2>&1 || diag "$(cat "$T/restart")"
+	check "its worker is restarted" wait_for 60 podshimctl -n "$NS" restart moved
 	is "$(call Stats moved | value stats.$pids)" 2 "Stats after a worker's restart: the whole container"
 	is "$(podshimctl -n "$NS" stats moved -o json | jq '.[].pids')" 2 "podshimctl stats"
 	raw_end moved

@@ -91,13 +91,15 @@ if [ -n "$PODSHIM" ]; then
 	raw_create e >/dev/null
 	call Start e >/dev/null
 	is "$(raw_state e)" "$RUNNING" "it serves"
-	out=$(podshimctl -o json -n "$NS" inspect "$(printf 'x\nsocket=evil\nlevel=error "y" \033[1m')")
-	is "$(printf %s "$out" | jq -r '.. | objects | select(has("keeper_pid")) | .socket' | sort -u)" "${raw_addr#unix://}" \
-		"inspect shows the socket that is there"
+	socket_is() {
+		[ "$(podshimctl -o json -n "$NS" inspect "$(printf 'x\nsocket=evil\nlevel=error "y" \033[1m')" |
+			jq -r '.. | objects | select(has("keeper_pid")) | .socket' | sort -u)" = "$1" ]
+	}
+	check "inspect shows the socket that is there" wait_for 60 socket_is "${raw_addr#unix://}"
 	check "kill finds it" podshimctl -n "$NS" kill -s KILL --yes e
 	check "its end" wait_for 60 raw_state_is e "$STOPPED"
 	raw_end e
-	check "the log tells of it" grep -q 'pod="x\\nsocket=evil\\n' "$T/shim.log"
+	check "the log tells of it" wait_for 60 grep -q 'pod="x\\nsocket=evil\\n' "$T/shim.log"
 	is "$(grep -vc '^time="' "$T/shim.log")" 0 "every line of the log is one of ours" ||
 		diag "$(grep -v '^time="' "$T/shim.log" | head -n 5)"
 	# much on stdin

@@ -10,6 +10,9 @@ for i in 0 1 2; do
 	run_d "c$i" sh -c 'trap "exit 7" USR1; while :; do sleep 0.1; done'
 done
 run_opts=
+tasks_are() { [ "$(ctr task ls | sort)" = "$1" ]; }
+running_are() { [ "$(ctr task ls | grep -c RUNNING)" = "$1" ]; }
+wait_for 60 running_are 3
 before=$(ctr task ls | sort)
 keeper=$(shim_pids)
 disconnects() { grep -c 'msg="shim disconnected"' "$T/containerd.log"; }
@@ -27,7 +30,7 @@ kill_worker() {
 # one that answers: at the latest 1 s after its death, since a request waits
 kw_ready() { rpc "$sock" Connect id= >/dev/null && has_worker && [ "$kw_now" != "$kw_old" ]; }
 check "another worker comes" kill_worker
-is "$(ctr task ls | sort)" "$before" "same tasks, pids, states"
+check "same tasks, pids, states" wait_for 60 tasks_are "$before"
 is "$(shim_pids)" "$keeper" "same keeper"
 is "$(x_out c0 e 'echo hi; exit 3'; echo $?)" "hi
 3" "exec works"
@@ -126,5 +129,6 @@ is "$bad" "" "with their events in order"
 [ "$(disconnects)" -le $((n_disc + 6)) ] && ok "no connection closed but those of removed tasks" ||
 	not_ok "connections closed: $(disconnects)"
 is "$(shim_pids)" "$keeper" "one keeper all the time"
-is "$(task_status c1)$(task_status c2)" RUNNINGRUNNING "the pod runs"
+both_run() { task_is "$1" RUNNING && task_is "$2" RUNNING; }
+check "the pod runs" wait_for 60 both_run c1 c2
 finish

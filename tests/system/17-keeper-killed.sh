@@ -28,7 +28,7 @@ for i in 0 1 2; do
 	check "c$i: events of its end" wait_for 5 events_has "c$i" /tasks/delete
 	is "$(event_body "c$i" /tasks/exit | jq -r 'select(.id == .container_id) | .exit_status' | sort -u)" 137 "c$i: exit 137"
 done
-is "$(task_status single)" RUNNING "another pod runs on"
+check "another pod runs on" wait_for 60 task_is single RUNNING
 if [ -n "$PODSHIM" ]; then
 	check "one worker is left: the other pod's" wait_for 60 workers_are 1
 	check "the pod's directory goes" wait_for 5 sh -c "! ls -d '$STATE_ROOT/$NS/pod.'* 2>/dev/null"
@@ -42,7 +42,8 @@ run_opts=$(group_opts pod)
 run_d c0 sleep 1000
 run_d c1 sleep 1000
 run_opts=
-is "$(task_status c0)$(task_status c1)" RUNNINGRUNNING "the same group starts again"
+both_run() { task_is "$1" RUNNING && task_is "$2" RUNNING; }
+check "the same group starts again" wait_for 60 both_run c0 c1
 check "and works" alive c0
 
 # SIGTERM while containers run: podshim's keeper stays

@@ -51,6 +51,7 @@ no_zombies() {
 	done
 }
 only_init() { [ "$(pids | wc -l)" = 1 ]; }
+check "all have been made" wait_for 60 cmdline_is "$init" "sleep 1006"
 check "the orphans end" wait_for 10 only_init
 check "and are reaped" wait_for 5 no_zombies
 raw_end h

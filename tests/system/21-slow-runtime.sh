@@ -96,7 +96,7 @@ for how in told dies; do
 	[ $how = told ] || kill -KILL "$(pod_field a worker_pid)"
 	: >"$T/go"
 	rm "$T/slow-start"
-	is "$(raw_timeout=10 call Wait $how | value exit_status)" 137 "it is killed"
+	is "$(call Wait $how | value exit_status)" 137 "it is killed"
 	check "and can be deleted" call Delete $how
 	raw_unbundle $how
 done

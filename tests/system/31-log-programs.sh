@@ -30,14 +30,14 @@ new w sh -c 'echo said; exit 4'
 raw_create w "stdout=$(uri binary-v2 w wait)" >"$T/create" &
 c=$!
 check "the program begins" wait_for 10 test -e "$T/w/begun"
-like "$(raw_timeout=5 call State w)" "error=5 *" "Create waits for it"
+like "$(call State w)" "error=5 *" "Create waits for it"
 is "$(cgroups_of w)" "" "nothing runs before it is ready"
-is "$(raw_timeout=5 call State a | value status)" "$RUNNING" "its neighbour does not wait"
+is "$(call State a | value status)" "$RUNNING" "its neighbour does not wait"
 : >"$T/w/go"
 wait $c
 like "$(cat "$T/create")" "pid=*" "then Create is done"
 call Start w >/dev/null
-is "$(raw_timeout=10 call Wait w | value exit_status)" 4 "it runs"
+is "$(call Wait w | value exit_status)" 4 "it runs"
 call Delete w >/dev/null
 is "$(cat "$T/w/out")" said "its output is there after Delete"
 raw_end w
@@ -62,20 +62,20 @@ done
 
 # an exec's, and the worker dies while it waits
 call Exec a exec_id=e "stdout=$(uri binary e wait)" "spec=$(raw_spec sh -c 'echo from exec; exit 6')"
-raw_timeout=30 call Start a exec_id=e >"$T/start" &
+call Start a exec_id=e >"$T/start" &
 c=$!
 check "exec: the program begins" wait_for 10 test -e "$T/e/begun"
 kill -KILL "$(worker_pids)"
 : >"$T/e/go"
 wait $c
 like "$(cat "$T/start")" "pid=*" "exec: Start is answered, though a worker died"
-is "$(raw_timeout=10 call Wait a exec_id=e | value exit_status)" 6 "exec: it runs"
+is "$(call Wait a exec_id=e | value exit_status)" 6 "exec: it runs"
 call Delete a exec_id=e >/dev/null
 is "$(cat "$T/e/out")" "from exec" "exec: its output"
 # a terminal's, and one that needs SIGTERM
 call Exec a exec_id=t terminal=1 "stdout=$(uri binary t stays)" "spec=$(raw_spec sh -c 'tty; exit 0')"
 like "$(call Start a exec_id=t)" "pid=*" "terminal: Start"
-raw_timeout=10 call Wait a exec_id=t >/dev/null
+call Wait a exec_id=t >/dev/null
 call Delete a exec_id=t >/dev/null
 like "$(cat "$T/t/out")" "/dev/*" "terminal: its output"
 check "a program that does not end by itself gets SIGTERM" wait_for 5 test -e "$T/t/term"
@@ -92,14 +92,14 @@ if mount -t tmpfs -o size=64k podshim-test "$T/small"; then
 	trap small_cleanup EXIT
 	new f sh -c 'head -c 1000000 /dev/zero; exit 7'
 	raw_create f "stdout=file://$T/small/dir/log" >/dev/null && call Start f >/dev/null
-	is "$(raw_timeout=20 call Wait f | value exit_status)" 7 "file: on a full disk: the container runs to its end"
+	is "$(call Wait f | value exit_status)" 7 "file: on a full disk: the container runs to its end"
 	call Delete f >/dev/null
 	check "the file has what there was room for" test -s "$T/small/dir/log"
 	is "$(stat -c %a "$T/small/dir/log")" 600 "and is root's alone"
 	check "the loss is said" wait_for 5 grep -q "No space left on device, output is dropped" "$T/shim.log"
 	check "and counted" wait_for 5 grep -q "[0-9] bytes were lost" "$T/shim.log"
 	raw_end f
-	umount "$T/small" || not_ok "somebody still uses it"
+	check "nobody uses it any more" wait_for 60 umount "$T/small"
 else
 	skip "no tmpfs"
 fi
