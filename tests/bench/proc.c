@@ -375,7 +375,9 @@ footprint(enum peer p, struct footprint *f)
 		f->processes++;
 	}
 	if (p == PODSHIM) {
-		AUTO_FREE char *dir = mem_printf("/run/podshim/%s", bench.ns);
+		const char *root = getenv("PODSHIM_STATE_ROOT");
+		AUTO_FREE char *dir =
+		    mem_printf("%s/%s", root ? root : "/run/podshim", bench.ns);
 
 		f->files_kb = files_kb(dir);
 	}

@@ -8,6 +8,11 @@
 command -v crun >/dev/null || skip_all "no crun"
 BENCH=${PODSHIM_DRIVERS:-$LIBDIR/../..}/tests/bench/bench
 [ -x "$BENCH" ] || bail "no $BENCH (make system-drivers)"
+# podshimctl about all pods of the machine, in another test, wakes their keepers: not these
+STATE_ROOT=$T/pods
+mkdir "$STATE_ROOT"
+mount -t tmpfs -o mode=700 podshim-test "$STATE_ROOT" || skip_all "no tmpfs"
+export PODSHIM_STATE_ROOT="$STATE_ROOT"
 ctd_up
 chmod 711 "$T"
 mkdir "$T/raw"
@@ -38,4 +43,7 @@ none_woken() { at_most idle.switches 0 || { cat "$T/woken"; return 1; }; }
 check "idling is measured" idle
 check "idle for 5 s: $(figure idle.switches) wake-ups, none allowed" none_woken
 find /sys/fs/cgroup/cpuacct/"$NS" -depth -name 'bench-*' -exec rmdir {} + 2>/dev/null
+no_pods() { [ -z "$(find "$STATE_ROOT/$NS" -mindepth 1 2>/dev/null)" ]; }
+check "no state is left" wait_for 60 no_pods
+wait_for 60 umount "$STATE_ROOT" 2>/dev/null || not_ok "somebody still uses the state"
 finish
