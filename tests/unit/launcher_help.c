@@ -195,6 +195,7 @@ keeper_main(char *argv[])
 	if (strcmp(how, "fail") == 0)
 		return 3;
 	ending = strcmp(how, "ending") == 0;
+	(void)signal(SIGPIPE, SIG_IGN); /* who has read enough of an answer may be gone */
 	/* but while it waits, or one that comes just before would be slept over */
 	(void)sigemptyset(&term);
 	(void)sigaddset(&term, SIGTERM);
