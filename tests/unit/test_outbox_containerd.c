@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -311,9 +312,17 @@ all_seen(void)
 /* --- tests ------------------------------------------------------------------------------ */
 
 static void
+on_sent(const struct row_sent *row, void *arg)
+{
+	*(bool *)arg |= row->attempts > 0;
+}
+
+/* least and most: the children it takes where each event is taken at once. */
+static void
 deliver_some(
     enum conf_transport how, bool publish, bool ttrpc, unsigned least, unsigned most)
 {
+	bool again = false;
 	unsigned i;
 
 	begin(how, publish, ttrpc);
@@ -321,7 +330,10 @@ deliver_some(
 		add(i % CONTAINERS, i % 2 == 0);
 	turn_until_empty();
 	all_seen();
-	assert_in_range(fake_link_spawned(lk), least, most);
+	/* a busy containerd may miss a deadline: another child, or one in place of ttrpc */
+	assert_int_equal(store_each_sent(st, 0, on_sent, &again, NULL), 0);
+	assert_in_range(
+	    fake_link_spawned(lk), least, again && most > 0 ? UINT_MAX : most);
 	assert_true(fake_link_most(lk) <= 1);
 	finish();
 }
