@@ -26,7 +26,7 @@ enum kind {
 	KIND_FAIL,	/* the runtime refuses it */
 	KIND_UNSTARTED, /* is deleted before it was started */
 	KIND_N,
-	KIND_OOM /* loses a child for want of memory, then exits; only where asked for */
+	KIND_OOM /* loses a child for want of memory, is killed; only where asked for */
 };
 
 /* The reading end of a FIFO, comparing what comes with what must come. */

@@ -192,7 +192,10 @@ proc_plan(struct proc *p, struct ctr *ctr, const char *exec_id, enum kind kind)
 		add(p, exec_id[0] ? "!exec;" : "!create;");
 		p->out = make_fifo(p, "out");
 		break;
-	case KIND_OOM: add(p, "eat;exit %u", p->code); break;
+	case KIND_OOM:
+		add(p, "eat;hang");
+		p->code = 128 + SIGKILL;
+		break;
 	case KIND_N: break;
 	}
 	if (opt.foreign && (p->in != NULL || p->out != NULL || p->err != NULL)) {
@@ -431,6 +434,7 @@ end_it(struct proc *p)
 
 	switch (p->kind) {
 	case KIND_HANG:
+	case KIND_OOM:
 		if (p->out != NULL && chance(50))
 			(void)sink_expect(&p->sink_out, p->sink_out.len);
 		p->sink_out.partial = p->sink_out.got < p->sink_out.len;
@@ -455,7 +459,6 @@ end_it(struct proc *p)
 	case KIND_EXIT:
 	case KIND_FAIL:
 	case KIND_UNSTARTED:
-	case KIND_OOM:
 	case KIND_N: break;
 	}
 }
