@@ -77,6 +77,7 @@ test_record_knows_links(void **state)
 static void
 test_record_start_of_a_process(void **state)
 {
+	siginfo_t info; /* POSIX wants one */
 	pid_t pid = fork();
 
 	(void)state;
@@ -89,7 +90,7 @@ test_record_start_of_a_process(void **state)
 	assert_true(record_start_ticks(getpid()) > 0);
 	(void)kill(pid, SIGKILL);
 	/* dead, but not reaped */
-	assert_int_equal(waitid(P_PID, (id_t)pid, NULL, WEXITED | WNOWAIT), 0);
+	assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
 	assert_int_equal(record_start_ticks(pid), 0);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
 	assert_int_equal(record_start_ticks(pid), 0);
