@@ -21,8 +21,10 @@
 #include "proto/task.pb-c.h"
 
 /* The shim's own limit for output that does not end is 10 s. */
-#define DELETE_MS   15000
-#define SHUTDOWN_MS 3000
+#define DELETE_MS    15000
+#define SHUTDOWN_MS  3000
+/* What the shim's `delete` does not do in its five seconds, the next goes on with. */
+#define REMOVE_TRIES 3u
 
 struct pod *
 run_pod_of(const char *state_root, const char *ns, const char *bundle, struct pods *pods)
@@ -79,6 +81,21 @@ remove_task(const struct pod *pod, const char *id, bool only_shutdown)
 	rpc_close(rpc);
 }
 
+static int
+remove_rest(const char *state_root, const char *ns, const char *id, const char *bundle,
+    struct err *err)
+{
+	unsigned tries;
+	int rc = 0;
+
+	for (tries = 0; tries < REMOVE_TRIES; tries++) {
+		rc = run_shim_delete(state_root, ns, id, bundle, err);
+		if (rc != -ECHILD)
+			break;
+	}
+	return rc;
+}
+
 int
 run_remove(const char *state_root, const char *ns, const char *id, struct err *err)
 {
@@ -96,7 +113,7 @@ run_remove(const char *state_root, const char *ns, const char *id, struct err *e
 	pod = run_pod_of(state_root, ns, path, &pods);
 	if (pod != NULL)
 		remove_task(pod, id, false);
-	rc = run_shim_delete(state_root, ns, id, path, err);
+	rc = remove_rest(state_root, ns, id, path, err);
 	if (rc == 0) {
 		if (pod != NULL)
 			remove_task(pod, id, true);

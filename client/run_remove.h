@@ -18,7 +18,8 @@ struct pod *run_pod_of(
 /*
  * Take it away: a task that has ended by Delete, so that all its output gets into
  * the log, any other by force; then the shim's leavings, the log if nobody named
- * it, and the directory. What is gone already is no error.
+ * it, and the directory. What is gone already is no error. While something of the
+ * container is left its directory stays: -ECHILD, after some seconds.
  */
 int run_remove(const char *state_root, const char *ns, const char *id, struct err *err);
 

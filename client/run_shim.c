@@ -136,7 +136,7 @@ run_program(const char *name, const char *dir, char *const *argv, char *const *e
 
 static int
 shim_run(const char *state_root, const char *ns, const char *id, const char *bundle,
-    const char *action, char **text, struct err *err)
+    const char *flag, const char *action, char **text, struct err *err)
 {
 	AUTO_STRV struct strv argv = {0}, env = {0};
 	AUTO_FREE char *self = NULL;
@@ -155,6 +155,8 @@ shim_run(const char *state_root, const char *ns, const char *id, const char *bun
 	strv_add(&argv, id);
 	strv_add(&argv, "-bundle");
 	strv_add(&argv, bundle);
+	if (flag != NULL)
+		strv_add(&argv, flag);
 	strv_add(&argv, action);
 	shim_env(state_root, &env);
 	return run_program(SHIM_BINARY, bundle, argv.v, env.v, text, err);
@@ -165,7 +167,7 @@ run_shim_start(const char *state_root, const char *ns, const char *id, const cha
     char **address, struct err *err)
 {
 	AUTO_FREE char *text = NULL;
-	int rc = shim_run(state_root, ns, id, bundle, "start", &text, err);
+	int rc = shim_run(state_root, ns, id, bundle, NULL, "start", &text, err);
 
 	if (rc < 0)
 		return rc;
@@ -180,5 +182,5 @@ run_shim_delete(const char *state_root, const char *ns, const char *id,
 {
 	AUTO_FREE char *text = NULL;
 
-	return shim_run(state_root, ns, id, bundle, "delete", &text, err);
+	return shim_run(state_root, ns, id, bundle, "-whole", "delete", &text, err);
 }

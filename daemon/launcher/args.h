@@ -22,6 +22,7 @@ struct args {
 	bool debug;
 	bool version;
 	bool info;
+	bool whole; /* delete: fail if something is left */
 	enum action action;
 };
 

@@ -52,6 +52,7 @@
 #define STATUS_KILLED  137u
 #define STATUS_UNKNOWN 255u
 #define STORE_NAME     "state.db"
+#define TIME_IS_OVER   "containerd-shim-podshim-v1: delete: its time is over\n"
 
 struct deletion {
 	const struct args *args;
@@ -69,6 +70,7 @@ struct deletion {
 	char *pod_dir;
 	int pod_fd;
 	bool is_owner;	 /* the pod is named after this container */
+	bool is_left;	 /* not all of our container is gone */
 	int worker_lock; /* held shared: nobody writes the database */
 	struct store *store;
 };
@@ -79,6 +81,7 @@ struct deletion {
 static struct {
 	uint8_t bytes[64];
 	volatile size_t len;
+	bool whole; /* nothing less will do */
 } answer;
 
 static void
@@ -102,7 +105,9 @@ on_watchdog(int signo)
 {
 	(void)signo;
 	(void)!write(STDOUT_FILENO, answer.bytes, answer.len);
-	_exit(0);
+	if (answer.whole)
+		(void)!write(STDERR_FILENO, TIME_IS_OVER, sizeof TIME_IS_OVER - 1);
+	_exit(answer.whole);
 }
 
 static void
@@ -262,6 +267,7 @@ delete_sweep(struct deletion *d, const struct account *acc, bool own, struct mar
 		sweep_kill(acc, d->end);
 		sweep_clean(acc, d->end, &err);
 		warn_about(&err);
+		d->is_left |= own && sweep_is_needed(acc);
 	}
 	mark->deleted |= own;
 	if (d->pod_fd >= 0 && (acc->in_db || mark->killed_at != 0))
@@ -507,6 +513,7 @@ delete_run(const struct args *args, struct err *err)
 
 	d.begin = clock_boot_us();
 	d.end = d.begin + WORK_LIMIT_US;
+	answer.whole = args->whole;
 	answer_set(0, STATUS_KILLED, 0);
 	watchdog_set(WATCHDOG_MS);
 	delete_find_bundle(&d);
@@ -538,5 +545,9 @@ delete_run(const struct args *args, struct err *err)
 	watchdog_set(0);
 	delete_fini(&d);
 	rc = fd_write_all(STDOUT_FILENO, answer.bytes, answer.len);
-	return rc < 0 ? err_set(err, -rc, "write the answer") : 0;
+	if (rc < 0)
+		return err_set(err, -rc, "write the answer");
+	return d.args->whole && d.is_left
+	    ? err_setx(err, EBUSY, "container '%s': not all of it is gone", args->id)
+	    : 0;
 }

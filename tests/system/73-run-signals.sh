@@ -99,4 +99,28 @@ is "$?,$(grep -c "shim is lost" "$T/o4")" 125,1 "a lost shim is said" || diag "$
 like "$(podshimctl doctor)" "*'d' runs (pid *-> 'podshimctl delete --force d' takes it away*" "doctor says what helps"
 rm_run d
 check "delete cleans up without a keeper" no_run_dirs
+
+# the runtime's delete hangs, as often as there are tokens: longer than podshimctl has patience, then once
+cat >"$T/hangs" <<EOF
+#!/bin/sh
+case " \$* " in *' delete '*)
+	for token in "$T"/token.?; do
+		rmdir "\$token" 2>/dev/null && exec sleep 60
+	done ;;
+esac
+exec runc "\$@"
+EOF
+chmod 755 "$T/hangs"
+fg_run "$T/o7" -r "$T/hangs" h sh -c 'echo ready; sleep 1000'
+wait_for 60 has "$T/o7" ready
+k=$(pod_field h keeper_pid)
+[ "${k:-0}" -gt 1 ] || bail "no pid"
+kill -9 "$k"
+wait $fg
+mkdir "$T/token.1" "$T/token.2" "$T/token.3" "$T/token.4"
+like "$(rm_run h 2>&1; echo $?)" "*$T/hangs delete' of container 'h': *1" "a runtime that hangs in the middle of delete"
+check "what can be tried again is kept" [ -d "$STATE_ROOT-run/$NS/h" ]
+check "and again" rm_run h
+check "until nothing is left" no_run_dirs
+check "of it at the runtime, either" gone "/run/containerd/runc/$NS/h"
 finish 60

@@ -85,6 +85,9 @@ test_args_go_syntax(void **state)
 	assert_int_equal(parse("shim -info", &a, &err), 0);
 	assert_true(a.info);
 	assert_int_equal(a.action, ACTION_NONE);
+	assert_false(a.whole);
+	assert_int_equal(parse("shim -whole delete", &a, &err), 0);
+	assert_true(a.whole);
 	assert_int_equal(parse("shim", &a, &err), 0);
 	assert_int_equal(a.action, ACTION_NONE);
 }
