@@ -40,6 +40,7 @@ struct evlog {
 	char id[80];
 	struct ev *evs;
 	size_t n, cap;
+	bool given_up; /* containerd tells of its exit and delete itself */
 	struct co_cond changed;
 	UT_hash_handle hh;
 };
