@@ -12,7 +12,7 @@ check "by ctr" wait_for 60 task_is "$id" RUNNING
 is "$(x_out "$id" "$(printf 'e%063d' 7)" "echo fine")" fine "exec with a long id"
 check "its socket" test -S "$(sock_path "$id")"
 if [ -n "$PODSHIM" ]; then
-	is "$(podshimctl -o json list | jq --arg id "$id" '[.[] | select(.pod == $id)] | length')" 1 "podshimctl finds it"
+	is "$(podshimctl -n "$NS" -o json list | jq --arg id "$id" '[.[] | select(.pod == $id)] | length')" 1 "podshimctl finds it"
 fi
 rm_c "$id"
 wait_for 10 nothing_left
