@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #define READ_BYTES (1u << 20)
+#define PIPE_BYTES (1 << 20) /* as stdio.direct makes it */
 
 struct reader {
 	int fd;
@@ -107,6 +108,32 @@ flow_direct(enum peer p, unsigned long count)
 	use_config(NULL);
 }
 
+/* What one pipe carries here from one process to another, without any shim or container. */
+static void
+flow_bare(unsigned long count)
+{
+	AUTO_FREE char *burst = mem_printf("%s/rootfs/bin/burst", bench.dir);
+	AUTO_FREE char *block = mem_printf("%u", 1u << 20);
+	AUTO_FREE char *blocks = mem_printf("%lu", count);
+	struct reader r = {0};
+	double t0;
+	int fds[2];
+	pid_t pid;
+
+	if (pipe2(fds, O_CLOEXEC) == -1 || fcntl(fds[1], F_SETPIPE_SZ, PIPE_BYTES) == -1)
+		die("pipe: %s", strerror(errno));
+	pid = spawn_in(
+	    PEERS, NULL, (const char *const[]){burst, block, blocks, NULL}, fds[1]);
+	t0 = now_us();
+	fd_close(&fds[1]);
+	r.fd = fds[0];
+	(void)reader_main(&r);
+	fd_close(&fds[0]);
+	if (wait_pid(pid) != 0)
+		die("'%s' failed", burst);
+	sample("io.direct.rate", BARE, r.bytes / (1u << 20) / ((r.end_us - t0) / 1e6));
+}
+
 void
 fig_io(void)
 {
@@ -119,6 +146,8 @@ fig_io(void)
 
 			flow(p, "dd", 0, 1u << 20, 2048 / small);
 			flow_direct(p, 2048 / small);
+			if (p == PODSHIM)
+				flow_bare(2048 / small);
 			flow(p, "lines", 0, 100, 2000000 / small);
 			flow(p, "tty", BUNDLE_TTY, 4000, 16778 / small);
 		}
