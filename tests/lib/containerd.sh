@@ -184,10 +184,12 @@ ended_or_wrote() { # PID FILE...
 # status is the process's. "out_err=yes": it writes to stderr too, which is left in $T/NAME.err.
 out_err=
 x_out() {
+	rm -f "$T/$2.out" "$T/$2.err" # of a namesake; the one in the background empties it too late
 	x "$1" "$2" sh -c "$(staying "$2" "$3")" </dev/null >"$T/$2.out" 2>"$T/$2.err" &
 	out_wait $! "$1" "$2"
 }
 run_out() {
+	rm -f "$T/$1.out" "$T/$1.err"
 	run "$1" sh -c "$(staying "$1" "$2")" >"$T/$1.out" 2>"$T/$1.err" &
 	out_wait $! "$1" "$1"
 }

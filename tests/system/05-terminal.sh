@@ -97,6 +97,7 @@ if command -v script >/dev/null; then
 	on_terminal() { # ID NAME STATUS CTR-ARGS: its output in $T/NAME.out
 		ot_id=$1 ot_name=$2 ot_script=$(staying "$2" "tty; exit $3")
 		shift 3
+		rm -f "$T/$ot_name.out"
 		script -qec "ctr -a '$SOCK' -n '$NS' $* sh -c '$ot_script'" /dev/null \
 			>"$T/$ot_name.out" 2>&1 </dev/null &
 		wait_for 60 ended_or_told $! "$T/$ot_name.out"

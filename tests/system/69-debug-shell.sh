@@ -164,6 +164,7 @@ out=$(podshimctl debug net "$name" -- sh -c "ip -o -4 address show eth0 | tr -s 
 like "$out" "169.254.*/30*2" "net: an address inside"
 like "$(cat "$T/net")" "host: $name 169.254.*; inside: eth0 169.254.*; /proc/*/ns/net" "both ends are named"
 check "the pair is gone" wait_for 5 sh -c "! ip link show '$name' >/dev/null 2>&1"
+rm "$T/net" # the shell in the background would empty it too late
 podshimctl debug net "$name" -- sleep "${n}4" >"$T/net" 2>&1 &
 client=$!
 check "net: up" wait_for 10 grep -q '^host:' "$T/net"
@@ -180,6 +181,7 @@ is $? 2 "a name that is none"
 # a container among the host's pids takes along what was started in its name
 raw_jq='del(.linux.namespaces[] | select(.type == "pid"))'
 pid=$(raw_run h sleep 1000)
+rm "$T/up"
 podshimctl -n "$NS" debug shell h -- sh -c "setsid sleep ${n}1 & echo up; exec sleep ${n}2" >"$T/up" 2>&1 &
 client=$!
 wait_for 10 grep -q up "$T/up"

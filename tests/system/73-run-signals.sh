@@ -9,6 +9,7 @@ trapper='trap "echo got TERM; exit 5" TERM; echo ready; while :; do sleep 0.05; 
 fg_run() { # fg_run OUTPUT ARGS...
 	fg_out=$1
 	shift
+	rm -f "$fg_out"
 	PODSHIM_TEST_ID=$TEST_ID env podshimctl -n "$NS" run --rootfs "$T/rootfs" "$@" >"$fg_out" 2>&1 </dev/null &
 	fg=$!
 }

@@ -7,6 +7,7 @@
 follow() {
 	fo_out=$1
 	shift
+	rm -f "$fo_out" "$fo_out.err"
 	PODSHIM_TEST_ID=$TEST_ID env podshimctl -n "$NS" logs "$@" >"$fo_out" 2>"$fo_out.err" </dev/null &
 	fo=$!
 }
