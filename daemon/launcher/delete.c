@@ -257,11 +257,16 @@ delete_sweep(struct deletion *d, const struct account *acc, bool own, struct mar
 	*mark = (struct mark){0};
 	if (d->pod_fd >= 0)
 		(void)mark_read(d->pod_fd, acc->id, mark);
-	/* before the deed: whoever sees it dead shall know why */
-	if (mark->killed_at == 0 && !acc->exited && sweep_init_is_alive(acc)) {
-		mark->killed_at = now;
-		if (d->pod_fd >= 0)
-			delete_mark(d, acc->id, mark);
+	if (mark->killed_at == 0 && !acc->exited) {
+		/* before the deed: whoever sees it dead shall know why */
+		if (sweep_init_is_alive(acc)) {
+			mark->killed_at = now;
+			if (d->pod_fd >= 0)
+				delete_mark(d, acc->id, mark);
+		} else if (d->pod_fd >= 0) {
+			/* the mark of another `delete` that has killed it since we looked */
+			(void)mark_read(d->pod_fd, acc->id, mark);
+		}
 	}
 	if (sweep_is_needed(acc)) {
 		sweep_kill(acc, d->end);
