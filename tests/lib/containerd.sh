@@ -222,7 +222,16 @@ alive() {
 	[ $? -eq 42 ] || { cat "$T/alive.out"; return 1; }
 }
 task_field() { ctr task ls | awk -v id="$1" -v f="$2" '$1 == id { print $f }'; }
-task_pid() { task_field "$1" 2; }
+# containerd gives a shim 2 s for a State, then it tells pid 0 and UNKNOWN: asked again, for 0
+# is, to kill, ourselves
+task_pid() {
+	wait_for 60 tp_asked "$1"
+	echo "$tp_value"
+}
+tp_asked() {
+	tp_value=$(task_field "$1" 2)
+	[ "${tp_value:-0}" -gt 0 ]
+}
 task_status() { task_field "$1" 3; }
 task_is() { [ "$(task_status "$1")" = "$2" ]; }
 # rm_c ID: task (killed if need be) and container

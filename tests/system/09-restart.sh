@@ -9,9 +9,9 @@ done
 run_opts=
 run_d single sh -c 'n=0; while :; do n=$((n+1)); echo $n >/tmp/n; sleep 0.1; done'
 tasks_are() { [ "$(ctr task ls | sort)" = "$1" ]; }
-running_are() { [ "$(ctr task ls | grep -c RUNNING)" = "$1" ]; }
+running_are() { tasks=$(ctr task ls | sort) && [ "$(echo "$tasks" | grep -c RUNNING)" = "$1" ]; }
 wait_for 60 running_are 4
-before=$(ctr task ls | sort)
+before=$tasks # not asked again: a State that takes 2 s is shown as pid 0, UNKNOWN
 shims=$(shim_pids | sort)
 
 for how in TERM KILL; do

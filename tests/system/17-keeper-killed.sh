@@ -13,7 +13,7 @@ x c0 e sleep 1000 </dev/null >/dev/null 2>&1 &
 exec_ctr=$!
 wait_for 5 events_has c0 "/tasks/exec-started e"
 pod_shim=$(rpc "unix://$(sock_path pod)" Connect id= | sed -n 's/^shim_pid=//p')
-pids=$(ctr task ls | awk '$1 ~ /^c[0-9]/ { print $2 }')
+pids=$(for i in 0 1 2; do task_pid c$i; done)
 kill -KILL "$pod_shim"
 check "containerd forgets the tasks" wait_for 10 sh -c "! ctr -a '$SOCK' -n '$NS' task ls | grep -q '^c[012]'"
 wait $exec_ctr 2>/dev/null
