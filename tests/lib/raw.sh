@@ -96,13 +96,12 @@ raw_state_is() { [ "$(raw_state "$1")" = "$2" ]; }
 raw_exec_state_is() { [ "$(raw_state "$1" "exec_id=$2")" = "$3" ]; }
 CREATED=1 RUNNING=2 STOPPED=3 PAUSED=4
 
-# raw_spec ARGS...: file with a process for Exec
-raw_spec_n=0
+# raw_spec ARGS...: file with a process for Exec; a new one, also in a $(...), which cannot count
 raw_spec() {
-	raw_spec_n=$((raw_spec_n + 1))
+	rp_file=$(mktemp "$RAW/spec.XXXXXX")
 	jq -n '{args: $ARGS.positional, cwd: "/", env: ["PATH=/bin", "TERM=xterm"],
-		user: {uid: 0, gid: 0}}' --args -- "$@" >"$RAW/spec.$$.$raw_spec_n"
-	echo "$RAW/spec.$$.$raw_spec_n"
+		user: {uid: 0, gid: 0}}' --args -- "$@" >"$rp_file"
+	echo "$rp_file"
 }
 # raw_exec ID EXECID ARGS...: Exec and Start without stdio
 raw_exec() {
