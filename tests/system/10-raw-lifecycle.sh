@@ -36,6 +36,8 @@ v3=
 is "$(raw_v3=$v3 call Start a | value pid)" "$pid" "Start by the v3 name"
 st=$(raw_v3=$v3 call State a)
 is "$(echo "$st" | value status)" $RUNNING "State by the v3 name: RUNNING"
+# Stats counts threads, and what runc's init is until then has some
+check "its pid becomes the program" wait_for 60 cmdline_is "$pid" "sleep 1000"
 call Start a >"$T/out"
 is $? 1 "a second Start is an error"
 like "$(cat "$T/out")" "error=*" "with a code ($(cat "$T/out"))"
