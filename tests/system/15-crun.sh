@@ -68,6 +68,7 @@ if [ -n "$PODSHIM" ]; then
 	# the delete call kills what the dead keeper left, with the right runtime
 	keeper=$(call Connect r | value shim_pid)
 	kill -KILL "$keeper"
+	check "the keeper's death" wait_for 60 pid_gone "$keeper"
 	is "$(raw_delete c | value exit_status)" 137 "delete after the keeper's death: crun's"
 	is "$(raw_delete r | value exit_status)" 137 "runc's"
 	raw_unbundle c
