@@ -108,6 +108,7 @@ quick_events() {
 }
 
 events_start() {
+	rm -f "$T/events" # of the one before, whose probe is in it; the new one empties it too late
 	command ctr -a "$SOCK" -n "$CTD_NS" events >"$T/events" 2>"$T/events.err" </dev/null &
 	events_pid=$!
 	not_ours="$not_ours $events_pid"
@@ -116,7 +117,7 @@ events_start() {
 }
 events_probe() {
 	ctr namespaces label "$CTD_NS" "probe=$(date +%N)" >/dev/null 2>&1
-	grep -q /namespaces/update "$T/events"
+	grep -qs /namespaces/update "$T/events"
 }
 # events_of ID: topics (and exec ids) of one container, one line each
 events_of() {
