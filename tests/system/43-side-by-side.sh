@@ -15,7 +15,12 @@ run20() { # POD
 	done
 	run_opts=
 }
-pids() { ctr task ls | awk -v p="^$1[0-9]" '$1 ~ p { print $2 }'; }
+# pids_are POD: all run; their pids to $pids. containerd lists a task that does not answer in
+# 2 s as UNKNOWN, with pid 0.
+pids_are() {
+	pids=$(ctr task ls | awk -v p="^$1[0-9]" '$1 ~ p && $3 == "RUNNING" { print $2 }')
+	[ "$(echo "$pids" | wc -w)" = $N ]
+}
 living() { # PIDS: how many of them are
 	li_n=0
 	for li_p in $1; do pid_gone "$li_p" || li_n=$((li_n + 1)); done
@@ -27,7 +32,8 @@ ms_since() { echo $((($(date +%s%N) - $1) / 1000000)); }
 
 RUNTIME=io.containerd.podshim.v1
 run20 pod
-pod_pids=$(pids pod)
+wait_for 60 pids_are pod || not_ok "not all of pod's run"
+pod_pids=$pids
 # A time limit, on a machine that may have others to run: the best of three kills.
 pod_exec=yes
 for _ in 1 2 3; do
@@ -41,13 +47,14 @@ for _ in 1 2 3; do
 	pod_ms=$(ms_since "$start")
 	[ "$pod_ms" -gt $limit_ms ] || break
 done
-pod_runs() { [ "$(running pod)" = $N ]; }
+pod_runs() { pod_running=$(running pod) && [ "$pod_running" = $N ]; }
 wait_for 60 pod_runs
-pod_alive=$(living "$pod_pids") pod_running=$(running pod) pod_disc=$(disconnects pod)
+pod_alive=$(living "$pod_pids") pod_disc=$(disconnects pod)
 
 RUNTIME=io.containerd.runc.v2
 run20 go
-go_pids=$(pids go)
+wait_for 60 pids_are go || not_ok "not all of go's run"
+go_pids=$pids
 victim=$(pids_of containerd-shim-runc-v2)
 is "$(echo "$victim" | wc -w)" 1 "one containerd-shim-runc-v2"
 kill -KILL "$victim"

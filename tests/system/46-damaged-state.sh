@@ -20,6 +20,10 @@ stay_runs() { # POD: its exec that stays; the pid to $stay_pid
 	stay_pid=$(podshimctl -o json -n "$NS" tasks "$1" 2>/dev/null | jq '.[] | select(.exec == "stay") | .pid')
 	[ "${stay_pid:-0}" -gt 1 ] 2>/dev/null
 }
+tasks_run() { # POD: both of them; what they are to $before
+	before=$(ctr task ls | grep "^$1" | sort)
+	[ "$(echo "$before" | grep -c RUNNING)" = 2 ]
+}
 tasks_are() { # POD TASKS; what they are to $tasks
 	tasks=$(ctr task ls | grep "^$1" | sort)
 	[ "$tasks" = "$2" ]
@@ -32,7 +36,7 @@ for how in deleted truncated garbage header unreadable; do
 	run_opts=
 	dir=$(ls -d "$STATE_ROOT/$NS/$how".????????)
 	keeper=$(pod_field $how keeper_pid)
-	before=$(ctr task ls | grep "^$how" | sort)
+	wait_for 60 tasks_run $how || not_ok "$how: not both containers run"
 	x ${how}1 stay sh -c 'trap "exit 13" USR1; while :; do sleep 0.1; done' </dev/null >/dev/null 2>&1 &
 	stay=$!
 	wait_for 5 events_has ${how}1 "/tasks/exec-started stay"
