@@ -39,7 +39,7 @@ for p in $keeper $worker; do
 done
 is "$(grep -c ":$cg\$" "/proc/$init/cgroup")" 0 "the container is not"
 kill -KILL "$worker"
-raw_timeout=10 call State a >/dev/null
+call State a >/dev/null
 is "$(grep -c ":$cg\$" "/proc/$(worker_pids)/cgroup")" "$(echo "$cg_made" | wc -w)" "the next worker is"
 # huge pages, which podshim does without, are the container's to use
 pages() { sed -n 's/^THP_enabled:[^0-9]*//p' "/proc/$1/status"; }

@@ -33,13 +33,13 @@ raw_jq=.
 raw_create b "options.binary_name=$T/runc-held" >"$T/create.out" 2>&1 &
 create=$!
 check "the runtime's exec is held" wait_for 30 says held
-is "$(raw_timeout=5 call State a | value status)" "$RUNNING" "State of another container"
+is "$(call State a | value status)" "$RUNNING" "State of another container"
 check "a whole exec in another container" raw_exec a e1 true
 is "$(pod_field a pod)" a "the keeper answers people"
 call Kill out signal=9
 check "who reads another container's output sees its end" wait_for 30 pid_gone $reader
 call CloseIO in stdin=1
-is "$(raw_timeout=30 call Wait in | value exit_status)" 0 "CloseIO ends another container's stdin"
+is "$(call Wait in | value exit_status)" 0 "CloseIO ends another container's stdin"
 check "and nothing of it waits for Create" kill -0 $create
 : >"$T/release"
 wait $create
