@@ -38,7 +38,8 @@ is "$(raw_state e)" $CREATED "still CREATED"
 is "$(raw_timeout=150 call Delete e | value exit_status)" 0 "and can be deleted"
 raw_end e
 check "TaskDelete" wait_for 5 events_has e /tasks/delete
-is "$(events_of e | tr '\n' ' ')" "/tasks/create /tasks/delete " "its events"
+# containerd may be told one of them twice (at least once)
+is "$(events_of e | uniq | tr '\n' ' ')" "/tasks/create /tasks/delete " "its events"
 
 # 'criu check' is content where a dump then fails, hangs or kills: try one, of a process of ours
 criu_works() {

@@ -95,7 +95,9 @@ check "Create works" raw_create new
 check "Exec, too" raw_exec c4 again true
 check "the events went out" wait_for 20 events_has c3 /tasks/exit
 check "c1's last event, too" wait_for 20 events_has c1 /tasks/delete
-is "$(events_of c1 | tr '\n' ' ')" "/tasks/create /tasks/start /tasks/exit /tasks/delete " "each once and in order"
+# A worker was killed, perhaps after containerd had taken one and before it could write that down:
+# that one is sent again (at least once), but none overtakes another.
+is "$(events_of c1 | uniq | tr '\n' ' ')" "/tasks/create /tasks/start /tasks/exit /tasks/delete " "all of them, in order"
 for i in 1 2 3; do
 	is "$(event_body "c$i" /tasks/exit | jq -r .exit_status | sort -u)" $((30 + i)) "c$i: its event is true"
 done
