@@ -26,9 +26,10 @@ kill -KILL "$(pod_field pod worker_pid)"
 refusals() { podshimctl -o json -n "$NS" crashes pod | jq '[.[] | select(.verdict == "it refused to work")] | length'; }
 six() { [ "$(refusals)" -ge 6 ]; }
 check "the workers refuse, also past the point of safe mode" wait_for 120 six
-check "the log says why" grep -q "wants a reader of 2; this is 1; refusing to work" "$T/shim.log"
-crash=$(ls -t "$dir"/crash-*.txt | head -n 1)
-check "so does the crash record" grep -q "^trace:.*wants a reader of 2" "$crash"
+check "the log says why" wait_for 60 grep -q "wants a reader of 2; this is 1; refusing to work" "$T/shim.log"
+# the newest may still be written: its verdict, by which it is counted, comes before its trace
+recorded() { grep -qs "^trace:.*wants a reader of 2" "$(ls -t "$dir"/crash-*.txt | head -n 1)"; }
+check "so does the crash record" wait_for 60 recorded
 is "$(find "$dir" -name 'state.db.bad-*')" "" "the file is not set aside"
 is "$(sqlite3 "file:$dir/state.db?mode=ro" "SELECT count(*) FROM process WHERE exec_id = 'later'")" 1 "nor changed"
 like "$(call State c1 2>&1)" "*error=14 *" "a request is answered Unavailable"
