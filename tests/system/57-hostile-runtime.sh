@@ -57,14 +57,14 @@ deadline() {
 	kill -KILL "$(worker_pids)"
 	call State a >/dev/null
 }
-deadline '[runtime]' "timeout = $((5 * SLOW))" # before which all of it must be seen
+deadline '[runtime]' "timeout = $((15 * SLOW))" # before which all of it must be seen
 
 what create 'create hang'
 what stop 'create stop'
 what pause 'pause hang'
 what exec 'exec hang'
 what delete 'delete hang'
-raw_timeout=60
+raw_timeout=$((120 * SLOW))
 raw_create create $hostile >"$T/create.out" &
 p_create=$!
 raw_create stop $hostile >"$T/stop.out" &
@@ -78,7 +78,7 @@ p_delete=$!
 for c in create stop pause exec delete; do
 	wait_for 10 begun $c || not_ok "$c: it did not begin"
 done
-raw_timeout=$((4 * SLOW))
+raw_timeout=$((12 * SLOW)) # less than the deadline: it was not waited for
 is "$(call State a | value status)" "$RUNNING" "State of a neighbour is answered meanwhile"
 is "$(call State exec | value status)" "$RUNNING" "and that of a task with a hung exec"
 like "$(call State create)" "error=5 *" "and that of one in Create"
@@ -86,7 +86,7 @@ is "$(call Connect create | value task_pid)" 0 "Connect"
 check "Pids" test "$(call Pids a | wc -l)" -ge 1
 check "Stats" call Stats a
 is "$(call Kill exec signal=9)" "" "Kill of a task with a hung exec"
-raw_timeout=60
+raw_timeout=$((120 * SLOW))
 is "$(call Wait exec | value exit_status)" 137 "and its end"
 # shellcheck disable=SC2154 # set above, by name
 for c in create stop pause exec delete; do
@@ -111,7 +111,7 @@ has_pids() { [ "$(pids_in "$1" | wc -l)" -ge "$2" ]; }
 none_lives() {
 	for pid; do pid_gone "$pid" || return 1; done
 }
-deadline '[runtime]' "timeout = $((10 * SLOW))"
+deadline '[runtime]' "timeout = $((15 * SLOW))"
 group='.annotations["io.containerd.runc.v2.group"] = "a"'
 raw_jq="$group"' | .hooks = {createContainer: [{path: "/bin/sleep", args: ["sleep", "1004"]}]}'
 raw_new init sleep 1000
