@@ -8,7 +8,8 @@ ctd_up
 mounts() { grep -c " $RAW/$1/" /proc/self/mounts; }
 unmounted() { [ "$(mounts "$1")" = 0 ]; }
 no_loop() { ! grep -qx "$1" /sys/block/loop*/loop/backing_file 2>/dev/null; }
-# made ID MOUNT... -- ARGS...: a container on these mounts; what it printed. $made_opts: for Create
+# made ID MOUNT... -- ARGS...: a container on these mounts; what it printed. $made_opts: for Create.
+# In a shell of its own.
 made_opts=
 made() {
 	ma_id=$1 ma_mounts=
@@ -19,18 +20,17 @@ made() {
 	raw_new "$ma_id" "$@" || return 1
 	raw_jq=.
 	raw_fifos "$ma_id"
-	cat "$RAW/$ma_id.out" >"$T/made" &
-	ma_reader=$!
+	# Not by a reader in the background: if that comes when all is over, it waits for ever.
+	exec 5<>"$RAW/$ma_id.out" 6<"$RAW/$ma_id.out"
 	# shellcheck disable=SC2086
 	raw_create "$ma_id" $ma_mounts $made_opts "stdout=$RAW/$ma_id.out" >"$T/create" || {
-		kill $ma_reader
 		cat "$T/create"
 		return 1
 	}
-	call Start "$ma_id" >/dev/null && call Wait "$ma_id" >/dev/null || kill $ma_reader
+	exec 5<&- # the shim has its own
+	call Start "$ma_id" >/dev/null && call Wait "$ma_id" >/dev/null
 	call Delete "$ma_id" | value exit_status >"$T/status"
-	wait $ma_reader
-	cat "$T/made"
+	timeout $((60 * SLOW)) cat <&6
 }
 ended() { check "$1: nothing is mounted afterwards" unmounted "$1" && raw_end "$1"; }
 
