@@ -18,8 +18,9 @@ end_l() {
 }
 run_l() { start_l "$@" && end_l "$1"; }
 no_loggers() { [ -z "$(pids_of podshim-logger)" ]; }
+# the long line is one write(): a pause of a second within it would make another piece
 script='echo one; echo two >&2; printf "%s" long; until [ -e /go ]; do sleep 0.05; done; echo " line"
-	head -c 40000 /dev/zero | tr "\0" x; echo; printf "no end"'
+	x=$(head -c 40000 /dev/zero | tr "\0" x); echo "$x"; printf "no end"'
 lines='i=0; while [ $i -lt 3000 ]; do echo "line $i and a bit more"; i=$((i+1)); done'
 
 for RUNTIME in io.containerd.podshim.v1 io.containerd.runc.v2; do
