@@ -17,7 +17,7 @@ press C-p C-q
 check "ctrl-p ctrl-q" wait_for 60 ended
 is "$(cat "$T/rc"),$(task_of s status)" "0,running" "detaches"
 check "and leaves the terminal as it was" as_it_was
-check "and says so" seen "detached: 'podshimctl attach s'"
+check "and says so" wait_for 60 seen "detached: 'podshimctl attach s'"
 
 term podshimctl -n "$NS" attach s
 type_in 'echo a"gain"'
