@@ -83,6 +83,7 @@ guest=$!
 not_ours="$not_ours $guest"
 told rootfs-busy m "in use by pid $guest \(sleep" "a root file system that is in use"
 kill -KILL $guest
+wait $guest 2>/dev/null # or it is there still when Delete unmounts
 raw_end m
 
 # memory
