@@ -30,7 +30,7 @@ for block in "$T"/block-*; do
 		skip "block $name: no ${tool#-}"
 		continue
 	fi
-	sed -i "s/ try0 / pd$RANDOM /" "$block"
+	sed -i "s/ try0 / pdd$$ /" "$block"
 	# shellcheck disable=SC1090
 	{
 		set -e
