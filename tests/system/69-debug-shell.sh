@@ -9,6 +9,8 @@ ctd_up
 raw_jq='.linux.namespaces += [{type: "network"}] | .hostname = "inside"'
 pid=$(raw_run a sh -c 'echo hi >/tmp/there; while :; do sleep 0.1; done')
 [ "${pid:-0}" -gt 1 ] || bail "no pid"
+# it is started, which is not to say that it has got to run
+wait_for 60 test -s "/proc/$pid/root/tmp/there"
 tool() { podshimctl -n "$NS" debug shell a -- /bin/sh -c "$1"; }
 ns() { readlink "/proc/$pid/ns/$1"; }
 # those of other tests come and go; ours would be at the state's root, or below $T
