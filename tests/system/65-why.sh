@@ -8,13 +8,13 @@ ctd_up
 events_start
 ctl() { podshimctl -n "$NS" "$@"; }
 # why CODE TARGET: the text of that finding
-why() { timeout 20 podshimctl -n "$NS" why -o json "$2" | jq -r --arg c "$1" '.[] | select(.code == $c) | .text'; }
+why() { timeout $((60 * SLOW)) podshimctl -n "$NS" why -o json "$2" | jq -r --arg c "$1" '.[] | select(.code == $c) | .text'; }
 says() { why "$1" "$2" | grep -qE "$3"; }
 # told CODE TARGET PATTERN DESCRIPTION
 told() {
 	if wait_for 10 says "$1" "$2" "$3"; then ok "$4"; else
 		not_ok "$4"
-		diag "$(timeout 20 podshimctl -n "$NS" why "$2" 2>&1)"
+		diag "$(timeout $((60 * SLOW)) podshimctl -n "$NS" why "$2" 2>&1)"
 	fi
 }
 raw_run main sleep 1000 >/dev/null
@@ -44,7 +44,7 @@ chmod +x "$T/slow-runtime"
 raw_jq='.annotations["io.containerd.runc.v2.group"] = "main"'
 raw_new b sleep 1000
 raw_jq=.
-raw_timeout=60 raw_create b "options.binary_name=$T/slow-runtime" >"$T/create" &
+raw_timeout=$((300 * SLOW)) raw_create b "options.binary_name=$T/slow-runtime" >"$T/create" &
 creator=$!
 told command-runs main "slow-runtime .*create" "a command of the OCI runtime that still runs"
 told request-waits main "^Create of container 'b' waits for [0-9]+ s" "the request that waits for it"
@@ -79,7 +79,7 @@ w=$(status worker_pid)
 k=$(status keeper_pid)
 [ "${w:-0}" -gt 1 ] && [ "${k:-0}" -gt 1 ] || bail "no pids"
 kill -STOP "$w"
-raw_timeout=30 call State main >/dev/null 2>&1 &
+raw_timeout=$((300 * SLOW)) call State main >/dev/null 2>&1 &
 asker=$!
 told worker-stopped main "worker \(pid $w\) is stopped" "a worker that is stopped"
 told request-waits main "^State of container 'main' waits" "a request that waits for it"

@@ -60,7 +60,7 @@ if [ -c /dev/fuse ]; then
 	# a server that never says a word
 	mount -i -t fuse -o fd=6,rootmode=40000,user_id=0,group_id=0 none "$T/linked/opt/fuse" && fuse=yes
 fi
-seen=$(timeout -s KILL 20 podshimctl -n "$NS" debug shell --tools "$T/linked" a -- \
+seen=$(timeout -s KILL $((60 * SLOW)) podshimctl -n "$NS" debug shell --tools "$T/linked" a -- \
 	sh -c 'cd /; while read -r a b c d e f g; do case $e in /opt*) echo "$e $f"; esac; done </proc/self/mountinfo' 6<&-)
 like "$seen" "/opt ro,nosuid,nodev,noexec*" "a file system below the tools keeps what is forbidden in it"
 if [ -n "$fuse" ]; then
@@ -97,7 +97,7 @@ check "a killed client's processes end" wait_for 5 gone
 check "the container has its own processes, and no others" wait_for 5 nobody
 nobody || diag "$(inside)"
 call Pause a >/dev/null
-is "$(timeout 20 podshimctl -n "$NS" debug shell a -- echo works)" works "a paused container can be looked into"
+is "$(timeout $((60 * SLOW)) podshimctl -n "$NS" debug shell a -- echo works)" works "a paused container can be looked into"
 call Resume a >/dev/null
 hist=$(sqlite3 "$(echo "$STATE_ROOT/$NS"/a.????????)/state.db" "SELECT what || ' ' || detail FROM audit")
 like "$hist" "*debug-shell *uname -n*" "each use is in the history"

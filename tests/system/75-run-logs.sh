@@ -51,7 +51,7 @@ wait $w
 # who stops to read ends an attach, also when nothing more comes; not the container
 pr -d q sh -c 'until [ -e /tmp/go0 ]; do echo tick; sleep 0.05; done; echo end; exec sleep 1000' >/dev/null
 {
-	timeout -s KILL 20 podshimctl -n "$NS" attach q 2>"$T/q.err" </dev/null
+	timeout -s KILL $((60 * SLOW)) podshimctl -n "$NS" attach q 2>"$T/q.err" </dev/null
 	echo $? >"$T/q.rc"
 } | while read -r line; do
 	: >"$T/rootfs/tmp/go0"

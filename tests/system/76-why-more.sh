@@ -6,14 +6,14 @@
 [ -n "$PODSHIM" ] || skip_all "podshim's own tool"
 ctd_up
 # why CODE TARGET: the text of that finding
-why() { timeout 20 podshimctl -n "$NS" why -o json "$2" | jq -r --arg c "$1" '.[] | select(.code == $c) | .text'; }
+why() { timeout $((60 * SLOW)) podshimctl -n "$NS" why -o json "$2" | jq -r --arg c "$1" '.[] | select(.code == $c) | .text'; }
 says() { why "$1" "$2" | grep -qE "$3"; }
 silent() { ! says "$1" "$2" .; }
 # told CODE TARGET PATTERN DESCRIPTION
 told() {
 	if wait_for 10 says "$1" "$2" "$3"; then ok "$4"; else
 		not_ok "$4"
-		diag "$(timeout 20 podshimctl -n "$NS" why "$2" 2>&1)"
+		diag "$(timeout $((60 * SLOW)) podshimctl -n "$NS" why "$2" 2>&1)"
 	fi
 }
 # odd ARGS...: the helper, once it is ready; its pid in $odd
@@ -43,7 +43,7 @@ kill -KILL "$pid"
 told init-zombie a "init, pid $pid .* has ended, but the kernel keeps it for 1 other .* pid $child .* held by odd" \
 	"an init that cannot end"
 odd_end
-check "it ends without the debugger" sh -c "timeout 60 '$BIN/rpc' '$(cat "$RAW/a/address")' Wait id=a"
+check "it ends without the debugger" sh -c "timeout $((60 * SLOW)) '$BIN/rpc' '$(cat "$RAW/a/address")' Wait id=a"
 told ended a "Its init has ended with 137; what is left of it goes when containerd" "a container that has ended"
 check "nothing else of it" silent init-zombie a
 raw_end a
@@ -102,10 +102,10 @@ told worker-traced g "worker \(pid $worker\) is held by a debugger, odd \(pid $o
 kill -KILL "$pid"
 told init-gone g "init, pid $pid, is recorded as running but does not exist" "an init that is gone"
 # a request waits behind another of its container
-raw_timeout=60 call Kill g signal=9 >/dev/null 2>&1 &
+raw_timeout=$((300 * SLOW)) call Kill g signal=9 >/dev/null 2>&1 &
 first=$!
 wait_for 20 says request-waits g "^Kill of"
-raw_timeout=60 call Delete g >/dev/null 2>&1 &
+raw_timeout=$((300 * SLOW)) call Delete g >/dev/null 2>&1 &
 second=$!
 told request-waits g "^Delete of container 'g' waits .* behind Kill of the same container" "a request behind another"
 odd_end

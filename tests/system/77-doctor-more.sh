@@ -6,14 +6,14 @@
 [ -n "$PODSHIM" ] || skip_all "podshim's own tool"
 ctd_up
 quick_events
-doctor() { timeout 60 podshimctl -n "$NS" doctor -o json 2>/dev/null | jq -r --arg c "$1" '.[] | select(.code == $c) | .text'; }
+doctor() { timeout $((60 * SLOW)) podshimctl -n "$NS" doctor -o json 2>/dev/null | jq -r --arg c "$1" '.[] | select(.code == $c) | .text'; }
 says() { doctor "$1" | grep -qE "$2"; }
 silent() { ! says "$1" .; }
 # told CODE PATTERN DESCRIPTION
 told() {
 	if wait_for 10 says "$1" "$2"; then ok "$3"; else
 		not_ok "$3"
-		diag "$(timeout 60 podshimctl -n "$NS" doctor 2>&1)"
+		diag "$(timeout $((60 * SLOW)) podshimctl -n "$NS" doctor 2>&1)"
 	fi
 }
 odd() {
@@ -100,7 +100,7 @@ raw_end n
 # a state root without room
 mkdir "$T/small"
 mount -t tmpfs -o size=16m,nr_inodes=1000 small "$T/small"
-room() { timeout 60 podshimctl --state-root "$T/small" doctor -o json | jq -r '.[] | select(.code == "state-root-full") | .severity + ": " + .text'; }
+room() { timeout $((60 * SLOW)) podshimctl --state-root "$T/small" doctor -o json | jq -r '.[] | select(.code == "state-root-full") | .severity + ": " + .text'; }
 is "$(room)" "" "a state root with room"
 head -c 13m /dev/zero >"$T/small/fill"
 like "$(room)" "bad: The file system of the pods' state has [0-9]* KiB left of 16 MiB." "one that is full"
