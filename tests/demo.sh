@@ -37,8 +37,9 @@ show podshimctl list
 show podshimctl tasks
 
 step "kill -9 of the worker; the containers' processes, before and after:"
-keeper=$(podshimctl list -o json | jq -r '.[0].keeper_pid')
-worker=$(podshimctl list -o json | jq -r '.[0].worker_pid')
+keeper=$(pod_field web keeper_pid)
+worker=$(pod_field web worker_pid)
+[ "${keeper:-0}" -gt 1 ] && [ "${worker:-0}" -gt 1 ] || fail "no pids"
 before=$(podshimctl tasks -o json | jq -r '.[] | "\(.container) \(.pid) \(.status)"')
 show kill -9 "$worker"
 restarted() {
@@ -50,7 +51,7 @@ after=$(podshimctl tasks -o json | jq -r '.[] | "\(.container) \(.pid) \(.status
 $before
 is
 $after"
-[ "$(podshimctl list -o json | jq -r '.[0].keeper_pid')" = "$keeper" ] || fail "another keeper"
+[ "$(pod_field web keeper_pid)" = "$keeper" ] || fail "another keeper"
 show podshimctl list
 show podshimctl tasks
 
