@@ -5,7 +5,7 @@
 . "$(dirname "$0")/../lib/containerd.sh"
 [ -n "$PODSHIM" ] || skip_all "podshim's own tool"
 ctd_up
-ctl() { timeout $((60 * SLOW)) podshimctl -n "$NS" "$@"; }
+ctl() { timeout $((30 * SLOW)) podshimctl -n "$NS" "$@"; }
 # json SCHEMA VERB...: what it prints, checked; the output is left in $T/json
 json() {
 	js_schema=$1
