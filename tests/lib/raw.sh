@@ -77,7 +77,7 @@ call() {
 	ca_m=$1 ca_id=$2 ca_addr=$raw_addr
 	shift 2
 	[ -n "$ca_id" ] && [ -s "$RAW/$ca_id/address" ] && ca_addr=$(cat "$RAW/$ca_id/address")
-	"$BIN/rpc" ${raw_v3:+-3} -t "${raw_timeout:-60}" "$ca_addr" "$ca_m" "id=$ca_id" "$@"
+	"$BIN/rpc" ${raw_v3:+-3} -t "${raw_timeout:-$((60 * SLOW))}" "$ca_addr" "$ca_m" "id=$ca_id" "$@"
 }
 raw_create() {
 	rc_id=$1
