@@ -21,6 +21,9 @@ JSON, the fields of a request that are not said otherwise.
   eof S                         no more of it
   resize S WIDTH HEIGHT         the terminal
   expect S TEXT                 wait until stdout, or the port, has said it
+  ask S TEXT ANSWER             send, then expect; "again" if it had to be sent twice: Attach
+                                passes stdin on before it has put the client among those who
+                                get the output, so an answer may come too early, with any shim
   end S                         wait for the end: [stdout, stderr, status]
   drop S                        close the connection, as a client that dies
   later S COMMAND...            in the background; join S: its answer
@@ -161,9 +164,9 @@ class Spdy:
         elif kind == self.RST_STREAM or (kind == self.SYN_REPLY and flags & self.FIN):
             self.open.discard(struct.unpack(">I", body[:4])[0])
 
-    def wait(self, what, condition):
+    def wait(self, what, condition, patience=PATIENCE):
         with self.changed:
-            if not self.changed.wait_for(condition, PATIENCE):
+            if not self.changed.wait_for(condition, patience):
                 raise OSError("waited too long for " + what)
 
     def text(self, name):
@@ -199,9 +202,10 @@ class Session:
         s.spdy.send("error", b"", Spdy.FIN)
         return s
 
-    def expect(self, text):
+    def expect(self, text, patience=PATIENCE):
         self.spdy.wait("'%s' in '%s'" % (text, self.spdy.text(self.output)),
-                       lambda: text in self.spdy.text(self.output) or not self.spdy.open)
+                       lambda: text in self.spdy.text(self.output) or not self.spdy.open,
+                       patience)
         if text not in self.spdy.text(self.output):
             raise OSError("no '%s' in '%s'" % (text, self.spdy.text(self.output)))
 
@@ -345,6 +349,15 @@ class Kubelet:
 
     def cmd_expect(self, session, text):
         self.kept[session].expect(text)
+
+    def cmd_ask(self, session, text, answer):
+        self.cmd_send(session, text)
+        try:
+            return self.kept[session].expect(answer, PATIENCE / 2)
+        except OSError:
+            self.cmd_send(session, text)
+            self.kept[session].expect(answer)
+            return "again"
 
     def cmd_end(self, session):
         return self.kept.pop(session).end()

@@ -33,8 +33,7 @@ shim=$(shim_pids)
 cri exec e a ioe sh -c 'echo ready; cat; exit 3'
 check "an exec" cri expect e ready
 cri attach t chat io
-cri send t 'one\n'
-check "an attach" cri expect t one
+check "an attach" cri ask t 'one\n' one
 cri later stop of b StopContainer '{"timeout": 20}'
 kill_worker
 is "$(cri sync a echo alive)" "0 alive" "ExecSync after the worker's death"
@@ -71,8 +70,7 @@ for how in TERM KILL; do
 done
 check "its log is in order" in_order a
 cri attach t chat io
-cri send t 'four\n'
-check "attach" cri expect t four
+check "attach" cri ask t 'four\n' four
 cri drop t
 check "a container created before that starts" cri of created StartContainer
 check "and ends" cri until created "EXITED 6 Error"
