@@ -23,6 +23,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "base/podlock.h"
 #include "base/podpath.h"
 #include "client/ctl.h"
 #include "client/foreground.h"
@@ -45,6 +46,7 @@
 /* The runtime's own limit is the shim's affair (podshim.conf). */
 #define CREATE_MS   600000
 #define START_MS    600000
+#define REMOVE_US   (30 * US_PER_S)
 #define OPTIONS_URL "containerd.runc.v1.Options"
 
 struct run {
@@ -415,8 +417,8 @@ run_ended(struct run *r, const struct relay_end *end)
 	if (rc < 0)
 		(void)ctl_fail(r->ctl, "%s", err.text);
 	if (r->info.remove) {
-		/* now only the events could be at it, and they let us go first */
-		(void)flock(r->dir_fd, LOCK_EX | LOCK_NB);
+		/* The events let us go first, but between our two locks one may be first. */
+		(void)flock_until(r->dir_fd, LOCK_EX, clock_boot_us() + REMOVE_US);
 		run_undo(r);
 	}
 	return (int)end->status;
