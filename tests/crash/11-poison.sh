@@ -19,6 +19,7 @@ jq -n '{args: ["true"], cwd: "/", env: ["PATH=/bin"], user: {uid: 0, gid: 0}}' >
 mkfifo "$T/bad.out"
 cat "$T/bad.out" >/dev/null &
 reader=$!
+wait_for 60 cmdline_is $reader "cat $T/bad.out"
 is "$(rpc "$sock" Exec id=b exec_id=bad "stdout=$T/bad.out" "spec=$T/spec")" "" "an exec is added"
 out=$(rpc "$sock" Start id=b exec_id=bad 2>&1)
 rm -f "$dir/crashpoint"
