@@ -89,6 +89,27 @@ is "$(task_of c status)" running "podshimctl is killed, the container runs on"
 check "the exit file is written" wait_for 60 has "$T/exit" '^3$'
 check "and it is removed" wait_for 60 no_run_dirs
 
+# who removes a container at the same time is waited for: here it is ourselves
+fg_run "$T/o8" --rm r sh -c 'echo ready; until [ -e /tmp/go8 ]; do sleep 0.05; done; exit 4'
+wait_for 60 has "$T/o8" ready
+dir=$STATE_ROOT-run/$NS/r
+locked() { grep -q "FLOCK .* $fg .*:$(stat -c %i "$dir") " /proc/locks; }
+let_go_of() { ! locked; }
+check "podshimctl holds a lock on its container" wait_for 60 locked
+exec 7<"$dir"
+flock -s 7
+: >"$T/rootfs/tmp/go8"
+check "which it wants for itself alone at the end" wait_for 60 let_go_of
+stays=yes
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+	podshimctl -n "$NS" list >/dev/null
+	kill -0 $fg && [ -e "$dir/config.json" ] || stays=no
+done
+is $stays yes "and does not get, so nothing is removed"
+exec 7<&-
+wait $fg
+is "$?,$(no_run_dirs && echo gone)" 4,gone "when it may, all is gone as it returns"
+
 # the keeper dies
 fg_run "$T/o4" d sh -c 'echo ready; sleep 1000'
 wait_for 60 has "$T/o4" ready

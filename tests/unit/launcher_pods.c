@@ -3,6 +3,7 @@
  */
 #include "launcher_pods.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
@@ -119,6 +120,53 @@ delete_launch(const char *id, const char *cwd, int out[2])
 	return launch(WORDS("-namespace", "test", "-address", grpc, "-publish-binary",
 			  "/bin/true", "-id", id, "-bundle", cwd, "delete"),
 	    "", 0, cwd, out);
+}
+
+/* Until it is the launcher, no longer our copy with all that we hold; or is gone. */
+static void
+wait_exec(pid_t pid)
+{
+	AUTO_FREE char *exe = mem_printf("/proc/%d/exe", pid);
+	boot_us_t end = clock_boot_us() + PATIENCE_US;
+	char to[256] = "";
+
+	while (strstr(to, "containerd-shim-podshim-v1") == NULL) {
+		ssize_t n = readlink(exe, to, sizeof to - 1);
+
+		if (n <= 0)
+			return;
+		to[n] = '\0';
+		assert_true(clock_boot_us() < end);
+	}
+}
+
+void
+delete_wait_open(pid_t pid, const char *path)
+{
+	AUTO_FREE char *fds = mem_printf("/proc/%d/fd", pid);
+	boot_us_t end = clock_boot_us() + PATIENCE_US;
+	bool found = false;
+
+	wait_exec(pid);
+	while (!found) {
+		DIR *dir = opendir(fds);
+		struct dirent *d;
+		/* until it is reaped there is a directory, an empty one */
+		bool gone = true;
+		char to[256];
+
+		while (dir != NULL && (d = readdir(dir)) != NULL) {
+			ssize_t n = readlinkat(dirfd(dir), d->d_name, to, sizeof to - 1);
+
+			to[n > 0 ? n : 0] = '\0';
+			found |= strcmp(to, path) == 0;
+			gone &= n <= 0;
+		}
+		if (dir != NULL)
+			(void)closedir(dir);
+		found |= gone;
+		assert_true(clock_boot_us() < end);
+	}
 }
 
 struct told

@@ -46,6 +46,8 @@ struct told {
 };
 
 pid_t delete_launch(const char *id, const char *cwd, int out[2]);
+/* Until it has that file open, or is gone. */
+void delete_wait_open(pid_t pid, const char *path);
 struct told delete_collect(pid_t pid, int out[2]);
 /* It says this status, at a likely time, and nothing on stderr. */
 void expect_delete(const struct container *c, uint32_t status);

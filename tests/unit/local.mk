@@ -251,6 +251,11 @@ tests_unit_test_launcher_delete_SOURCES = %D%/test_launcher_delete.c $(launcher_
 tests_unit_test_launcher_delete_LDADD = $(launcher_pods_ldadd)
 EXTRA_tests_unit_test_launcher_delete_DEPENDENCIES = containerd-shim-podshim-v1$(EXEEXT)
 
+unit_tests += %D%/test_launcher_at_once
+tests_unit_test_launcher_at_once_SOURCES = %D%/test_launcher_at_once.c $(launcher_pods_sources)
+tests_unit_test_launcher_at_once_LDADD = $(launcher_pods_ldadd)
+EXTRA_tests_unit_test_launcher_at_once_DEPENDENCIES = containerd-shim-podshim-v1$(EXEEXT)
+
 unit_tests += %D%/test_launcher_members
 tests_unit_test_launcher_members_SOURCES = %D%/test_launcher_members.c %D%/tmpdir.h
 tests_unit_test_launcher_members_LDADD = liblauncher.a liboci.a libipc.a libstate.a \

@@ -4,7 +4,6 @@
  */
 #include "launcher_pods.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -256,54 +255,6 @@ test_delete_says_why_the_runtime_failed(void **state)
 	container_end(&c);
 }
 
-/* Until it is the launcher, no longer our copy with all that we hold; or is gone. */
-static void
-wait_exec(pid_t pid)
-{
-	AUTO_FREE char *exe = mem_printf("/proc/%d/exe", pid);
-	boot_us_t end = clock_boot_us() + PATIENCE_US;
-	char to[256] = "";
-
-	while (strstr(to, "containerd-shim-podshim-v1") == NULL) {
-		ssize_t n = readlink(exe, to, sizeof to - 1);
-
-		if (n <= 0)
-			return;
-		to[n] = '\0';
-		assert_true(clock_boot_us() < end);
-	}
-}
-
-/* Until it has that file open, or is gone. */
-static void
-wait_open(pid_t pid, const char *path)
-{
-	AUTO_FREE char *fds = mem_printf("/proc/%d/fd", pid);
-	boot_us_t end = clock_boot_us() + PATIENCE_US;
-	bool found = false;
-
-	wait_exec(pid);
-	while (!found) {
-		DIR *dir = opendir(fds);
-		struct dirent *d;
-		bool gone =
-		    true; /* until it is reaped there is a directory, an empty one */
-		char to[256];
-
-		while (dir != NULL && (d = readdir(dir)) != NULL) {
-			ssize_t n = readlinkat(dirfd(dir), d->d_name, to, sizeof to - 1);
-
-			to[n > 0 ? n : 0] = '\0';
-			found |= strcmp(to, path) == 0;
-			gone &= n <= 0;
-		}
-		if (dir != NULL)
-			(void)closedir(dir);
-		found |= gone;
-		assert_true(clock_boot_us() < end);
-	}
-}
-
 static bool
 has_ended(pid_t pid)
 {
@@ -334,7 +285,7 @@ last_words_are_waited_for(const char *id)
 	assert_true(lock >= 0 && flock(lock, LOCK_EX) == 0);
 	begin = clock_boot_us();
 	pid = delete_launch(id, c.bundle, out);
-	wait_open(pid, lock_path);
+	delete_wait_open(pid, lock_path);
 	(void)poll(NULL, 0, 200);
 	early = has_ended(pid);
 	store_put(st, &c, TASK_STOPPED, 11);
@@ -431,91 +382,6 @@ test_delete_of_a_member_spares_the_others(void **state)
 	expect_nothing_left();
 	container_end(&owner);
 	container_end(&member);
-}
-
-static void
-test_delete_twice_at_once(void **state)
-{
-	int round, out[2][2], i;
-	pid_t pid[2];
-
-	(void)state;
-	for (round = 0; round < 10; round++) {
-		AUTO_FREE char *id = mem_printf("twice-%d", round);
-		struct container c = container_new(id);
-
-		dead_pod(&c);
-		record(id, &c, TASK_RUNNING, 0);
-		for (i = 0; i < 2; i++)
-			pid[i] = delete_launch(id, c.bundle, out[i]);
-		for (i = 0; i < 2; i++) {
-			struct told told = delete_collect(pid[i], out[i]);
-
-			assert_int_equal(told.status, 137);
-			free(told.err);
-		}
-		assert_false(container_is_alive(&c));
-		forget_keeper(id);
-		expect_nothing_left();
-		container_end(&c);
-	}
-}
-
-/* Nobody's mark is lost: the last of them, whoever it is, removes the pod. */
-static void
-test_delete_all_at_once(void **state)
-{
-	enum { N = 12, ROUNDS = 12 };
-	int round, out[N][2], i, lock;
-	pid_t pid[N];
-
-	(void)state;
-	for (round = 0; round < ROUNDS; round++) {
-		AUTO_FREE char *address = NULL;
-		AUTO_FREE char *dir = NULL;
-		AUTO_FREE char *lock_path = NULL;
-		char id[N][32];
-		struct container c[N];
-		struct store *st;
-
-		for (i = 0; i < N; i++) {
-			(void)snprintf(id[i], sizeof id[i], "all-%d-%d", round, i);
-			c[i] = container_new(id[i]);
-		}
-		dir = pod_file(id[0], "");
-		dead_pod(&c[0]);
-		address = read_in(c[0].bundle, "address");
-		st = store_of(id[0]);
-		for (i = 0; i < N; i++) {
-			AUTO_FREE char *state_path = NULL;
-
-			write_in(c[i].bundle, "address", address);
-			store_put(st, &c[i], TASK_STOPPED, 5);
-			state_path = mem_printf("%s/%s", runtime_root, id[i]);
-			assert_int_equal(rmdir(state_path), 0);
-		}
-		store_close(st);
-		/* the last worker still writes: all wait for it, then all go on */
-		lock_path = mem_printf("%s/worker.lock", dir);
-		lock = open(lock_path, O_RDWR | O_CLOEXEC);
-		assert_int_equal(flock(lock, LOCK_EX), 0);
-		for (i = 0; i < N; i++)
-			pid[i] = delete_launch(id[i], c[i].bundle, out[i]);
-		for (i = 0; i < N; i++)
-			wait_open(pid[i], lock_path);
-		(void)close(lock);
-		for (i = 0; i < N; i++) {
-			struct told told = delete_collect(pid[i], out[i]);
-
-			assert_int_equal(told.status, 5);
-			free(told.err);
-		}
-		assert_false(is_there(dir));
-		forget_keeper(id[0]);
-		expect_nothing_left();
-		for (i = 0; i < N; i++)
-			container_end(&c[i]);
-	}
 }
 
 /* Full, say: a container alone in its pod needs no mark, but not in silence. */
@@ -651,8 +517,6 @@ main(int argc, char *argv[])
 	    cmocka_unit_test_setup(test_delete_of_the_owner_sweeps, pods_each_setup),
 	    cmocka_unit_test_setup(
 		test_delete_of_a_member_spares_the_others, pods_each_setup),
-	    cmocka_unit_test_setup(test_delete_twice_at_once, pods_each_setup),
-	    cmocka_unit_test_setup(test_delete_all_at_once, pods_each_setup),
 	    cmocka_unit_test_setup(test_delete_without_its_mark, pods_each_setup),
 	    cmocka_unit_test_setup(test_delete_reads_marks, pods_each_setup),
 	    cmocka_unit_test_setup(test_delete_unmounts, pods_each_setup),
