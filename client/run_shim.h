@@ -26,7 +26,10 @@ int run_program(const char *name, const char *dir, char *const *argv, char *cons
 /* `start` in that bundle. *address: as the shim answers it, malloc'ed. */
 int run_shim_start(const char *state_root, const char *ns, const char *id,
     const char *bundle, char **address, struct err *err);
-/* `delete`: what is left of the container goes, whatever state the pod is in. -ECHILD: not all of it went. */
+/*
+ * `delete`: what is left of the container goes, whatever state the pod is in. -ECHILD: not
+ * all of it did.
+ */
 int run_shim_delete(const char *state_root, const char *ns, const char *id,
     const char *bundle, struct err *err);
 

@@ -7,9 +7,8 @@ run_opts=$(group_opts pod)
 run_d a sleep 1000
 run_d b sleep 1000
 run_opts=
-tasks_known() { before=$(ctr task ls | sort) && [ "$(echo "$before" | grep -c RUNNING)" -eq 2 ]; }
-tasks_are() { [ "$(ctr task ls | sort)" = "$1" ]; }
-wait_for 60 tasks_known || not_ok "not both containers run"
+wait_for 60 tasks_run 2 || not_ok "not both containers run"
+before=$tasks
 sock=unix://$(sock_path pod)
 keeper=$(shim_pids)
 worker=$(worker_pids)

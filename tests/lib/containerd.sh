@@ -233,6 +233,11 @@ tp_asked() {
 	tp_pid=$(task_field "$1" 2)
 	case $tp_pid in 0 | '') tp_pid= && return 1 ;; esac
 }
+# tasks_run N [PREFIX], tasks_are LIST [PREFIX]: so many run; the list is this one. Left in $tasks,
+# for it is not to be asked for again. To be waited for, as UNKNOWN may stand in it.
+tasks_of() { tasks=$(ctr task ls | grep "^${1:-.}" | sort); }
+tasks_run() { tasks_of "${2:-}" && [ "$(echo "$tasks" | grep -c RUNNING)" = "$1" ]; }
+tasks_are() { tasks_of "${2:-}" && [ "$tasks" = "$1" ]; }
 task_status() { task_field "$1" 3; }
 task_is() { [ "$(task_status "$1")" = "$2" ]; }
 # rm_c ID: task (killed if need be) and container
@@ -309,6 +314,15 @@ pod_field() {
 pf_asked() {
 	pf_value=$(podshimctl -o json -n "$NS" list 2>/dev/null | jq -r --arg pod "$1" '
 		.[] | select(.pod == $pod) | if .state == "unresponsive" then error else '".$2"' end' 2>/dev/null)
+}
+# exec_pid POD EXEC: of podshimctl tasks; asked again, for a database in use is not waited for
+exec_pid() {
+	wait_for 60 ep_asked "$1" "$2"
+	printf '%s\n' "$ep_value"
+}
+ep_asked() {
+	ep_value=$(podshimctl -o json -n "$NS" tasks "$1" 2>/dev/null | jq --arg exec "$2" '.[] | select(.exec == $exec) | .pid')
+	[ "${ep_value:-0}" -gt 1 ] 2>/dev/null
 }
 # keeper_field POD KEY: what the keeper says of itself
 keeper_field() {

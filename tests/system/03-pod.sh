@@ -6,12 +6,11 @@ ctd_up
 events_start
 run_opts=$(group_opts pod1)
 
-running_are() { tasks=$(ctr task ls) && [ "$(echo "$tasks" | grep -c RUNNING)" = "$1" ]; }
 for i in 0 1 2 3 4 5 6 7 8 9; do
 	run_d "c$i" sleep 1000 || not_ok "container $i"
 done
-check "ten containers run" wait_for 60 running_are 10
-is "$(echo "$tasks" | awk 'NR > 1 { print $2 }' | sort -u | wc -l)" 10 "ten pids"
+check "ten containers run" wait_for 60 tasks_run 10
+is "$(echo "$tasks" | awk '$3 == "RUNNING" { print $2 }' | sort -u | wc -l)" 10 "ten pids"
 is "$(shim_pids | wc -l)" 1 "one shim process for all"
 if [ -n "$PODSHIM" ]; then
 	is "$(worker_pids | wc -l)" 1 "one worker"
@@ -39,7 +38,7 @@ check "with its socket" sh -c "! [ -e '$(sock_path pod2)' ]"
 # The first one goes first: the others, and the shim, stay.
 shim=$(shim_pids)
 rm_c c0
-check "nine run on without the first" wait_for 60 running_are 9
+check "nine run on without the first" wait_for 60 tasks_run 9
 is "$(shim_pids)" "$shim" "in the same shim"
 check "the socket stays" test -S "$(sock_path pod1)"
 run_opts=$(group_opts pod1)

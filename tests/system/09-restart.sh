@@ -8,10 +8,8 @@ for i in 0 1 2; do
 done
 run_opts=
 run_d single sh -c 'n=0; while :; do n=$((n+1)); echo $n >/tmp/n; sleep 0.1; done'
-tasks_are() { [ "$(ctr task ls | sort)" = "$1" ]; }
-running_are() { tasks=$(ctr task ls | sort) && [ "$(echo "$tasks" | grep -c RUNNING)" = "$1" ]; }
-wait_for 60 running_are 4
-before=$tasks # not asked again: a State that takes 2 s is shown as pid 0, UNKNOWN
+wait_for 60 tasks_run 4
+before=$tasks
 shims=$(shim_pids | sort)
 
 for how in TERM KILL; do
@@ -45,7 +43,7 @@ for i in 1 2 3 4 5; do
 	ctd_kill
 	ctd_start
 done
-check "after five quick restarts the pod runs" wait_for 60 running_are 2
+check "after five quick restarts the pod runs" wait_for 60 tasks_run 2
 is "$(shim_pids | wc -l)" 2 "no shim was added"
 rm -rf "$T"/fifo/* # of the ctr that lost its containerd
 finish

@@ -10,10 +10,8 @@ for i in 0 1 2; do
 	run_d "c$i" sh -c 'trap "exit 7" USR1; while :; do sleep 0.1; done'
 done
 run_opts=
-tasks_are() { [ "$(ctr task ls | sort)" = "$1" ]; }
-running_are() { tasks=$(ctr task ls | sort) && [ "$(echo "$tasks" | grep -c RUNNING)" = "$1" ]; }
-wait_for 60 running_are 3
-before=$tasks # not asked again: a State that takes 2 s is shown as pid 0, UNKNOWN
+wait_for 60 tasks_run 3
+before=$tasks
 keeper=$(shim_pids)
 disconnects() { grep -c 'msg="shim disconnected"' "$T/containerd.log"; }
 n_disc=$(disconnects)

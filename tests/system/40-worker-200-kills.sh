@@ -15,15 +15,8 @@ while [ $i -lt $CONTAINERS ]; do
 	i=$((i + 1))
 done
 run_opts=
-tasks_run() { # all of them; what they are to $before
-	before=$(ctr task ls | sort)
-	[ "$(echo "$before" | grep -c RUNNING)" = $CONTAINERS ]
-}
-tasks_are() { # TASKS; what they are to $tasks
-	tasks=$(ctr task ls | sort)
-	[ "$tasks" = "$1" ]
-}
-wait_for 60 tasks_run || not_ok "not all containers run"
+wait_for 60 tasks_run $CONTAINERS || not_ok "not all containers run"
+before=$tasks
 keeper=$(shim_pids)
 connections=$(keeper_field pod connections)
 restarts=$(keeper_field pod worker_restarts)

@@ -24,15 +24,8 @@ while [ $i -lt 20 ]; do
 	i=$((i + 1))
 done
 run_opts=
-tasks_run() { # all of them; what they are to $before
-	before=$(ctr task ls | sort)
-	[ "$(echo "$before" | grep -c RUNNING)" = 20 ]
-}
-tasks_are() { # TASKS; what they are to $tasks
-	tasks=$(ctr task ls | sort)
-	[ "$tasks" = "$1" ]
-}
-wait_for 60 tasks_run || not_ok "not all containers run"
+wait_for 60 tasks_run 20 || not_ok "not all containers run"
+before=$tasks
 keeper=$(shim_pids)
 connections=$(keeper_field pod connections)
 is "$(pod_field pod version)" "$version" "list shows the worker's version"

@@ -16,11 +16,7 @@ pid=$(task_pid c0)
 x c0 e1 sh -c 'echo $$ >/tmp/e1; while ! [ -e /tmp/go ]; do sleep 0.05; done; exit 6' </dev/null >/dev/null 2>&1 &
 e1=$!
 wait_for 5 events_has c0 "/tasks/exec-started e1"
-e1_runs() { # its pid to $epid
-	epid=$(podshimctl -o json -n "$NS" tasks pod 2>/dev/null | jq '.[] | select(.exec == "e1") | .pid')
-	[ "${epid:-0}" -gt 1 ] 2>/dev/null
-}
-wait_for 60 e1_runs
+epid=$(exec_pid pod e1)
 [ "${w:-0}" -gt 1 ] && [ "${pid:-0}" -gt 1 ] && [ "${epid:-0}" -gt 1 ] || bail "no pids"
 kill -STOP "$w"
 says_stopped() { case $(state state) in *stopped*) ;; *) return 1 ;; esac; }

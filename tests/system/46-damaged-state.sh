@@ -16,18 +16,6 @@ kill_worker() {
 	kill -KILL "$kw"
 	wait_for 10 other_worker "$1" "$kw"
 }
-stay_runs() { # POD: its exec that stays; the pid to $stay_pid
-	stay_pid=$(podshimctl -o json -n "$NS" tasks "$1" 2>/dev/null | jq '.[] | select(.exec == "stay") | .pid')
-	[ "${stay_pid:-0}" -gt 1 ] 2>/dev/null
-}
-tasks_run() { # POD: both of them; what they are to $before
-	before=$(ctr task ls | grep "^$1" | sort)
-	[ "$(echo "$before" | grep -c RUNNING)" = 2 ]
-}
-tasks_are() { # POD TASKS; what they are to $tasks
-	tasks=$(ctr task ls | grep "^$1" | sort)
-	[ "$tasks" = "$2" ]
-}
 
 for how in deleted truncated garbage header unreadable; do
 	run_opts=$(group_opts "$how")
@@ -36,7 +24,8 @@ for how in deleted truncated garbage header unreadable; do
 	run_opts=
 	dir=$(ls -d "$STATE_ROOT/$NS/$how".????????)
 	keeper=$(pod_field $how keeper_pid)
-	wait_for 60 tasks_run $how || not_ok "$how: not both containers run"
+	wait_for 60 tasks_run 2 $how || not_ok "$how: not both containers run"
+	before=$tasks
 	x ${how}1 stay sh -c 'trap "exit 13" USR1; while :; do sleep 0.1; done' </dev/null >/dev/null 2>&1 &
 	stay=$!
 	wait_for 5 events_has ${how}1 "/tasks/exec-started stay"
@@ -58,7 +47,7 @@ for how in deleted truncated garbage header unreadable; do
 	esac
 	check "$how: the worker is killed, another comes" kill_worker $how
 	check "$how: exec works" alive ${how}1
-	wait_for 60 tasks_are $how "$before"
+	wait_for 60 tasks_are "$before" $how
 	is "$tasks" "$before" "$how: the same tasks, pids and states"
 	is "$(pod_field $how keeper_pid)" "$keeper" "$how: the same keeper"
 	case $how in
@@ -69,7 +58,8 @@ for how in deleted truncated garbage header unreadable; do
 	# the log still has the first page: that one heals by itself
 	[ $how = header ] || check "$how: the log says what is lost" wait_for 60 grep -q "pod=$how.*unsent events and execs not started yet are lost" "$T/containerd.log"
 	# exits: of the exec with its old Wait, of init with a worker and without one
-	wait_for 60 stay_runs $how || bail "$how: no pid of the exec"
+	stay_pid=$(exec_pid $how stay)
+	[ "${stay_pid:-0}" -gt 1 ] || bail "$how: no pid of the exec"
 	usr1 "$stay_pid"
 	wait $stay
 	is $? 13 "$how: the old exec's status is true"
