@@ -193,7 +193,9 @@ proc_plan(struct proc *p, struct ctr *ctr, const char *exec_id, enum kind kind)
 		p->out = make_fifo(p, "out");
 		break;
 	case KIND_OOM:
-		add(p, "eat;hang");
+		p->out = make_fifo(p, "out");
+		p->sink_out.lead = 1;
+		add(p, "usr1;eat;hang");
 		p->code = 128 + SIGKILL;
 		break;
 	case KIND_N: break;

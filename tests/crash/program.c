@@ -102,6 +102,19 @@ count_signals(void)
 	}
 }
 
+/* It says that it waits; and goes on when it is told to. */
+static void
+wait_for_usr1(void)
+{
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGUSR1);
+	write_all(1, "!", 1);
+	while (sigwaitinfo(&set, NULL) == -1)
+		;
+}
+
 static void
 leave_child(void)
 {
@@ -169,6 +182,8 @@ run_step(const char *step)
 			;
 	} else if (strcmp(step, "sig") == 0) {
 		count_signals();
+	} else if (strcmp(step, "usr1") == 0) {
+		wait_for_usr1();
 	} else if (strcmp(step, "fork") == 0) {
 		leave_child();
 	} else if (strcmp(step, "eat") == 0) {
@@ -194,7 +209,7 @@ program_run(const char *prog)
 	for (sig = 1; sig < 65; sig++)
 		(void)signal(sig, SIG_DFL);
 	(void)sigemptyset(&set);
-	if (strstr(prog, "sig") != NULL)
+	if (strstr(prog, "sig") != NULL || strstr(prog, "usr1") != NULL)
 		(void)sigfillset(&set); /* none may arrive before we wait for them */
 	(void)sigprocmask(SIG_SETMASK, &set, NULL);
 	for (step = strtok_r(text, ";", &save); step != NULL;

@@ -16,7 +16,8 @@
  *	sig		for each SIGUSR1 write "U", for each SIGRTMIN+1 "R"; SIGTERM
  *			ends with 3
  *	hang		wait for ever
-	eat		a child takes memory until it is killed for it
+ *	usr1		write "!" and wait for SIGUSR1
+ *	eat		a child takes memory until it is killed for it
  *	fork		leave a child that waits for ever, with closed stdio
  *	exit N
  */

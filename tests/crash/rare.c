@@ -115,7 +115,9 @@ oom_life(struct pod *pod)
 {
 	struct life l;
 
-	if (life_begin(&l, pod, KIND_OOM, NULL)) {
+	/* told, when Start has long been answered: else Start itself tells of it */
+	if (life_begin(&l, pod, KIND_OOM, NULL) && sink_expect(&l.init->sink_out, 1) &&
+	    expect(proc_begin_kill(l.init, SIGUSR1, false), 0, l.init->who)) {
 		(void)evlog_expect(l.ctr->events, EV_OOM, "");
 		life_end(&l);
 	}
